@@ -1,0 +1,21 @@
+/*
+** address.h - where requests may go to. Knows no Lua.
+** SPDX-License-Identifier: MIT
+*/
+#ifndef UQ_ADDRESS_H
+#define UQ_ADDRESS_H
+
+#include <stddef.h>
+
+#pragma GCC visibility push(hidden)
+
+/*
+** Is this an address that requests may go to? https to anywhere, http to
+** loopback alone; no user, query or fragment. Fills host ("name" or
+** "name:port", cut to size). NULL: yes; else why not.
+*/
+const char *uq_address_check(const char *url, char *host, size_t size);
+
+#pragma GCC visibility pop
+
+#endif

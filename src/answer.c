@@ -1,0 +1,448 @@
+/*
+** answer.c - judges what came of an attempt: a result table that keeps the
+** endpoint's schema, or an error table. The HTTP status is trusted, never the
+** body's own code, but for success statuses whose body is an error.
+** SPDX-License-Identifier: MIT
+*/
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "amount.h"
+#include "clock.h"
+#include "uqpay.h"
+
+#define MAX_BODY 2048   /* bytes of err.body */
+#define MAX_MESSAGE 512 /* of the API's own message */
+#define MAX_TEXT 128    /* of its code and type */
+#define MAX_MISSING 32  /* of its missing fields */
+
+/* ------------------------------------------------------------------------ */
+/* errors                                                                    */
+/* ------------------------------------------------------------------------ */
+
+/* What every error table of an answered attempt has. At the top: the table. */
+static void set_answer_fields(lua_State *L, const struct uq_question *q,
+                              const struct uq_answer *a) {
+  lua_pushinteger(L, a->status);
+  lua_setfield(L, -2, "status");
+  if (a->request_id[0] != '\0') {
+    uqL_push_redacted(L, a->request_id, strlen(a->request_id), MAX_TEXT,
+                      q->token, true);
+    lua_setfield(L, -2, "request_id");
+  }
+  if (a->body_len > 0) {
+    uqL_push_redacted(L, a->body, a->body_len, MAX_BODY, q->token, false);
+    lua_setfield(L, -2, "body");
+  }
+}
+
+/* Pops a message; pushes its error table. False, for the judge to return. */
+static bool refuse(lua_State *L, const struct uq_question *q,
+                   const struct uq_answer *a, enum uq_kind kind) {
+  uqL_error_new(L, kind);
+  set_answer_fields(L, q, a);
+  return false;
+}
+
+/* No whole answer came. */
+static bool judge_failure(lua_State *L, const struct uq_question *q,
+                          const struct uq_answer *a, struct uq_failure *f) {
+  uqL_push_redacted(L, a->message, strlen(a->message), MAX_MESSAGE, q->token,
+                    true);
+  if (a->kind == UQ_TOO_LARGE) {
+    lua_pop(L, 1);
+    lua_pushliteral(L, "the answer is larger than max_response_bytes allows");
+  }
+  uqL_error_new(L, a->kind);
+  if (a->kind == UQ_TLS) {
+    uqL_error_add(L, "; authorities in use: ");
+    uqL_error_add(L, q->ca_file != NULL ? q->ca_file : "the system's");
+    uqL_error_add(L, " (options ca_file and ca_path)");
+  }
+  if (a->status != 0)
+    set_answer_fields(L, q, a);
+  if (a->curl_code != 0) {
+    lua_pushinteger(L, a->curl_code);
+    lua_setfield(L, -2, "curl_code");
+    uqL_error_set(L, "curl_name", a->curl_name);
+  }
+  if (a->os_errno != 0) {
+    lua_pushinteger(L, a->os_errno);
+    lua_setfield(L, -2, "os_errno");
+  }
+  f->lost = a->lost;
+  return false;
+}
+
+/* The kind that a status stands for; 0 is an error that bears none. */
+static enum uq_kind kind_of_status(int status) {
+  switch (status) {
+  case 0:
+    return UQ_API;
+  case 401:
+    return UQ_AUTH;
+  case 403:
+    return UQ_PERMISSION;
+  case 404:
+    return UQ_NOT_FOUND;
+  case 408:
+    return UQ_TIMEOUT;
+  case 409:
+    return UQ_CONFLICT;
+  case 429:
+    return UQ_RATE_LIMIT;
+  default:
+    if (status >= 500 && status < 600)
+      return UQ_API;
+    return status >= 400 && status < 500 ? UQ_INVALID_REQUEST : UQ_PROTOCOL;
+  }
+}
+
+/* What an error body says of itself; "" where it says nothing. */
+struct envelope {
+  char message[MAX_MESSAGE + 1];
+  char type[MAX_TEXT + 1];
+  char code[MAX_TEXT + 1];
+  bool numeric; /* the code was sent as a number */
+};
+
+/* Copies a string or number member of the table at the top, redacted. */
+static bool take_text(lua_State *L, const char *name, const char *token,
+                      char *text, size_t max, bool *numeric) {
+  const char *value;
+  size_t len;
+  bool found = false;
+  lua_getfield(L, -1, name);
+  enum uq_json_type type = uqL_json_type(L, -1, &value, &len);
+  if ((type == UQ_JSON_STRING || type == UQ_JSON_NUMBER) && len > 0) {
+    uqL_push_redacted(L, value, len, max, token, true);
+    snprintf(text, max + 1, "%s", lua_tostring(L, -1));
+    lua_pop(L, 1);
+    if (numeric != NULL)
+      *numeric = type == UQ_JSON_NUMBER;
+    found = true;
+  }
+  lua_pop(L, 1);
+  return found;
+}
+
+/* Reads the decoded error body at the top. The shapes of the API: {type, code,
+** message}, {code, message} and {error} with or without a message; and, as many
+** gateways have it, all that inside `error`. */
+static void read_envelope(lua_State *L, const char *token, struct envelope *e) {
+  bool inner = false;
+  memset(e, 0, sizeof *e);
+  lua_getfield(L, -1, "error");
+  inner = lua_istable(L, -1);
+  if (!inner)
+    lua_pop(L, 1);
+  take_text(L, "type", token, e->type, MAX_TEXT, NULL);
+  take_text(L, "code", token, e->code, MAX_TEXT, &e->numeric);
+  if (!take_text(L, "message", token, e->message, MAX_MESSAGE, NULL))
+    take_text(L, "error", token, e->message, MAX_MESSAGE, NULL);
+  if (inner)
+    lua_pop(L, 1);
+}
+
+static bool contains(const char *text, const char *word) {
+  size_t n = strlen(word);
+  for (; *text != '\0'; text++) {
+    if (strncasecmp(text, word, n) == 0)
+      return true;
+  }
+  return false;
+}
+
+/* The API has one code for all of 401, so its text must tell. The general one
+** names every cause at once: "Token expired, IP not allowed, or ...". */
+static bool says_format(const struct envelope *e) {
+  return contains(e->message, "token format");
+}
+
+static bool says_address(const struct envelope *e) {
+  return contains(e->message, "ip not allowed") &&
+         !contains(e->message, "expired");
+}
+
+/* One word more about what to do, where that is known. */
+static const char *advice(enum uq_kind kind, const struct envelope *e) {
+  switch (kind) {
+  case UQ_AUTH:
+    if (says_format(e))
+      return "; the token is sent as \"Bearer <token>\": give it as issued";
+    if (says_address(e))
+      return "; this host's address is not on the list of the API key";
+    return "; the token may be expired, revoked or of the other environment";
+  case UQ_PERMISSION:
+    return "; tokens are per environment and product, and bound to an IP list";
+  case UQ_IDEMPOTENCY:
+    return "; leave idempotency_key out to get a fresh one";
+  default:
+    return "";
+  }
+}
+
+/* Which kind an error answer is: the status decides, and the type where 400
+** stands for many. */
+static enum uq_kind judge_kind(int status, const struct envelope *e,
+                               struct uq_failure *f) {
+  enum uq_kind kind = kind_of_status(status);
+  f->status = status;
+  f->token_refused = kind == UQ_AUTH && !says_format(e) && !says_address(e);
+  if (kind != UQ_INVALID_REQUEST && status != 0)
+    return kind;
+  if (contains(e->message, "request is processing")) {
+    f->processing = true; /* its code is 200 and it has no type */
+    return UQ_CONFLICT;
+  }
+  if (strcmp(e->type, "idempotency_error") == 0)
+    return UQ_IDEMPOTENCY;
+  if (strcmp(e->type, "not_found") == 0)
+    return UQ_NOT_FOUND;
+  return kind;
+}
+
+/* Copies the strings of the body's missing_fields. Below the error table, which
+** is at the top: the decoded body. */
+static void copy_missing_fields(lua_State *L, const char *token) {
+  lua_getfield(L, -2, "missing_fields");
+  if (lua_istable(L, -1)) {
+    lua_newtable(L);
+    for (int i = 1; i <= MAX_MISSING; i++) {
+      const char *text;
+      size_t len;
+      lua_rawgeti(L, -2, i);
+      if (uqL_json_type(L, -1, &text, &len) != UQ_JSON_STRING) {
+        lua_pop(L, 1);
+        break;
+      }
+      uqL_push_redacted(L, text, len, MAX_TEXT, token, true);
+      lua_rawseti(L, -3, i);
+      lua_pop(L, 1);
+    }
+    lua_setfield(L, -3, "missing_fields");
+  }
+  lua_pop(L, 1);
+}
+
+/* Pushes the message of an API error. */
+static void push_message(lua_State *L, int status, const struct envelope *e) {
+  const char *name = e->type[0] != '\0' ? e->type : e->code;
+  lua_pushfstring(L, "HTTP %d", status);
+  if (name[0] != '\0' && !(e->numeric && name == e->code))
+    lua_pushfstring(L, " %s", name);
+  else
+    lua_pushliteral(L, "");
+  if (e->message[0] != '\0')
+    lua_pushfstring(L, ": %s", e->message);
+  else
+    lua_pushliteral(L, "");
+  lua_concat(L, 3);
+}
+
+/* The decoded body at the top is an error's. status is what it counts as. */
+static bool judge_envelope(lua_State *L, const struct uq_question *q,
+                           const struct uq_answer *a, int status,
+                           struct uq_failure *f) {
+  struct envelope e;
+  read_envelope(L, q->token, &e);
+  enum uq_kind kind = judge_kind(status, &e, f);
+  push_message(L, a->status, &e);
+  refuse(L, q, a, kind);
+  uqL_error_add(L, advice(kind, &e));
+  uqL_error_set(L, "type", e.type);
+  if (e.numeric &&
+      uqL_json_push_number(L, e.code, strlen(e.code), UQ_AMOUNTS_NUMBER, false))
+    lua_setfield(L, -2, "code");
+  else
+    uqL_error_set(L, "code", e.code);
+  copy_missing_fields(L, q->token);
+  return false;
+}
+
+/* An error status whose body is no JSON object: a proxy's page, or nothing. */
+static bool judge_bare_status(lua_State *L, const struct uq_question *q,
+                              const struct uq_answer *a, struct uq_failure *f) {
+  f->status = a->status;
+  f->token_refused = a->status == 401;
+  if (a->status >= 300 && a->status < 400) {
+    uqL_push_redacted(L, a->location, strcspn(a->location, "?#"), MAX_TEXT,
+                      q->token, true);
+    lua_pushfstring(L, "HTTP %d: redirects are refused%s%s", a->status,
+                    a->location[0] != '\0' ? ", this one to " : "",
+                    lua_tostring(L, -1));
+    return refuse(L, q, a, UQ_PROTOCOL);
+  }
+  enum uq_kind kind = kind_of_status(a->status);
+  if (kind == UQ_PROTOCOL)
+    lua_pushfstring(L, "HTTP %d is no answer to this request", a->status);
+  else
+    lua_pushfstring(L, "HTTP %d with %s", a->status,
+                    a->body_len == 0 ? "an empty body"
+                                     : "a body that is no JSON object");
+  return refuse(L, q, a, kind);
+}
+
+static bool judge_error_status(lua_State *L, const struct uq_question *q,
+                               const struct uq_answer *a,
+                               struct uq_failure *f) {
+  size_t members;
+  if (a->status >= 400 && a->body_len > 0 &&
+      uqL_json_decode(L, a->body, a->body_len, true, q->scratch, &members) &&
+      lua_istable(L, -1))
+    return judge_envelope(L, q, a, a->status, f);
+  return judge_bare_status(L, q, a, f);
+}
+
+/* ------------------------------------------------------------------------ */
+/* results                                                                   */
+/* ------------------------------------------------------------------------ */
+
+static bool has_control(const char *text, size_t len) {
+  for (size_t i = 0; i < len; i++) {
+    if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)
+      return true;
+  }
+  return false;
+}
+
+static const char *type_name(enum uq_json_type type) {
+  static const char *const names[] = {"nothing", "a number", "a string",
+                                      "an object or array", "a boolean"};
+  return names[type];
+}
+
+/* At the top: a field's value, which an amount is put in the place of. NULL: as
+** the schema wants it; else what was expected. */
+static const char *check_field(lua_State *L, const struct uq_question *q,
+                               const struct uq_field *field) {
+  const char *text = "";
+  size_t len = 0;
+  enum uq_json_type type = uqL_json_type(L, -1, &text, &len);
+  if (field->type == UQ_FIELD_AMOUNT) {
+    bool number = type == UQ_JSON_NUMBER ||
+                  (type == UQ_JSON_STRING && uq_number_valid(text, len));
+    if (!number)
+      return "a number, or its digits in a string, expected";
+    if (!uqL_json_push_number(L, text, len, q->amounts, true))
+      return "out of a double's range: use amounts = \"string\"";
+    lua_replace(L, -2);
+    return NULL;
+  }
+  if (type != UQ_JSON_STRING || has_control(text, len))
+    return "a plain string expected";
+  if (field->type != UQ_FIELD_TEXT && len == 0)
+    return "a string that is not empty expected";
+  if (field->type == UQ_FIELD_CURRENCY && strcmp(text, q->currency) != 0)
+    return "the currency that was asked for expected";
+  return NULL;
+}
+
+/* Checks the decoded table at the top. False: pushes why not. */
+static bool check_schema(lua_State *L, const struct uq_question *q) {
+  int table = lua_gettop(L);
+  for (const struct uq_field *f = q->endpoint->schema; f->name != NULL; f++) {
+    lua_getfield(L, table, f->name);
+    const char *text;
+    size_t len;
+    enum uq_json_type type = uqL_json_type(L, -1, &text, &len);
+    if (type == UQ_JSON_ABSENT) {
+      lua_pushfstring(L, "the answer has no %s", f->name);
+      return false;
+    }
+    const char *expected = check_field(L, q, f);
+    if (expected != NULL) {
+      lua_pushfstring(L, "the answer's %s: %s, got %s", f->name, expected,
+                      type_name(type));
+      return false;
+    }
+    if (f->type == UQ_FIELD_AMOUNT)
+      lua_setfield(L, table, f->name);
+    else
+      lua_pop(L, 1);
+  }
+  return true;
+}
+
+/* Is the body of a success status an error's all the same? It has a code of
+** 400 and more, or an `error` or `message` in place of the data. status is then
+** what it counts as, 0 when the body bears none. */
+static bool is_error_body(lua_State *L, const struct uq_question *q,
+                          int *status) {
+  const char *text;
+  size_t len;
+  double code = 0;
+  lua_getfield(L, -1, "code");
+  if (uqL_json_type(L, -1, &text, &len) == UQ_JSON_NUMBER)
+    uq_number_double(text, len, &code);
+  lua_getfield(L, -2, q->endpoint->schema->name);
+  lua_getfield(L, -3, "error");
+  lua_getfield(L, -4, "message");
+  bool data = uqL_json_type(L, -3, &text, &len) != UQ_JSON_ABSENT;
+  bool error = uqL_json_type(L, -2, &text, &len) != UQ_JSON_ABSENT;
+  bool message = uqL_json_type(L, -1, &text, &len) != UQ_JSON_ABSENT;
+  lua_pop(L, 4);
+  *status = code >= 400 && code < 600 ? (int)code : 0;
+  return code >= 400 || (!data && (error || message));
+}
+
+static bool judge_success(lua_State *L, const struct uq_question *q,
+                          const struct uq_answer *a, struct uq_failure *f) {
+  size_t members = 0;
+  if (a->body_len == 0) {
+    lua_pushfstring(L, "HTTP %d with an empty body", a->status);
+    return refuse(L, q, a, UQ_DECODE);
+  }
+  if (!uqL_json_decode(L, a->body, a->body_len, false, q->scratch, &members)) {
+    lua_pushfstring(L, "HTTP %d, but its body is no JSON: %s", a->status,
+                    lua_tostring(L, -1));
+    return refuse(L, q, a, UQ_DECODE);
+  }
+  if (!lua_istable(L, -1)) {
+    lua_pushfstring(L, "HTTP %d, but its body is no JSON object", a->status);
+    return refuse(L, q, a, UQ_SCHEMA);
+  }
+  int status;
+  if (is_error_body(L, q, &status))
+    return judge_envelope(L, q, a, status, f);
+  if (!check_schema(L, q))
+    return refuse(L, q, a, UQ_SCHEMA);
+  long counted = uqL_json_settle(L, q->amounts);
+  if (counted < 0) {
+    lua_pushfstring(L, "the answer's %s: out of a double's range",
+                    lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1)
+                                                   : "array element");
+    return refuse(L, q, a, UQ_SCHEMA);
+  }
+  if ((size_t)counted != members) { /* the last one would win, unseen */
+    lua_pushliteral(L, "the answer has two members of the same name");
+    return refuse(L, q, a, UQ_DECODE);
+  }
+  return true;
+}
+
+bool uqL_answer_judge(lua_State *L, const struct uq_question *q,
+                      const struct uq_answer *a, struct uq_failure *f) {
+  int top = lua_gettop(L);
+  bool good;
+  memset(f, 0, sizeof *f);
+  if (a->kind != UQ_OK)
+    good = judge_failure(L, q, a, f);
+  else if (a->status == 200 || a->status == 201)
+    good = judge_success(L, q, a, f);
+  else
+    good = judge_error_status(L, q, a, f);
+  lua_insert(L, top + 1); /* the table; what led to it goes */
+  lua_settop(L, top + 1);
+  if (good)
+    return true;
+  f->retry_after = uq_retry_after(a->retry_after, uq_clock_unix());
+  if (f->retry_after > 0) {
+    lua_pushnumber(L, f->retry_after);
+    lua_setfield(L, -2, "retry_after");
+  }
+  lua_pushboolean(L, uq_retryable(f));
+  lua_setfield(L, -2, "retryable");
+  return false;
+}

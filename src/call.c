@@ -1,0 +1,561 @@
+/*
+** call.c - one call of the API: token -> attempts -> answer. A state machine
+** that never waits by itself; uqL_call_run is what waits.
+**
+** Keys: a fresh one for each attempt, but the same one while the outcome of
+** the last attempt is unknown; the API replays a stored answer, a failure's
+** too, for a key that it has seen. A caller's own key is never changed.
+** SPDX-License-Identifier: MIT
+*/
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "clock.h"
+#include "uqpay.h"
+
+/* seconds */
+#define GRACE 0.1 /* for the engine to notice the deadline by itself */
+#define SLICE                                                       \
+  0.25 /* longest wait in one piece: a signal that came just before \
+          it would go unseen for so long */
+#define TOKEN_MARGIN 60 /* how long before its end a token is renewed */
+
+enum call_state { CALL_READY, CALL_IN_FLIGHT, CALL_WAITING, CALL_DONE };
+
+struct uq_call {
+  struct uq_client *client; /* NULL: done, or the client is closed */
+  struct uq_call *next, *prev;
+  const struct uq_endpoint *endpoint;
+  struct uq_options options; /* its strings are not used: see below */
+  enum call_state state;
+  struct uq_exchange *exchange; /* while in flight */
+  double started, deadline;     /* on uq_clock */
+  double attempted;             /* when the last attempt began */
+  double wake;                  /* when a wait ends */
+  int attempts, retries;
+  unsigned token_serial; /* the token of the last attempt */
+  bool token_fetched;    /* the token function was asked for this call */
+  bool token_renewed;    /* after a 401: once a call */
+  bool own_key;          /* the caller's */
+  char currency[UQ_CURRENCY_MAX + 1];
+  char on_behalf_of[UQ_UUID_LEN + 1];
+  char key[UQ_UUID_LEN + 1];
+  char body[UQ_BODY_MAX];
+};
+
+static struct uq_call *to_call(lua_State *L, int idx) {
+  return lua_touserdata(L, idx);
+}
+
+/* ------------------------------------------------------------------------ */
+/* life                                                                      */
+/* ------------------------------------------------------------------------ */
+
+/* Ends the call: its exchange goes back, its client forgets it. */
+static void detach(struct uq_call *call) {
+  struct uq_client *c = call->client;
+  struct uq_exchange *x = call->exchange;
+  call->state = CALL_DONE;
+  call->client = NULL;
+  call->exchange = NULL;
+  if (c == NULL)
+    return;
+  if (x != NULL)
+    uq_exchange_release(x);
+  if (call->prev != NULL)
+    call->prev->next = call->next;
+  else
+    c->calls = call->next;
+  if (call->next != NULL)
+    call->next->prev = call->prev;
+  call->next = call->prev = NULL;
+}
+
+void uq_call_cancel_all(struct uq_client *c) {
+  while (c->calls != NULL)
+    detach(c->calls);
+}
+
+static int call_gc(lua_State *L) {
+  detach(luaL_checkudata(L, 1, UQ_CALL));
+  return 0;
+}
+
+void uqL_call_open(lua_State *L) {
+  luaL_newmetatable(L, UQ_CALL);
+  lua_pushcfunction(L, call_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pushliteral(L, UQ_CALL);
+  lua_setfield(L, -2, "__name");
+  lua_pop(L, 1);
+}
+
+static void copy_text(char *to, size_t size, const char *from) {
+  snprintf(to, size, "%s", from != NULL ? from : "");
+}
+
+/* Whole milliseconds, rounded up: 0 would mean "no limit" to the engine. */
+static long to_ms(double seconds) { return (long)ceil(seconds * 1000); }
+
+void uqL_call_new(lua_State *L, int client, const struct uq_endpoint *e,
+                  const struct uq_options *o) {
+  struct uq_client *c = lua_touserdata(L, client);
+  struct uq_call *call = lua_newuserdata(L, sizeof *call);
+  memset(call, 0, sizeof *call);
+  call->state = CALL_DONE;
+  luaL_getmetatable(L, UQ_CALL);
+  lua_setmetatable(L, -2);
+  uqL_getpeer(L, client);
+  uqL_setpeer(L, -2);
+  call->endpoint = e;
+  call->options = *o;
+  call->own_key = o->idempotency_key != NULL;
+  copy_text(call->currency, sizeof call->currency, o->currency);
+  copy_text(call->on_behalf_of, sizeof call->on_behalf_of, o->on_behalf_of);
+  copy_text(call->key, sizeof call->key, o->idempotency_key);
+  uq_endpoint_body(call->currency, call->body);
+  call->started = uq_clock();
+  call->deadline = call->started + o->timeout;
+  call->client = c;
+  call->next = c->calls;
+  if (c->calls != NULL)
+    c->calls->prev = call;
+  c->calls = call;
+  call->state = CALL_READY;
+  c->stats.calls++;
+}
+
+/* ------------------------------------------------------------------------ */
+/* the end                                                                   */
+/* ------------------------------------------------------------------------ */
+
+static void set_number(lua_State *L, const char *name, double value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, name);
+}
+
+/* Completes the error table at the top and ends the call with it. */
+static int fail(lua_State *L, struct uq_call *call, const char *stopped) {
+  struct uq_client *c = call->client;
+  char context[UQ_HOST_MAX + 64];
+  uqL_error_set(L, "retry_stopped", stopped);
+  uqL_error_set(L, "idempotency_key", call->key);
+  uqL_error_set(L, "on_behalf_of", call->on_behalf_of);
+  lua_pushinteger(L, call->attempts);
+  lua_setfield(L, -2, "attempts");
+  set_number(L, "elapsed", uq_clock() - call->started);
+  lua_getfield(L, -1, "retryable");
+  if (lua_isnil(L, -1)) {
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -3, "retryable");
+  }
+  lua_pop(L, 1);
+  if (c != NULL) {
+    snprintf(context, sizeof context, " [%s, %d attempt%s", c->host,
+             call->attempts, call->attempts == 1 ? "" : "s");
+    uqL_error_add(L, context);
+    lua_getfield(L, -1, "request_id");
+    if (lua_isstring(L, -1)) {
+      lua_pushfstring(L, ", request %s", lua_tostring(L, -1));
+      lua_replace(L, -2);
+      lua_insert(L, -2);
+      uqL_error_add(L, lua_tostring(L, -2));
+      lua_remove(L, -2);
+    } else {
+      lua_pop(L, 1);
+    }
+    uqL_error_add(L, "]");
+    c->stats.failed++;
+  }
+  detach(call);
+  return uqL_error_return(L);
+}
+
+/* Ends the call with an error of our own. */
+static int fail_with(lua_State *L, struct uq_call *call, enum uq_kind kind,
+                     const char *message) {
+  lua_pushstring(L, message);
+  uqL_error_new(L, kind);
+  return fail(L, call, NULL);
+}
+
+static int fail_closed(lua_State *L, struct uq_call *call) {
+  return fail_with(L, call, UQ_CANCELED, "the client was closed");
+}
+
+static int fail_late(lua_State *L, struct uq_call *call) {
+  char message[80];
+  snprintf(message, sizeof message, "no answer within the timeout of %.15g s",
+           call->options.timeout);
+  lua_pushstring(L, message);
+  uqL_error_new(L, UQ_TIMEOUT);
+  lua_pushboolean(L, 1);
+  lua_setfield(L, -2, "retryable");
+  return fail(L, call, "deadline");
+}
+
+/* ------------------------------------------------------------------------ */
+/* the user's functions                                                      */
+/* ------------------------------------------------------------------------ */
+
+/* Calls the hook with the table at the top, and pops it. Whatever it raises is
+** counted and forgotten: a hook never changes a result. */
+static void run_hook(lua_State *L, int idx, const char *name) {
+  struct uq_client *c = to_call(L, idx)->client;
+  uqL_getpeer(L, idx);
+  lua_getfield(L, -1, name);
+  lua_replace(L, -2);
+  lua_insert(L, -2);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+    lua_pop(L, 1);
+    c->stats.hook_errors++; /* the call's peer keeps the client in memory */
+  }
+}
+
+/* Pushes what all hooks are told. */
+static void push_info(lua_State *L, const struct uq_call *call) {
+  char url[UQ_URL_MAX];
+  uq_endpoint_url(call->endpoint, call->client->options.base_url, url);
+  lua_newtable(L);
+  uqL_error_set(L, "endpoint", call->endpoint->name);
+  uqL_error_set(L, "method", call->endpoint->method);
+  uqL_error_set(L, "url", url);
+  uqL_error_set(L, "currency", call->currency);
+  uqL_error_set(L, "on_behalf_of", call->on_behalf_of);
+  uqL_error_set(L, "idempotency_key", call->key);
+  lua_pushinteger(L, call->attempts);
+  lua_setfield(L, -2, "attempt");
+}
+
+/* Copies a field of the error table at from into the table at the top. */
+static void copy_field(lua_State *L, int from, const char *name) {
+  lua_getfield(L, from, name);
+  lua_setfield(L, -2, name);
+}
+
+/* Tells of the answer, whose table is at the top. */
+static void tell_response(lua_State *L, int idx, const struct uq_answer *a,
+                          bool good) {
+  struct uq_call *call = to_call(L, idx);
+  int table = lua_gettop(L);
+  push_info(L, call);
+  set_number(L, "elapsed", uq_clock() - call->attempted);
+  if (a->status != 0) {
+    lua_pushinteger(L, a->status);
+    lua_setfield(L, -2, "status");
+  }
+  if (good) {
+    uqL_error_set(L, "request_id", a->request_id);
+  } else {
+    copy_field(L, table, "request_id");
+    copy_field(L, table, "kind");
+    copy_field(L, table, "message");
+  }
+  run_hook(L, idx, "on_response");
+}
+
+/* Tells of the retry that the error table at the top leads to. */
+static void tell_retry(lua_State *L, int idx, double wait) {
+  int table = lua_gettop(L);
+  push_info(L, to_call(L, idx));
+  set_number(L, "wait", wait);
+  copy_field(L, table, "status");
+  copy_field(L, table, "kind");
+  copy_field(L, table, "message");
+  run_hook(L, idx, "on_retry");
+}
+
+/*
+** Asks the token function, and puts what it gives in the place of the client's
+** token. NULL: done, or the client is closed now; else why not, and the text is
+** on the stack if need be. An error that it raises is the user's own text and
+** is passed on.
+*/
+static const char *ask_token(lua_State *L, int idx, const char *reason) {
+  struct uq_call *call = to_call(L, idx);
+  struct uq_client *c = call->client;
+  struct uq_buf fresh;
+  if (c->token_running)
+    return "the token function must not use its own client";
+  uqL_getpeer(L, idx);
+  lua_getfield(L, -1, "token");
+  lua_pushstring(L, reason);
+  c->token_running = true;
+  int status = lua_pcall(L, 1, 2, 0);
+  c->token_running = false;
+  if (status != LUA_OK) {
+    const char *message = lua_tostring(L, -1);
+    lua_pushfstring(L, "the token function raised: %s",
+                    message != NULL ? message : luaL_typename(L, -1));
+    return lua_tostring(L, -1);
+  }
+  if (lua_type(L, -2) != LUA_TSTRING) {
+    const char *message = lua_tostring(L, -1);
+    lua_pushfstring(L, "the token function gave no token but %s%s%s",
+                    luaL_typename(L, -2), message != NULL ? ": " : "",
+                    message != NULL ? message : "");
+    return lua_tostring(L, -1);
+  }
+  if (!lua_isnil(L, -1) && lua_type(L, -1) != LUA_TNUMBER) {
+    lua_pushfstring(L,
+                    "the token function gave %s for expires_at (Unix "
+                    "seconds expected)",
+                    luaL_typename(L, -1));
+    return lua_tostring(L, -1);
+  }
+  if (call->client == NULL) /* it closed the client; the caller looks */
+    return NULL;
+  size_t len;
+  const char *text = lua_tolstring(L, -2, &len);
+  double end = (double)lua_tonumber(L, -1); /* 0 for nil */
+  if (!(end > 0))
+    end = 0;
+  else if (end > 1e11) /* milliseconds: as seconds, beyond the year 5000 */
+    end /= 1000;
+  uq_buf_init(&fresh, c->token.max);
+  const char *wrong = uq_token_take(&fresh, text, len);
+  if (wrong != NULL) {
+    uq_buf_free(&fresh);
+    lua_pushfstring(L, "the token function: %s", wrong);
+    return lua_tostring(L, -1);
+  }
+  if (c->token.len != fresh.len ||
+      memcmp(c->token.data, fresh.data, fresh.len) != 0)
+    c->token_serial++;
+  uq_buf_free(&c->token);
+  c->token = fresh;
+  c->token_end = end;
+  call->token_fetched = true;
+  return NULL;
+}
+
+/* Why the token function must be asked before this attempt; NULL: it need not
+** be. A token without an end is good for one call. */
+static const char *token_need(const struct uq_call *call) {
+  const struct uq_client *c = call->client;
+  if (!c->token_function || call->token_fetched)
+    return NULL;
+  if (c->token.len == 0 || c->token_end == 0)
+    return "new";
+  return uq_clock_unix() >= c->token_end - TOKEN_MARGIN ? "expired" : NULL;
+}
+
+/* ------------------------------------------------------------------------ */
+/* keys                                                                      */
+/* ------------------------------------------------------------------------ */
+
+/* Has the client sent this key of a caller's before? Remembers it if not. */
+static bool key_was_used(struct uq_client *c, const char *key) {
+  for (size_t i = 0; i < UQ_KEYS_REMEMBERED; i++) {
+    if (strcasecmp(c->keys[i], key) == 0)
+      return true;
+  }
+  copy_text(c->keys[c->next_key], sizeof c->keys[0], key);
+  c->next_key = (c->next_key + 1) % UQ_KEYS_REMEMBERED;
+  return false;
+}
+
+/* ------------------------------------------------------------------------ */
+/* attempts                                                                  */
+/* ------------------------------------------------------------------------ */
+
+static bool start_exchange(struct uq_call *call) {
+  struct uq_client *c = call->client;
+  struct uq_request request;
+  char url[UQ_URL_MAX];
+  call->exchange = uq_exchange_acquire(c->transport);
+  if (call->exchange == NULL)
+    return false;
+  if (uq_endpoint_headers(uq_exchange_headers(call->exchange), c->token.data,
+                          call->key, call->on_behalf_of) != UQ_BUF_OK)
+    return false;
+  uq_endpoint_url(call->endpoint, c->options.base_url, url);
+  request.url = url;
+  request.body = call->body;
+  request.body_len = strlen(call->body);
+  request.timeout_ms = to_ms(call->deadline - call->attempted);
+  request.connect_timeout_ms = to_ms(call->options.connect_timeout);
+  request.max_response_bytes = (size_t)call->options.max_response_bytes;
+  call->token_serial = c->token_serial;
+  uq_exchange_start(call->exchange, &request);
+  return true;
+}
+
+/* Begins an attempt: 0, or the results of a call that ends here. */
+static int begin_attempt(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
+  struct uq_client *c = call->client;
+  if (call->attempts == 0 && call->own_key && !call->options.allow_key_reuse &&
+      key_was_used(c, call->key))
+    return fail_with(L, call, UQ_IDEMPOTENCY,
+                     "this idempotency_key was used before: the answer would "
+                     "be the stored one, up to 24 hours old (allow_key_reuse "
+                     "asks for just that)");
+  const char *need = token_need(call);
+  if (need != NULL) {
+    const char *wrong = ask_token(L, idx, need);
+    if (call->client == NULL)
+      return fail_closed(L, call);
+    if (wrong != NULL)
+      return fail_with(L, call, UQ_AUTH, wrong);
+  }
+  if (call->key[0] == '\0' && !uq_uuid_v4(call->key))
+    return fail_with(L, call, UQ_CONFIG,
+                     "the system gives no random bytes for a key");
+  call->attempted = uq_clock();
+  if (call->attempted >= call->deadline)
+    return fail_late(L, call);
+  call->attempts++;
+  c->stats.attempts++;
+  if (c->on_request) {
+    push_info(L, call);
+    run_hook(L, idx, "on_request");
+    if (call->client == NULL)
+      return fail_closed(L, call);
+  }
+  if (!start_exchange(call))
+    return fail_with(L, call, UQ_MEMORY, "not enough memory");
+  call->state = CALL_IN_FLIGHT;
+  return 0;
+}
+
+/* The token was refused. True: another one is there now, for one more try. The
+** error table at the top may give way to one that says why there is none. */
+static bool renew_token(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
+  struct uq_client *c = call->client;
+  unsigned refused = call->token_serial;
+  int top = lua_gettop(L);
+  if (!c->token_function || call->token_renewed)
+    return false;
+  call->token_renewed = true;
+  if (c->token_serial != refused) /* another call has renewed it already */
+    return true;
+  const char *wrong = ask_token(L, idx, "rejected");
+  if (wrong != NULL && call->client != NULL) {
+    lua_pushstring(L, wrong);
+    uqL_error_new(L, UQ_AUTH);
+    copy_field(L, top, "status");
+    lua_replace(L, top);
+  }
+  lua_settop(L, top);
+  return call->client != NULL && wrong == NULL && c->token_serial != refused;
+}
+
+/* A random number in [0, 1); without randomness, one half. */
+static double chance(void) {
+  uint32_t bits;
+  return uq_random(&bits, sizeof bits) ? (double)bits / 4294967296.0 : 0.5;
+}
+
+/* An attempt has failed; its error table is at the top. */
+static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
+  struct uq_call *call = to_call(L, idx);
+  struct uq_client *c = call->client;
+  const struct uq_options *o = &call->options;
+  struct uq_retry_policy policy = {o->max_retries, o->retry_delay,
+                                   o->retry_delay_max};
+  struct uq_retry verdict = {true, 0, NULL};
+  bool renewed = f->token_refused && renew_token(L, idx);
+  if (call->client == NULL)
+    return fail(L, call, "closed");
+  if (!renewed)
+    verdict = uq_retry_decide(&policy, f, ++call->retries, uq_clock(),
+                              call->deadline, chance());
+  if (!verdict.again)
+    return fail(L, call, verdict.stopped);
+  c->stats.retries++;
+  if (c->on_retry) {
+    tell_retry(L, idx, verdict.wait);
+    if (call->client == NULL)
+      return fail(L, call, "closed");
+  }
+  if (!call->own_key && !f->lost)
+    call->key[0] = '\0'; /* a definite answer is stored under the old one */
+  call->wake = uq_clock() + verdict.wait;
+  call->state = CALL_WAITING;
+  lua_pop(L, 1); /* the error table */
+  return 0;
+}
+
+/* The exchange is finished. */
+static int settle(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
+  struct uq_client *c = call->client;
+  struct uq_answer a;
+  struct uq_failure f;
+  const char *ca =
+      c->options.ca_file != NULL ? c->options.ca_file : c->options.ca_path;
+  const char *token = uq_endpoint_token(uq_exchange_headers(call->exchange));
+  struct uq_question q = {call->endpoint,        call->currency, ca,
+                          call->options.amounts, token,          &c->scratch};
+  uq_exchange_answer(call->exchange, &a);
+  c->stats.connections += (double)a.connects;
+  bool good = uqL_answer_judge(L, &q, &a, &f);
+  if (c->on_response) /* a points into the exchange: it is still ours */
+    tell_response(L, idx, &a, good);
+  if (call->client == NULL)
+    return good ? 1 : fail(L, call, "closed");
+  struct uq_exchange *x = call->exchange;
+  call->exchange = NULL;
+  uq_exchange_release(x);
+  if (!good)
+    return after_failure(L, idx, &f);
+  c->stats.succeeded++;
+  detach(call);
+  return 1;
+}
+
+int uqL_call_step(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
+  if (call->client == NULL)
+    return fail_closed(L, call);
+  switch (call->state) {
+  case CALL_WAITING:
+    if (uq_clock() < call->wake)
+      return 0;
+    return begin_attempt(L, idx);
+  case CALL_READY:
+    return begin_attempt(L, idx);
+  default:
+    break;
+  }
+  if (uq_exchange_done(call->exchange))
+    return settle(L, idx);
+  if (uq_clock() > call->deadline + GRACE)
+    return fail_late(L, call);
+  return 0;
+}
+
+/* ------------------------------------------------------------------------ */
+/* waiting                                                                   */
+/* ------------------------------------------------------------------------ */
+
+/* Lets a debug hook run: that is how an interpreter tells of Ctrl-C. Raises
+** what it raises, the call being cancelled first. */
+static void run_debug_hook(lua_State *L, struct uq_call *call) {
+  if (lua_gethook(L) == NULL)
+    return;
+  if (luaL_loadstring(L, "return") == LUA_OK && lua_pcall(L, 0, 0, 0) == LUA_OK)
+    return;
+  detach(call);
+  lua_error(L);
+}
+
+int uqL_call_run(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
+  for (;;) {
+    int results = uqL_call_step(L, idx);
+    if (results > 0)
+      return results;
+    double left =
+        (call->state == CALL_WAITING ? call->wake : call->deadline + GRACE) -
+        uq_clock();
+    if (left > SLICE)
+      left = SLICE;
+    uq_transport_step(call->client->transport, left > 0 ? to_ms(left) : 0);
+    run_debug_hook(L, call);
+  }
+}

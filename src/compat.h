@@ -1,0 +1,65 @@
+/*
+** compat.h - what Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT name differently, for the
+** few functions that we use. Defines no name of Lua's own but constants that
+** are missing.
+** SPDX-License-Identifier: MIT
+*/
+#ifndef UQ_COMPAT_H
+#define UQ_COMPAT_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#ifndef LUA_OK
+#define LUA_OK 0
+#endif
+
+/* The Lua table that lives and dies with a userdata. Pops it. */
+static inline void uqL_setpeer(lua_State *L, int udata) {
+#if LUA_VERSION_NUM >= 504
+  lua_setiuservalue(L, udata, 1);
+#elif LUA_VERSION_NUM >= 502
+  lua_setuservalue(L, udata);
+#else
+  lua_setfenv(L, udata);
+#endif
+}
+
+/* Pushes it. */
+static inline void uqL_getpeer(lua_State *L, int udata) {
+#if LUA_VERSION_NUM >= 504
+  lua_getiuservalue(L, udata, 1);
+#elif LUA_VERSION_NUM >= 502
+  lua_getuservalue(L, udata);
+#else
+  lua_getfenv(L, udata);
+#endif
+}
+
+static inline int uqL_absindex(lua_State *L, int idx) {
+  return idx > 0 || idx <= LUA_REGISTRYINDEX ? idx : lua_gettop(L) + idx + 1;
+}
+
+static inline void uqL_setfuncs(lua_State *L, const luaL_Reg *functions) {
+  for (; functions->name != NULL; functions++) {
+    lua_pushcfunction(L, functions->func);
+    lua_setfield(L, -2, functions->name);
+  }
+}
+
+/* Pushes the integer, as an integer where this Lua has them and it fits. False,
+** and nothing pushed: it does not fit. */
+static inline int uqL_pushint64(lua_State *L, long long value) {
+#if LUA_VERSION_NUM >= 503
+  if ((long long)(lua_Integer)value != value)
+    return 0;
+  lua_pushinteger(L, (lua_Integer)value);
+#else
+  if (value > (1LL << 53) || value < -(1LL << 53))
+    return 0;
+  lua_pushnumber(L, (lua_Number)value);
+#endif
+  return 1;
+}
+
+#endif

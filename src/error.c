@@ -1,0 +1,116 @@
+/*
+** error.c - the error table: its kind and message, and `nil, message, err`;
+** and redaction, which everything passes that came from outside.
+** SPDX-License-Identifier: MIT
+*/
+#define _GNU_SOURCE /* memmem */
+#include <string.h>
+
+#include "uqpay.h"
+
+/* Shorter parts of a secret may be chance; a shorter secret counts whole. */
+#define SECRET_PART 16
+
+static const char *const kind_names[] = {"ok",
+#define KIND_NAME(id, name) name,
+                                         UQ_KINDS(KIND_NAME)
+#undef KIND_NAME
+};
+
+static int error_tostring(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_getfield(L, 1, "message");
+  if (!lua_isstring(L, -1))
+    lua_pushliteral(L, "uqpay error");
+  return 1;
+}
+
+void uqL_error_open(lua_State *L) {
+  luaL_newmetatable(L, UQ_ERROR);
+  lua_pushcfunction(L, error_tostring);
+  lua_setfield(L, -2, "__tostring");
+  lua_pushliteral(L, UQ_ERROR);
+  lua_setfield(L, -2, "__name");
+  lua_pop(L, 1);
+}
+
+void uqL_error_kinds(lua_State *L) {
+  int count = (int)(sizeof kind_names / sizeof *kind_names);
+  lua_createtable(L, count - 1, count - 1);
+  for (int i = 1; i < count; i++) {
+    lua_pushstring(L, kind_names[i]);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -3, i);
+    lua_setfield(L, -2, kind_names[i]);
+  }
+}
+
+void uqL_error_new(lua_State *L, enum uq_kind kind) {
+  lua_newtable(L);
+  lua_insert(L, -2);
+  lua_setfield(L, -2, "message");
+  uqL_error_set(L, "kind", kind_names[kind]);
+  luaL_getmetatable(L, UQ_ERROR);
+  lua_setmetatable(L, -2);
+}
+
+void uqL_error_add(lua_State *L, const char *text) {
+  lua_getfield(L, -1, "message");
+  lua_pushstring(L, text);
+  lua_concat(L, 2);
+  lua_setfield(L, -2, "message");
+}
+
+void uqL_error_set(lua_State *L, const char *name, const char *value) {
+  if (value == NULL || value[0] == '\0')
+    return;
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, name);
+}
+
+int uqL_error_return(lua_State *L) {
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  lua_getfield(L, -1, "message");
+  lua_insert(L, -2);
+  return 3;
+}
+
+/* The length of the longest part of the secret that text begins with. */
+static size_t longest_part(const char *text, size_t len, const char *secret,
+                           size_t secret_len) {
+  size_t longest = 0;
+  for (size_t at = 0; at < secret_len; at++) {
+    size_t n = 0;
+    while (n < len && at + n < secret_len && text[n] == secret[at + n])
+      n++;
+    if (n > longest)
+      longest = n;
+  }
+  return longest;
+}
+
+void uqL_push_redacted(lua_State *L, const char *text, size_t len, size_t max,
+                       const char *secret, bool line) {
+  static const char bearer[] = "Bearer ";
+  luaL_Buffer b;
+  size_t written = 0;
+  if (strncmp(secret, bearer, sizeof bearer - 1) == 0)
+    secret += sizeof bearer - 1; /* no secret, and found in good advice */
+  size_t secret_len = strlen(secret);
+  size_t enough = secret_len < SECRET_PART ? secret_len : SECRET_PART;
+  luaL_buffinit(L, &b);
+  for (size_t i = 0; i < len && written < max;) {
+    if (enough > 0 && len - i >= enough &&
+        memmem(secret, secret_len, text + i, enough) != NULL) {
+      luaL_addstring(&b, "[redacted]");
+      written += 10;
+      i += longest_part(text + i, len - i, secret, secret_len);
+      continue;
+    }
+    unsigned char c = (unsigned char)text[i++];
+    luaL_addchar(&b, line && (c < 0x20 || c == 0x7F) ? ' ' : (char)c);
+    written++;
+  }
+  luaL_pushresult(&b);
+}

@@ -1,0 +1,146 @@
+/*
+** json.c - a private lua-cjson instance that never sees a number: quote.c
+** turns each into a marked string first, and the marks are undone here, by our
+** own code. lua-cjson's conversion depends on the process locale, saturates
+** integers and takes hexadecimals and NaN.
+** SPDX-License-Identifier: MIT
+*/
+#include <string.h>
+
+#include "amount.h"
+#include "quote.h"
+#include "uqpay.h"
+
+/* fields of the registry */
+#define DECODE "uqpay.cjson.decode"
+#define VERSION "uqpay.cjson.version"
+
+void uqL_json_open(lua_State *L) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "cjson");
+  if (lua_pcall(L, 1, 1, 0) != LUA_OK)
+    luaL_error(L, "uqpay needs lua-cjson: %s", lua_tostring(L, -1));
+  lua_getfield(L, -1, "_VERSION");
+  lua_setfield(L, LUA_REGISTRYINDEX, VERSION);
+  lua_getfield(L, -1, "new"); /* not shared: others may change its settings */
+  lua_call(L, 0, 1);
+  lua_getfield(L, -1, "decode");
+  lua_setfield(L, LUA_REGISTRYINDEX, DECODE);
+  lua_pop(L, 2);
+}
+
+void uqL_json_version(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, VERSION);
+}
+
+/* Makes room in the scratch for a text of len bytes, in which every second
+** byte may be a number that gets three more. */
+static void prepare(struct uq_buf *scratch, size_t len) {
+  uq_buf_clear(scratch);
+  scratch->max = 3 * len + 3;
+}
+
+bool uqL_json_decode(lua_State *L, const char *text, size_t len, bool mend,
+                     struct uq_buf *scratch, size_t *members) {
+  struct uq_quote quote;
+  prepare(scratch, len);
+  switch (uq_quote_numbers(text, len, mend, scratch, &quote)) {
+  case UQ_QUOTE_OK:
+    break;
+  case UQ_QUOTE_BAD:
+    lua_pushfstring(L, "%s at byte %d", quote.why, (int)quote.at);
+    return false;
+  case UQ_QUOTE_NOMEM:
+    luaL_error(L, "not enough memory");
+  }
+  *members = quote.members;
+  lua_getfield(L, LUA_REGISTRYINDEX, DECODE);
+  lua_pushlstring(L, scratch->data, scratch->len);
+  int status = lua_pcall(L, 1, 1, 0);
+  if (status == LUA_ERRMEM)
+    lua_error(L);
+  return status == LUA_OK;
+}
+
+enum uq_json_type uqL_json_type(lua_State *L, int idx, const char **text,
+                                size_t *len) {
+  switch (lua_type(L, idx)) {
+  case LUA_TSTRING:
+    *text = lua_tolstring(L, idx, len);
+    if ((*text)[0] != UQ_NUMBER_MARK)
+      return UQ_JSON_STRING;
+    ++*text;
+    --*len;
+    return UQ_JSON_NUMBER;
+  case LUA_TTABLE:
+    return UQ_JSON_TABLE;
+  case LUA_TNIL:
+  case LUA_TLIGHTUSERDATA: /* lua-cjson's null */
+    return UQ_JSON_ABSENT;
+  default:
+    return UQ_JSON_OTHER;
+  }
+}
+
+/* Pushes a whole number of up to 18 digits. False: it is no such number. */
+static bool push_integer(lua_State *L, const char *text, size_t len) {
+  bool negative = text[0] == '-';
+  long long value = 0;
+  if (len - negative > 18)
+    return false;
+  for (size_t i = negative; i < len; i++) {
+    if (text[i] < '0' || text[i] > '9')
+      return false;
+    value = value * 10 + (text[i] - '0');
+  }
+  return uqL_pushint64(L, negative ? -value : value) != 0;
+}
+
+bool uqL_json_push_number(lua_State *L, const char *text, size_t len,
+                          int amounts, bool money) {
+  double value;
+  if (amounts == UQ_AMOUNTS_STRING) {
+    lua_pushlstring(L, text, len);
+    return true;
+  }
+  if (!money && push_integer(L, text, len))
+    return true;
+  switch (uq_number_double(text, len, &value)) {
+  case UQ_NUMBER_OK:
+    lua_pushnumber(L, value);
+    return true;
+  case UQ_NUMBER_NOMEM:
+    luaL_error(L, "not enough memory");
+    return false;
+  default:
+    return false;
+  }
+}
+
+long uqL_json_settle(lua_State *L, int amounts) {
+  int table = lua_gettop(L);
+  long members = 0;
+  luaL_checkstack(L, 6, "deeply nested answer");
+  lua_pushnil(L);
+  while (lua_next(L, table) != 0) { /* key, value */
+    const char *text;
+    size_t len;
+    enum uq_json_type type = uqL_json_type(L, -1, &text, &len);
+    members += lua_type(L, -2) == LUA_TSTRING;
+    if (type == UQ_JSON_TABLE) {
+      long below = uqL_json_settle(L, amounts);
+      if (below < 0)
+        return -1;
+      members += below;
+    } else if (type == UQ_JSON_NUMBER || type == UQ_JSON_ABSENT) {
+      lua_pushvalue(L, -2);
+      if (type == UQ_JSON_ABSENT)
+        lua_pushnil(L);
+      else if (!uqL_json_push_number(L, text, len, amounts, false))
+        return -1; /* the name is at the top */
+      lua_rawset(L, table);
+    }
+    lua_pop(L, 1);
+  }
+  return members;
+}

@@ -1,0 +1,541 @@
+/*
+** options.c - option tables into C structs, by a table of descriptors: one row
+** an option. Whatever is unknown, of the wrong type, out of range or has bytes
+** that no header may bear is refused by name; a token is never quoted.
+** SPDX-License-Identifier: MIT
+*/
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "address.h"
+#include "uqpay.h"
+
+#define MAX_TOKEN 8192 /* bytes; servers take no longer header lines */
+#define MAX_TEXT 512   /* bytes of any other string */
+#define MAX_BASE_URL 1024
+
+enum option_type {
+  OPT_TEXT,    /* const char *, through a check */
+  OPT_SECONDS, /* double */
+  OPT_WHOLE,   /* int */
+  OPT_NAME,    /* int: index into a list of names */
+  OPT_SWITCH,  /* bool */
+  OPT_HOOK,    /* a function, kept in the peer table */
+  OPT_TOKEN,   /* a string or function */
+  OPT_APP      /* a table */
+};
+
+enum { FOR_NEW = 1, FOR_CALL = 2, FOR_BOTH = FOR_NEW | FOR_CALL };
+
+struct option {
+  const char *name;
+  enum option_type type;
+  int where;
+  size_t offset; /* in struct uq_options */
+  double min, max;
+  const char *const *names;
+  /* NULL: it will do; else what is expected */
+  const char *(*check)(const char *text, size_t len);
+};
+
+/* ------------------------------------------------------------------------ */
+/* checks of strings                                                         */
+/* ------------------------------------------------------------------------ */
+
+/* May these bytes stand in a header or a path? */
+static bool is_plain(const char *text, size_t len) {
+  for (size_t i = 0; i < len; i++) {
+    if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)
+      return false;
+  }
+  return true;
+}
+
+/* A word of visible ASCII that fits into User-Agent. */
+static bool is_word(const char *text, size_t len) {
+  for (size_t i = 0; i < len; i++) {
+    if (text[i] <= ' ' || text[i] >= 0x7F || strchr("()", text[i]) != NULL)
+      return false;
+  }
+  return len > 0;
+}
+
+static const char *check_text(const char *text, size_t len) {
+  if (len == 0 || len > MAX_TEXT || !is_plain(text, len))
+    return "text of 1 to 512 bytes without control bytes expected";
+  return NULL;
+}
+
+static const char *check_proxy(const char *text, size_t len) {
+  return len == 0 ? NULL : check_text(text, len); /* "" turns proxies off */
+}
+
+/* The API lists no currencies; "XUSD" is one. */
+static const char *check_currency(const char *text, size_t len) {
+  bool good = len >= 3 && len <= UQ_CURRENCY_MAX;
+  for (size_t i = 0; i < len; i++)
+    good = good && ((text[i] >= 'A' && text[i] <= 'Z') ||
+                    (text[i] >= '0' && text[i] <= '9'));
+  return good ? NULL : "an upper-case currency code such as \"USD\" expected";
+}
+
+static const char *check_uuid(const char *text, size_t len) {
+  return uq_uuid_valid(text, len) ? NULL : "a UUID expected";
+}
+
+static const char *check_base_url(const char *text, size_t len) {
+  char host[UQ_HOST_MAX];
+  if (len > MAX_BASE_URL || strlen(text) != len)
+    return "a URL of at most 1024 bytes expected";
+  return uq_address_check(text, host, sizeof host);
+}
+
+/* "sha256//<43 digits of base64>=", several with ";" between. */
+static const char *check_pin(const char *text, size_t len) {
+  static const char prefix[] = "sha256//";
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                               "abcdefghijklmnopqrstuvwxyz0123456789+/";
+  const char *expected = "\"sha256//<base64 of 32 bytes>\" expected";
+  const char *p = text;
+  if (strlen(text) != len || len > MAX_TEXT)
+    return expected;
+  for (;; p++) {
+    if (strncmp(p, prefix, sizeof prefix - 1) != 0)
+      return expected;
+    p += sizeof prefix - 1;
+    if (strspn(p, digits) != 43 || p[43] != '=')
+      return expected;
+    p += 44;
+    if (*p == '\0')
+      return NULL;
+    if (*p != ';')
+      return expected;
+  }
+}
+
+const char *uq_token_take(struct uq_buf *token, const char *text, size_t len) {
+  static const char bearer[] = "Bearer ";
+  size_t prefix = sizeof bearer - 1;
+  if (len >= prefix && (text[0] == 'B' || text[0] == 'b') &&
+      memcmp(text + 1, bearer + 1, prefix - 1) == 0) {
+    text += prefix;
+    len -= prefix;
+  }
+  if (len == 0)
+    return "a token expected, got an empty string";
+  if (len > MAX_TOKEN)
+    return "a token of at most 8192 bytes expected";
+  for (size_t i = 0; i < len; i++) {
+    if (text[i] <= ' ' || text[i] >= 0x7F)
+      return "a token without blanks, line ends, control or non-ASCII bytes "
+             "expected";
+  }
+  if (uq_buf_append(token, bearer, prefix) != UQ_BUF_OK ||
+      uq_buf_append(token, text, len) != UQ_BUF_OK)
+    return "not enough memory";
+  return NULL;
+}
+
+/* ------------------------------------------------------------------------ */
+/* the table                                                                 */
+/* ------------------------------------------------------------------------ */
+
+static const char *const environment_names[] = {"sandbox", "production", NULL};
+static const char *const environment_urls[] = {
+    "https://api-sandbox.uqpaytech.com/api", "https://api.uqpay.com/api"};
+static const char *const amounts_names[] = {"number", "string", NULL};
+static const char *const http_names[] = {"auto", "1.1", "2", NULL};
+
+#define AT(field) offsetof(struct uq_options, field)
+
+static const struct option options[] = {
+    {"environment", OPT_NAME, FOR_NEW, AT(environment), 0, 0, environment_names,
+     NULL},
+    {"base_url", OPT_TEXT, FOR_NEW, AT(base_url), 0, 0, NULL, check_base_url},
+    {"token", OPT_TOKEN, FOR_NEW, 0, 0, 0, NULL, NULL},
+    {"on_behalf_of", OPT_TEXT, FOR_BOTH, AT(on_behalf_of), 0, 0, NULL,
+     check_uuid},
+    {"currency", OPT_TEXT, FOR_BOTH, AT(currency), 0, 0, NULL, check_currency},
+    {"idempotency_key", OPT_TEXT, FOR_CALL, AT(idempotency_key), 0, 0, NULL,
+     check_uuid},
+    {"allow_key_reuse", OPT_SWITCH, FOR_CALL, AT(allow_key_reuse), 0, 0, NULL,
+     NULL},
+    {"timeout", OPT_SECONDS, FOR_BOTH, AT(timeout), 0.001, 86400, NULL, NULL},
+    {"connect_timeout", OPT_SECONDS, FOR_BOTH, AT(connect_timeout), 0.001,
+     86400, NULL, NULL},
+    {"max_retries", OPT_WHOLE, FOR_BOTH, AT(max_retries), 0, 100, NULL, NULL},
+    {"retry_delay", OPT_SECONDS, FOR_BOTH, AT(retry_delay), 0, 3600, NULL,
+     NULL},
+    {"retry_delay_max", OPT_SECONDS, FOR_BOTH, AT(retry_delay_max), 0, 3600,
+     NULL, NULL},
+    {"max_response_bytes", OPT_WHOLE, FOR_BOTH, AT(max_response_bytes), 1024,
+     67108864, NULL, NULL},
+    {"amounts", OPT_NAME, FOR_BOTH, AT(amounts), 0, 0, amounts_names, NULL},
+    {"ca_file", OPT_TEXT, FOR_NEW, AT(ca_file), 0, 0, NULL, check_text},
+    {"ca_path", OPT_TEXT, FOR_NEW, AT(ca_path), 0, 0, NULL, check_text},
+    {"pinned_public_key", OPT_TEXT, FOR_NEW, AT(pinned_public_key), 0, 0, NULL,
+     check_pin},
+    {"proxy", OPT_TEXT, FOR_NEW, AT(proxy), 0, 0, NULL, check_proxy},
+    {"http_version", OPT_NAME, FOR_NEW, AT(http_version), 0, 0, http_names,
+     NULL},
+    {"app_info", OPT_APP, FOR_NEW, AT(user_agent), 0, 0, NULL, NULL},
+    {"on_request", OPT_HOOK, FOR_NEW, 0, 0, 0, NULL, NULL},
+    {"on_response", OPT_HOOK, FOR_NEW, 0, 0, 0, NULL, NULL},
+    {"on_retry", OPT_HOOK, FOR_NEW, 0, 0, 0, NULL, NULL},
+};
+
+#undef AT
+
+#define OPTION_COUNT (sizeof options / sizeof *options)
+
+static const struct uq_options defaults = {
+    .timeout = 30,
+    .connect_timeout = 10,
+    .retry_delay = 0.5,
+    .retry_delay_max = 5,
+    .max_retries = 2,
+    .max_response_bytes = 1048576,
+    .environment = -1,
+    .user_agent = "lua-uqpay/" UQ_VERSION,
+};
+
+/* ------------------------------------------------------------------------ */
+/* reading                                                                   */
+/* ------------------------------------------------------------------------ */
+
+/* Where a table is being read to. */
+struct reading {
+  const char *method; /* for messages */
+  int where;
+  struct uq_options *options;
+  struct uq_client *client; /* for FOR_NEW: token, hooks; else NULL */
+  int peer;                 /* index of its peer table */
+};
+
+static int bad_option(lua_State *L, const struct reading *r, const char *name,
+                      const char *expected) {
+  return luaL_error(L, "bad option '%s' to '%s' (%s)", name, r->method,
+                    expected);
+}
+
+/* "... expected, got <type>" for the value at the top. */
+static int bad_type(lua_State *L, const struct reading *r, const char *name,
+                    const char *expected) {
+  lua_pushfstring(L, "%s expected, got %s", expected, luaL_typename(L, -1));
+  return bad_option(L, r, name, lua_tostring(L, -1));
+}
+
+/* Levenshtein distance of two short words. */
+static size_t distance(const char *a, const char *b) {
+  size_t row[32], m = strlen(b);
+  if (m >= 32)
+    return m;
+  for (size_t j = 0; j <= m; j++)
+    row[j] = j;
+  for (size_t i = 1; *a != '\0'; a++, i++) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= m; j++) {
+      size_t best = diagonal + (*a != b[j - 1]);
+      if (row[j] + 1 < best)
+        best = row[j] + 1;
+      if (row[j - 1] + 1 < best)
+        best = row[j - 1] + 1;
+      diagonal = row[j];
+      row[j] = best;
+    }
+  }
+  return row[m];
+}
+
+/* The name at the top is no option. */
+static int unknown_option(lua_State *L, const struct reading *r) {
+  const char *name = lua_tostring(L, -1);
+  const struct option *nearest = NULL;
+  size_t best = 4; /* farther words are no typing errors */
+  for (size_t i = 0; i < OPTION_COUNT; i++) {
+    size_t d = distance(name, options[i].name);
+    if ((options[i].where & r->where) && d < best) {
+      best = d;
+      nearest = &options[i];
+    }
+  }
+  uqL_push_redacted(L, name, strlen(name), 40, "", true);
+  if (nearest != NULL)
+    return luaL_error(L, "unknown option '%s' to '%s' (did you mean '%s'?)",
+                      lua_tostring(L, -1), r->method, nearest->name);
+  return luaL_error(L, "unknown option '%s' to '%s'", lua_tostring(L, -1),
+                    r->method);
+}
+
+/* Keeps the string at the top alive with the client. */
+static void keep(lua_State *L, const struct reading *r, const char *name) {
+  if (r->client == NULL)
+    return;
+  lua_pushvalue(L, -1);
+  lua_setfield(L, r->peer, name);
+}
+
+static void read_text(lua_State *L, const struct reading *r,
+                      const struct option *o, const char **field) {
+  size_t len;
+  if (lua_type(L, -1) != LUA_TSTRING)
+    bad_type(L, r, o->name, "string");
+  const char *text = lua_tolstring(L, -1, &len);
+  const char *expected = o->check(text, len);
+  if (expected != NULL)
+    bad_option(L, r, o->name, expected);
+  keep(L, r, o->name);
+  *field = text;
+}
+
+static double read_number(lua_State *L, const struct reading *r,
+                          const struct option *o, const char *unit) {
+  char expected[80];
+  snprintf(expected, sizeof expected, "%s from %.15g to %.15g", unit, o->min,
+           o->max);
+  if (lua_type(L, -1) != LUA_TNUMBER)
+    bad_type(L, r, o->name, expected);
+  double value = (double)lua_tonumber(L, -1);
+  bool whole = o->type != OPT_WHOLE || floor(value) == value;
+  if (!(value >= o->min && value <= o->max) || !whole) { /* NaN is neither */
+    lua_pushfstring(L, "%s expected, got %f", expected, value);
+    bad_option(L, r, o->name, lua_tostring(L, -1));
+  }
+  return value;
+}
+
+static int read_name(lua_State *L, const struct reading *r,
+                     const struct option *o) {
+  luaL_Buffer b;
+  if (lua_type(L, -1) == LUA_TSTRING) {
+    for (int i = 0; o->names[i] != NULL; i++) {
+      if (strcmp(lua_tostring(L, -1), o->names[i]) == 0)
+        return i;
+    }
+  }
+  luaL_buffinit(L, &b);
+  for (int i = 0; o->names[i] != NULL; i++) {
+    luaL_addstring(&b, i == 0 ? "\"" : " or \"");
+    luaL_addstring(&b, o->names[i]);
+    luaL_addchar(&b, '"');
+  }
+  luaL_addstring(&b, " expected");
+  luaL_pushresult(&b);
+  return bad_option(L, r, o->name, lua_tostring(L, -1));
+}
+
+static void read_token(lua_State *L, const struct reading *r,
+                       const struct option *o) {
+  struct uq_client *c = r->client;
+  size_t len;
+  if (lua_isfunction(L, -1)) {
+    c->token_function = true;
+    keep(L, r, o->name);
+    return;
+  }
+  if (lua_type(L, -1) != LUA_TSTRING)
+    bad_type(L, r, o->name, "string or function");
+  const char *text = lua_tolstring(L, -1, &len);
+  const char *expected = uq_token_take(&c->token, text, len);
+  if (expected != NULL)
+    bad_option(L, r, o->name, expected);
+}
+
+static void read_hook(lua_State *L, const struct reading *r,
+                      const struct option *o) {
+  struct uq_client *c = r->client;
+  if (!lua_isfunction(L, -1))
+    bad_type(L, r, o->name, "function");
+  keep(L, r, o->name);
+  c->on_request |= strcmp(o->name, "on_request") == 0;
+  c->on_response |= strcmp(o->name, "on_response") == 0;
+  c->on_retry |= strcmp(o->name, "on_retry") == 0;
+}
+
+/* Appends a member of the app_info table at idx to the string at the top. */
+static void append_app(lua_State *L, const struct reading *r, int idx,
+                       const char *name, const char *before,
+                       const char *after) {
+  lua_getfield(L, idx, name);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    return;
+  }
+  size_t len;
+  const char *text = lua_tolstring(L, -1, &len);
+  if (lua_type(L, -1) != LUA_TSTRING || len > 100 || !is_word(text, len))
+    luaL_error(L,
+               "bad option 'app_info.%s' to '%s' (a word of 1 to 100 visible "
+               "ASCII bytes without brackets expected)",
+               name, r->method);
+  lua_pushstring(L, before);
+  lua_insert(L, -2);
+  lua_pushstring(L, after);
+  lua_concat(L, 4);
+}
+
+/* app_info = { name=, version=, url= } behind our own name in User-Agent. */
+static void read_app(lua_State *L, const struct reading *r,
+                     const struct option *o, const char **field) {
+  int idx = lua_gettop(L);
+  if (!lua_istable(L, idx))
+    bad_type(L, r, o->name, "table");
+  lua_getfield(L, idx, "name");
+  if (lua_isnil(L, -1))
+    bad_option(L, r, "app_info.name", "a string expected, got nil");
+  lua_pop(L, 1);
+  for (lua_pushnil(L); lua_next(L, idx) != 0; lua_pop(L, 1)) {
+    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+    if (strcmp(key, "name") != 0 && strcmp(key, "version") != 0 &&
+        strcmp(key, "url") != 0)
+      bad_option(L, r, o->name, "only name, version and url expected in it");
+  }
+  lua_pushstring(L, *field);
+  append_app(L, r, idx, "name", " ", "");
+  append_app(L, r, idx, "version", "/", "");
+  append_app(L, r, idx, "url", " (", ")");
+  keep(L, r, "user_agent");
+  *field = lua_tostring(L, -1);
+  lua_pop(L, 1);
+}
+
+/* Reads the value at the top into its field. */
+static void read_option(lua_State *L, const struct reading *r,
+                        const struct option *o) {
+  char *field = (char *)r->options + o->offset;
+  switch (o->type) {
+  case OPT_TEXT:
+    read_text(L, r, o, (const char **)(void *)field);
+    break;
+  case OPT_SECONDS:
+    *(double *)(void *)field = read_number(L, r, o, "seconds");
+    break;
+  case OPT_WHOLE:
+    *(int *)(void *)field = (int)read_number(L, r, o, "a whole number");
+    break;
+  case OPT_NAME:
+    *(int *)(void *)field = read_name(L, r, o);
+    break;
+  case OPT_SWITCH:
+    if (!lua_isboolean(L, -1))
+      bad_type(L, r, o->name, "boolean");
+    *(bool *)field = lua_toboolean(L, -1) != 0;
+    break;
+  case OPT_HOOK:
+    read_hook(L, r, o);
+    break;
+  case OPT_TOKEN:
+    read_token(L, r, o);
+    break;
+  case OPT_APP:
+    read_app(L, r, o, (const char **)(void *)field);
+    break;
+  }
+}
+
+/* The option that the key at the top names. */
+static const struct option *find_option(lua_State *L, int where) {
+  size_t len;
+  const char *name = lua_tolstring(L, -1, &len);
+  for (size_t i = 0; i < OPTION_COUNT; i++) {
+    if ((options[i].where & where) && strlen(options[i].name) == len &&
+        memcmp(options[i].name, name, len) == 0)
+      return &options[i];
+  }
+  return NULL;
+}
+
+/* Walks the user's table, not ours: so nothing in it goes unseen. */
+static void read_table(lua_State *L, const struct reading *r, int idx) {
+  for (lua_pushnil(L); lua_next(L, idx) != 0; lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+      luaL_error(L, "bad option table to '%s' (names expected as keys, got %s)",
+                 r->method, luaL_typename(L, -2));
+    lua_pushvalue(L, -2);
+    const struct option *o = find_option(L, r->where);
+    if (o == NULL)
+      unknown_option(L, r);
+    lua_pop(L, 1);
+    read_option(L, r, o);
+  }
+  if (r->options->retry_delay_max < r->options->retry_delay) {
+    lua_getfield(L, idx, "retry_delay_max");
+    if (!lua_isnil(L, -1))
+      bad_option(L, r, "retry_delay_max", "at least retry_delay expected");
+    lua_pop(L, 1);
+    r->options->retry_delay_max = r->options->retry_delay;
+  }
+}
+
+/* What only makes sense, or only makes none, together. */
+static void settle_new(lua_State *L, const struct reading *r) {
+  struct uq_options *o = r->options;
+  struct uq_client *c = r->client;
+  if (c->token.len == 0 && !c->token_function)
+    bad_option(L, r, "token", "a string or function expected, got none");
+  if (o->base_url == NULL)
+    o->base_url = environment_urls[o->environment < 0 ? 0 : o->environment];
+  else if (o->environment >= 0)
+    bad_option(L, r, "base_url", "not together with environment");
+  if (strncmp(o->base_url, "http:", 5) == 0) {
+    if (o->proxy != NULL && o->proxy[0] != '\0')
+      bad_option(L, r, "proxy", "not with a base_url that is not encrypted");
+    o->proxy = ""; /* nor one from the environment */
+  }
+  size_t len = strlen(o->base_url);
+  while (len > 0 && o->base_url[len - 1] == '/')
+    len--;
+  lua_pushlstring(L, o->base_url, len);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, r->peer, "base_url");
+  o->base_url = lua_tostring(L, -1);
+  lua_pop(L, 1);
+  const char *why = uq_address_check(o->base_url, c->host, sizeof c->host);
+  if (why != NULL)
+    bad_option(L, r, "base_url", why);
+}
+
+void uqL_options_new(lua_State *L, int idx, struct uq_client *c) {
+  struct reading r = {"new", FOR_NEW, &c->options, c, lua_gettop(L)};
+  luaL_checktype(L, idx, LUA_TTABLE);
+  c->options = defaults;
+  read_table(L, &r, idx);
+  settle_new(L, &r);
+}
+
+void uqL_options_call(lua_State *L, int first, const char *method,
+                      struct uq_options *o) {
+  struct reading r = {method, FOR_CALL, o, NULL, 0};
+  int table = 0;
+  if (lua_type(L, first) == LUA_TTABLE) {
+    table = first;
+  } else if (!lua_isnone(L, first)) { /* nil: an unset variable, not a wish */
+    size_t len;
+    if (lua_type(L, first) != LUA_TSTRING) {
+      lua_pushfstring(L, "currency: string or table expected, got %s",
+                      luaL_typename(L, first));
+      luaL_argerror(L, first, lua_tostring(L, -1));
+    }
+    const char *text = lua_tolstring(L, first, &len);
+    const char *expected = check_currency(text, len);
+    luaL_argcheck(L, expected == NULL, first, expected);
+    if (!lua_isnoneornil(L, first + 1)) {
+      luaL_checktype(L, first + 1, LUA_TTABLE);
+      table = first + 1;
+      lua_getfield(L, table, "currency");
+      if (!lua_isnil(L, -1))
+        bad_option(L, &r, "currency", "it was given as an argument already");
+      lua_pop(L, 1);
+    }
+    o->currency = text;
+  }
+  if (table != 0)
+    read_table(L, &r, table);
+  if (o->currency == NULL)
+    luaL_error(L,
+               "bad argument 'currency' to '%s' (a currency code such as "
+               "\"USD\" expected, got none)",
+               method);
+}

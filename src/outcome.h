@@ -1,0 +1,28 @@
+/*
+** outcome.h - curl's result codes as kinds of errors. Knows no Lua.
+** SPDX-License-Identifier: MIT
+*/
+#ifndef UQ_OUTCOME_H
+#define UQ_OUTCOME_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+#include "kind.h"
+
+#pragma GCC visibility push(hidden)
+
+struct uq_outcome {
+  CURLcode code;
+  const char *name; /* "CURLE_..." */
+  enum uq_kind kind;
+  bool lost; /* the request may or may not have been carried out, and another
+                try may reach the server */
+};
+
+/* What a failed transfer's code means; text is curl's message for it. */
+struct uq_outcome uq_outcome_of(CURLcode code, long os_errno, const char *text);
+
+#pragma GCC visibility pop
+
+#endif

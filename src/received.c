@@ -1,0 +1,67 @@
+/*
+** received.c - see received.h.
+** SPDX-License-Identifier: MIT
+*/
+#define _GNU_SOURCE /* strncasecmp */
+#include "received.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define MAX_BYTES 65536 /* informational answers and trailers included */
+
+/* Takes the value of a line that bears this name. */
+static bool take(char *value, const char *name, const char *line, size_t len) {
+  size_t n = strlen(name), kept = 0;
+  if (len <= n || line[n] != ':' || strncasecmp(line, name, n) != 0)
+    return false;
+  const char *p = line + n + 1, *end = line + len;
+  while (p < end && (*p == ' ' || *p == '\t'))
+    p++;
+  while (end > p && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' '))
+    end--;
+  for (; p < end && kept < UQ_HEADER_MAX - 1; p++, kept++)
+    value[kept] = (unsigned char)*p < 0x20 || *p == 0x7F ? '?' : *p;
+  value[kept] = '\0';
+  return true;
+}
+
+static void take_request_id(struct uq_received *r, const char *line,
+                            size_t len) {
+  static const char *const names[] = {"x-b3-traceid", "request-id",
+                                      "x-request-id"};
+  for (int rank = 3; rank > r->request_id_rank; rank--) {
+    if (take(r->request_id, names[rank - 1], line, len))
+      r->request_id_rank = rank;
+  }
+}
+
+bool uq_received_line(struct uq_received *r, const char *line, size_t len,
+                      bool keep) {
+  size_t bytes = r->bytes + len;
+  if (!keep) {
+    r->bytes = bytes;
+    return bytes <= MAX_BYTES;
+  }
+  if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
+    memset(r, 0, sizeof *r);
+  r->bytes = bytes;
+  switch (line[0] | 0x20) { /* the first letter spares most comparisons */
+  case 'c':
+    take(r->content_type, "content-type", line, len);
+    break;
+  case 'l':
+    take(r->location, "location", line, len);
+    break;
+  case 'r':
+    if (!take(r->retry_after, "retry-after", line, len))
+      take_request_id(r, line, len);
+    break;
+  case 'x':
+    take_request_id(r, line, len);
+    break;
+  default:
+    break;
+  }
+  return bytes <= MAX_BYTES;
+}

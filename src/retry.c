@@ -1,0 +1,96 @@
+/*
+** retry.c - see retry.h.
+** SPDX-License-Identifier: MIT
+*/
+#include "retry.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A server that asks for more patience than this is not believed. */
+#define RETRY_AFTER_MAX 3600.0
+
+bool uq_retryable(const struct uq_failure *f) {
+  return f->lost || f->processing || f->status == 408 || f->status == 429 ||
+         f->status >= 500;
+}
+
+/* delay * 2^(attempt - 1), at most delay_max, of which the upper half is left
+** to chance. */
+static double scheduled_wait(const struct uq_retry_policy *policy, int attempt,
+                             double chance) {
+  double wait = policy->delay;
+  for (int i = 1; i < attempt && wait < policy->delay_max; i++)
+    wait *= 2;
+  if (wait > policy->delay_max)
+    wait = policy->delay_max;
+  return wait * (0.5 + 0.5 * chance);
+}
+
+struct uq_retry uq_retry_decide(const struct uq_retry_policy *policy,
+                                const struct uq_failure *f, int attempt,
+                                double now, double deadline, double chance) {
+  struct uq_retry verdict = {false, 0, NULL};
+  if (!uq_retryable(f)) {
+    verdict.stopped = "not_retryable";
+    return verdict;
+  }
+  if (attempt > policy->max_retries) {
+    verdict.stopped = "max_retries";
+    return verdict;
+  }
+  double wait = scheduled_wait(policy, attempt, chance);
+  if (f->retry_after > wait)
+    wait = f->retry_after;
+  if (now + wait >= deadline) {
+    verdict.stopped = "deadline";
+    return verdict;
+  }
+  verdict.again = true;
+  verdict.wait = wait;
+  return verdict;
+}
+
+/* Days from 1970-01-01 to a date of the Gregorian calendar. */
+static int64_t days_from_civil(int64_t year, int month, int day) {
+  year -= month <= 2; /* years begin in March: the leap day comes last */
+  int64_t era = year / 400, of_era = year % 400;
+  int64_t day_of_year =
+      (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+  int64_t day_of_era = of_era * 365 + of_era / 4 - of_era / 100 + day_of_year;
+  return era * 146097 + day_of_era - 719468;
+}
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT" -> Unix seconds; -1: not of that form. The
+** two obsolete forms of HTTP dates are not sent by anything that lives. */
+static double http_date(const char *text) {
+  static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  char month[4];
+  int day, year, hour, minute, second, end = 0;
+  if (sscanf(text, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", &day,
+             month, &year, &hour, &minute, &second, &end) != 6 ||
+      end == 0 || text[end] != '\0')
+    return -1;
+  const char *found = strlen(month) == 3 ? strstr(months, month) : NULL;
+  if (found == NULL || (found - months) % 3 != 0 || year < 1970)
+    return -1;
+  int64_t days = days_from_civil(year, (int)(found - months) / 3 + 1, day);
+  return (double)(days * 86400 + hour * 3600 + minute * 60 + second);
+}
+
+static double sane(double seconds) {
+  return seconds > 0 && seconds <= RETRY_AFTER_MAX ? seconds : 0;
+}
+
+double uq_retry_after(const char *value, double now_unix) {
+  size_t digits = strspn(value, "0123456789");
+  if (digits > 0 && value[digits] == '\0') {
+    double seconds = 0;
+    for (const char *p = value; *p != '\0'; p++)
+      seconds = seconds * 10 + (*p - '0');
+    return sane(seconds);
+  }
+  double date = http_date(value);
+  return date < 0 ? 0 : sane(date - now_unix);
+}

@@ -1,0 +1,462 @@
+/*
+** transport.c - see transport.h.
+**
+** The callbacks only note and copy; nothing in them calls curl again or any
+** code above.
+** SPDX-License-Identifier: MIT
+*/
+#define _GNU_SOURCE /* strncasecmp, strdup */
+#include "transport.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "handle.h"
+#include "outcome.h"
+#include "poller.h"
+#include "process.h"
+#include "received.h"
+
+#define MAX_HEADERS 8             /* lines of a request */
+#define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
+#define MAX_CONNECTIONS 64        /* idle ones kept open */
+#define MAX_EVENTS 16
+#define KEPT_RESPONSE 16384 /* bytes of buffer an idle handle keeps */
+
+struct uq_transport {
+  struct uq_transport_options options;
+  struct uq_poller poller;
+  CURLM *multi;               /* NULL until the first request */
+  struct uq_exchange *idle;   /* the pool, linked by next */
+  struct uq_exchange *active; /* in flight, linked by next and prev */
+  pid_t owner;
+};
+
+struct uq_exchange {
+  struct uq_transport *transport;
+  struct uq_exchange *next, *prev;
+  CURL *easy;
+  CURLU *url;
+  char *url_text; /* what url was parsed from */
+  struct uq_buf headers;
+  struct curl_slist lines[MAX_HEADERS]; /* into headers */
+  struct uq_buf response;
+  struct uq_received received;
+  enum uq_kind refused; /* why a callback stopped the transfer */
+  bool in_multi, done;
+  CURLcode setup; /* not OK: start reports it, the handle is never used */
+  CURLcode code;
+  char error[CURL_ERROR_SIZE];
+};
+
+/* ------------------------------------------------------------------------ */
+/* curl's callbacks                                                          */
+/* ------------------------------------------------------------------------ */
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
+                     void *unused) {
+  struct uq_transport *t = transport;
+  int watch = UQ_POLL_NONE;
+  (void)easy; /* may be a handle that is not ours */
+  (void)unused;
+  if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+    watch |= UQ_POLL_IN;
+  if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+    watch |= UQ_POLL_OUT;
+  return uq_poller_watch(&t->poller, fd, watch) == 0 ? 0 : -1;
+}
+
+static int on_timer(CURLM *multi, long ms, void *transport) {
+  struct uq_transport *t = transport;
+  (void)multi;
+  uq_poller_timer(&t->poller, ms);
+  return 0;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t n, void *exchange) {
+  struct uq_exchange *x = exchange;
+  switch (uq_buf_append(&x->response, bytes, size * n)) {
+  case UQ_BUF_OK:
+    return size * n;
+  case UQ_BUF_FULL:
+    x->refused = UQ_TOO_LARGE;
+    break;
+  case UQ_BUF_NOMEM:
+    x->refused = UQ_MEMORY;
+    break;
+  }
+  return 0; /* stops the transfer */
+}
+
+static size_t on_header(char *line, size_t size, size_t n, void *exchange) {
+  struct uq_exchange *x = exchange;
+  bool trailer = x->response.len > 0; /* it speaks of nothing we keep */
+  if (uq_received_line(&x->received, line, size * n, !trailer))
+    return size * n;
+  x->refused = UQ_TOO_LARGE;
+  return 0; /* stops the transfer */
+}
+
+/* ------------------------------------------------------------------------ */
+/* handles                                                                   */
+/* ------------------------------------------------------------------------ */
+
+#define SET(option, value)                                     \
+  do {                                                         \
+    CURLcode set_code = curl_easy_setopt(easy, option, value); \
+    if (set_code != CURLE_OK)                                  \
+      return set_code;                                         \
+  } while (0)
+
+/* The options that bear on the exchange itself. */
+static CURLcode set_callbacks(struct uq_exchange *x) {
+  CURL *easy = x->easy;
+  SET(CURLOPT_PRIVATE, x);
+  SET(CURLOPT_ERRORBUFFER, x->error);
+  SET(CURLOPT_WRITEFUNCTION, on_body);
+  SET(CURLOPT_WRITEDATA, x);
+  SET(CURLOPT_HEADERFUNCTION, on_header);
+  SET(CURLOPT_HEADERDATA, x);
+  SET(CURLOPT_HTTPHEADER, x->lines);
+  return CURLE_OK;
+}
+
+static CURLMcode set_multi(struct uq_transport *t) {
+  CURLMcode code =
+      curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+  if (code == CURLM_OK)
+    code = curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
+  if (code == CURLM_OK)
+    code = curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+  if (code == CURLM_OK)
+    code = curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
+  if (code == CURLM_OK)
+    code = curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS,
+                             (long)MAX_CONNECTIONS);
+  return code;
+}
+
+/* Opens poller and multi handle, both or none. 0 or an errno. */
+static int open_multi(struct uq_transport *t) {
+  if (t->multi != NULL)
+    return 0;
+  int error = uq_poller_open(&t->poller);
+  if (error != 0)
+    return error;
+  t->multi = curl_multi_init();
+  if (t->multi != NULL && set_multi(t) == CURLM_OK)
+    return 0;
+  curl_multi_cleanup(t->multi);
+  t->multi = NULL;
+  uq_poller_close(&t->poller);
+  return ENOMEM;
+}
+
+struct uq_transport *
+uq_transport_new(const struct uq_transport_options *options) {
+  struct uq_transport *t = uq_process_init() ? calloc(1, sizeof *t) : NULL;
+  if (t == NULL)
+    return NULL;
+  t->options = *options;
+  uq_poller_init(&t->poller);
+  t->owner = getpid();
+  return t;
+}
+
+bool uq_transport_forked(const struct uq_transport *t) {
+  return getpid() != t->owner;
+}
+
+/* Frees an exchange; of a parent's only what is no handle. */
+static void free_exchange(struct uq_exchange *x, bool forked) {
+  if (!forked) {
+    curl_easy_cleanup(x->easy);
+    curl_url_cleanup(x->url);
+  }
+  uq_buf_free(&x->headers);
+  uq_buf_free(&x->response);
+  free(x->url_text);
+  free(x);
+}
+
+void uq_transport_free(struct uq_transport *t) {
+  bool forked = uq_transport_forked(t);
+  struct uq_sigpipe guard;
+  uq_sigpipe_hold(&guard);
+  while (t->idle != NULL) {
+    struct uq_exchange *x = t->idle;
+    t->idle = x->next;
+    free_exchange(x, forked);
+  }
+  if (t->multi != NULL && !forked)
+    curl_multi_cleanup(t->multi);
+  uq_sigpipe_release(&guard);
+  uq_poller_close(&t->poller); /* after the multi: it still unwatches */
+  free(t);
+}
+
+/* ------------------------------------------------------------------------ */
+/* exchanges                                                                 */
+/* ------------------------------------------------------------------------ */
+
+struct uq_exchange *uq_exchange_acquire(struct uq_transport *t) {
+  struct uq_exchange *x = t->idle;
+  if (x != NULL) {
+    t->idle = x->next;
+    x->next = NULL;
+    return x;
+  }
+  x = calloc(1, sizeof *x);
+  if (x == NULL)
+    return NULL;
+  x->transport = t;
+  uq_buf_init(&x->headers, MAX_REQUEST_HEADERS);
+  uq_buf_init(&x->response, 0);
+  x->easy = curl_easy_init();
+  x->url = curl_url();
+  if (x->easy == NULL || x->url == NULL) {
+    free_exchange(x, false);
+    return NULL;
+  }
+  x->setup = uq_handle_setup(x->easy, &t->options);
+  if (x->setup == CURLE_OK)
+    x->setup = set_callbacks(x);
+  return x;
+}
+
+struct uq_buf *uq_exchange_headers(struct uq_exchange *x) {
+  return &x->headers;
+}
+
+/* The list that curl takes, laid over the header block. */
+static CURLcode link_headers(struct uq_exchange *x) {
+  static char no_accept[] = "Accept:"; /* curl's own line is left out */
+  struct curl_slist *line = x->lines;
+  line->data = no_accept;
+  for (size_t at = 0; at < x->headers.len;) {
+    if (line == &x->lines[MAX_HEADERS - 1])
+      return CURLE_BAD_FUNCTION_ARGUMENT;
+    line->next = line + 1;
+    line++;
+    line->data = x->headers.data + at;
+    at += strlen(line->data) + 1;
+  }
+  line->next = NULL;
+  return CURLE_OK;
+}
+
+/* Parses the URL, unless it is the one of the last request. */
+static CURLcode set_url(struct uq_exchange *x, const char *text) {
+  CURL *easy = x->easy;
+  if (x->url_text != NULL && strcmp(x->url_text, text) == 0)
+    return CURLE_OK;
+  free(x->url_text);
+  x->url_text = NULL;
+  if (curl_url_set(x->url, CURLUPART_URL, text, 0) != CURLUE_OK)
+    return CURLE_URL_MALFORMAT;
+  SET(CURLOPT_CURLU, x->url);
+  if (strncmp(text, "http:", 5) == 0) /* nothing unencrypted leaves the host */
+    SET(CURLOPT_PROXY, "");
+  x->url_text = strdup(text);
+  return x->url_text == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
+}
+
+static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
+  CURL *easy = x->easy;
+  CURLcode code = x->setup;
+  if (code == CURLE_OK)
+    code = set_url(x, r->url);
+  if (code == CURLE_OK)
+    code = link_headers(x);
+  if (code != CURLE_OK)
+    return code;
+  SET(CURLOPT_POSTFIELDS, r->body);
+  SET(CURLOPT_POSTFIELDSIZE, (long)r->body_len);
+  SET(CURLOPT_TIMEOUT_MS, r->timeout_ms);
+  SET(CURLOPT_CONNECTTIMEOUT_MS, r->connect_timeout_ms);
+  SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)r->max_response_bytes);
+  return CURLE_OK;
+}
+
+/* Links the exchange into the list of those in flight, or out of it. */
+static void link_active(struct uq_exchange *x) {
+  struct uq_transport *t = x->transport;
+  x->next = t->active;
+  x->prev = NULL;
+  if (t->active != NULL)
+    t->active->prev = x;
+  t->active = x;
+  x->in_multi = true;
+}
+
+static void unlink_active(struct uq_exchange *x) {
+  if (x->prev != NULL)
+    x->prev->next = x->next;
+  else
+    x->transport->active = x->next;
+  if (x->next != NULL)
+    x->next->prev = x->prev;
+  x->next = x->prev = NULL;
+  x->in_multi = false;
+}
+
+static void finish(struct uq_exchange *x, CURLcode code) {
+  if (x->in_multi) {
+    curl_multi_remove_handle(x->transport->multi, x->easy);
+    unlink_active(x);
+  }
+  x->code = code;
+  x->done = true;
+}
+
+void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
+  struct uq_transport *t = x->transport;
+  int error = open_multi(t);
+  x->response.max = r->max_response_bytes;
+  memset(&x->received, 0, sizeof x->received);
+  x->refused = UQ_OK;
+  x->error[0] = '\0';
+  x->done = false;
+  if (error != 0) {
+    snprintf(x->error, sizeof x->error, "cannot open a poller: %s",
+             strerror(error));
+    finish(x, CURLE_COULDNT_CONNECT);
+    return;
+  }
+  CURLcode code = set_request(x, r);
+  if (code != CURLE_OK) {
+    finish(x, code);
+    return;
+  }
+  CURLMcode added = curl_multi_add_handle(t->multi, x->easy);
+  if (added == CURLM_OK)
+    link_active(x);
+  else
+    finish(x, added == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY
+                                           : CURLE_FAILED_INIT);
+}
+
+bool uq_exchange_done(const struct uq_exchange *x) { return x->done; }
+
+void uq_exchange_release(struct uq_exchange *x) {
+  struct uq_transport *t = x->transport;
+  if (uq_transport_forked(t)) {
+    if (x->in_multi)
+      unlink_active(x);
+    free_exchange(x, true);
+    return;
+  }
+  struct uq_sigpipe guard;
+  uq_sigpipe_hold(&guard);
+  if (x->in_multi)
+    finish(x, CURLE_OK);
+  uq_sigpipe_release(&guard);
+  uq_buf_clear(&x->headers);
+  if (x->response.cap > KEPT_RESPONSE)
+    uq_buf_free(&x->response);
+  else
+    uq_buf_clear(&x->response);
+  x->done = false;
+  x->next = t->idle;
+  t->idle = x;
+}
+
+void uq_exchange_answer(const struct uq_exchange *x, struct uq_answer *a) {
+  const struct uq_received *h = &x->received;
+  long status = 0, os_errno = 0;
+  memset(a, 0, sizeof *a);
+  curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &a->connects);
+  a->status = (int)status;
+  a->request_id = h->request_id;
+  a->retry_after = h->retry_after;
+  a->location = h->location;
+  a->content_type = h->content_type;
+  a->body = x->response.data != NULL ? x->response.data : "";
+  a->body_len = x->response.len;
+  if (x->code == CURLE_OK)
+    return;
+  curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &os_errno);
+  a->message = x->error[0] != '\0' ? x->error : curl_easy_strerror(x->code);
+  struct uq_outcome o = uq_outcome_of(x->code, os_errno, a->message);
+  a->kind = x->refused != UQ_OK ? x->refused : o.kind;
+  a->lost = o.lost;
+  a->curl_code = (int)x->code;
+  a->curl_name = o.name;
+  a->os_errno = (int)os_errno;
+}
+
+/* curl's multi handle is out of order: nothing in flight will ever finish. */
+static void fail_all(struct uq_transport *t, CURLMcode code) {
+  while (t->active != NULL) {
+    struct uq_exchange *x = t->active;
+    snprintf(x->error, sizeof x->error, "%s", curl_multi_strerror(code));
+    finish(x, code == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY
+                                          : CURLE_FAILED_INIT);
+  }
+}
+
+static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
+                     int count) {
+  int running;
+  CURLMcode code = CURLM_OK;
+  for (int i = 0; i < count && code == CURLM_OK; i++) {
+    int what = (events[i].what & UQ_POLL_IN ? CURL_CSELECT_IN : 0) |
+               (events[i].what & UQ_POLL_OUT ? CURL_CSELECT_OUT : 0) |
+               (events[i].what & UQ_POLL_ERR ? CURL_CSELECT_ERR : 0);
+    code = curl_multi_socket_action(t->multi, events[i].fd, what, &running);
+  }
+  if (code == CURLM_OK && uq_poller_due(&t->poller)) {
+    uq_poller_timer(&t->poller, -1); /* curl sets it anew if it has a need */
+    code = curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+  }
+  return code;
+}
+
+static void reap(struct uq_transport *t) {
+  CURLMsg *message;
+  int left;
+  while ((message = curl_multi_info_read(t->multi, &left)) != NULL) {
+    struct uq_exchange *x = NULL;
+    CURLcode code =
+        message->data.result; /* the message dies with the removal */
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&x);
+    finish(x, code);
+  }
+}
+
+void uq_transport_step(struct uq_transport *t, long limit_ms) {
+  struct uq_event events[MAX_EVENTS];
+  struct uq_sigpipe guard;
+  if (t->multi == NULL) { /* no request could be started: only time passes */
+    (void)poll(NULL, 0, (int)limit_ms);
+    return;
+  }
+  int count = uq_poller_wait(&t->poller, events, MAX_EVENTS, limit_ms);
+  uq_sigpipe_hold(&guard);
+  CURLMcode code = act(t, events, count);
+  if (code != CURLM_OK)
+    fail_all(t, code);
+  else
+    reap(t);
+  uq_sigpipe_release(&guard);
+}
+
+void uq_transport_info(struct uq_transport_info *info) {
+  const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+  memset(info, 0, sizeof *info);
+  snprintf(info->libcurl, sizeof info->libcurl, "%s", v->version);
+  snprintf(info->tls, sizeof info->tls, "%s",
+           v->ssl_version != NULL ? v->ssl_version : "none");
+  if (v->age >= CURLVERSION_SEVENTH) {
+    info->ca_file = v->cainfo;
+    info->ca_path = v->capath;
+  }
+  info->http2 = (v->features & CURL_VERSION_HTTP2) != 0;
+  info->async_dns = (v->features & CURL_VERSION_ASYNCHDNS) != 0;
+}

@@ -1,0 +1,113 @@
+/*
+** transport.h - libcurl: pooled easy handles on one multi handle. A request
+** goes in; status, a few headers and a capped body come out. Knows no Lua;
+** nothing above it knows curl.
+**
+** Nothing here blocks but uq_transport_step, and that at most for its limit.
+** No descriptor is opened before the first request. All calls on a transport
+** must come from the process that made it: ask uq_transport_forked.
+** SPDX-License-Identifier: MIT
+*/
+#ifndef UQ_TRANSPORT_H
+#define UQ_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "buf.h"
+#include "kind.h"
+
+#pragma GCC visibility push(hidden)
+
+enum uq_http_version { UQ_HTTP_AUTO, UQ_HTTP_1_1, UQ_HTTP_2 };
+
+/* The strings are borrowed and must outlive the transport. NULL: not given. */
+struct uq_transport_options {
+  const char *ca_file;
+  const char *ca_path;
+  const char *pinned_public_key; /* "sha256//<base64>[;...]" */
+  const char *proxy;             /* "": none, whatever the environment says */
+  const char *user_agent;
+  enum uq_http_version http_version;
+};
+
+struct uq_request {
+  const char *url;
+  const char *body; /* borrowed until the exchange is released */
+  size_t body_len;
+  long timeout_ms; /* for the whole attempt */
+  long connect_timeout_ms;
+  size_t max_response_bytes;
+};
+
+/* What came of a request. The strings belong to the exchange. */
+struct uq_answer {
+  enum uq_kind kind; /* UQ_OK: a whole answer of any status came */
+  bool lost;         /* else: could the request have been carried out, or might
+                        another try reach the server? */
+  int status;        /* 0 when no status line came */
+  const char *body;
+  size_t body_len;
+  const char *request_id; /* these four are "" when absent */
+  const char *retry_after;
+  const char *location;
+  const char *content_type;
+  int curl_code; /* CURLcode, 0 when kind is UQ_OK */
+  const char *curl_name;
+  int os_errno;
+  const char *message; /* why there is no answer, for people */
+  long connects;       /* connections opened for it */
+};
+
+struct uq_transport;
+struct uq_exchange; /* one request and its answer */
+
+/* NULL: out of memory. */
+struct uq_transport *
+uq_transport_new(const struct uq_transport_options *options);
+
+/* Every exchange must have been released. In a forked child the handles are
+** abandoned: nothing is written to the parent's connections. */
+void uq_transport_free(struct uq_transport *t);
+
+/* Was the transport made by another process than this one? */
+bool uq_transport_forked(const struct uq_transport *t);
+
+/* An idle exchange with an empty header block. NULL: out of memory. */
+struct uq_exchange *uq_exchange_acquire(struct uq_transport *t);
+
+/* The header block to fill before the start: "name: value" lines, each with a
+** NUL behind it. Wiped at release. */
+struct uq_buf *uq_exchange_headers(struct uq_exchange *x);
+
+/* Sends the request. Failures of the start, too, show as a finished exchange.
+ */
+void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r);
+
+bool uq_exchange_done(const struct uq_exchange *x);
+
+/* The outcome of a finished exchange, valid until it is released. */
+void uq_exchange_answer(const struct uq_exchange *x, struct uq_answer *answer);
+
+/* Gives the exchange back; one in flight is cancelled, and its connection is
+** never used for another request before that is safe. */
+void uq_exchange_release(struct uq_exchange *x);
+
+/* Waits at most limit_ms for the network or a signal, and lets the exchanges
+** in flight go on. */
+void uq_transport_step(struct uq_transport *t, long limit_ms);
+
+struct uq_transport_info {
+  char libcurl[32];
+  char tls[64];
+  const char *ca_file; /* libcurl's defaults; NULL: none or not known */
+  const char *ca_path;
+  bool http2;
+  bool async_dns;
+};
+
+void uq_transport_info(struct uq_transport_info *info);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,66 @@
+/*
+** uqpay.c - luaopen_uqpay: the module table. Nothing else.
+** SPDX-License-Identifier: MIT
+*/
+#include "uqpay.h"
+
+#if defined(__GNUC__)
+#define UQ_EXPORT __attribute__((visibility("default")))
+#else
+#define UQ_EXPORT
+#endif
+
+static int uqpay_uuid(lua_State *L) {
+  char uuid[UQ_UUID_LEN + 1];
+  if (!uq_uuid_v4(uuid))
+    return luaL_error(L, "the system gives no random bytes");
+  lua_pushstring(L, uuid);
+  return 1;
+}
+
+static void set_string(lua_State *L, const char *name, const char *value) {
+  if (value == NULL)
+    return;
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, name);
+}
+
+static int uqpay_info(lua_State *L) {
+  struct uq_transport_info info;
+  uq_transport_info(&info);
+  lua_newtable(L);
+  set_string(L, "version", UQ_VERSION);
+  set_string(L, "libcurl", info.libcurl);
+  set_string(L, "tls", info.tls);
+  set_string(L, "ca_file", info.ca_file);
+  set_string(L, "ca_path", info.ca_path);
+  set_string(L, "poller", "epoll");
+  lua_pushboolean(L, info.http2);
+  lua_setfield(L, -2, "http2");
+  lua_pushboolean(L, info.async_dns);
+  lua_setfield(L, -2, "async_dns");
+  uqL_json_version(L);
+  lua_setfield(L, -2, "cjson");
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"new", uqL_client_new},
+                                     {"uuid", uqpay_uuid},
+                                     {"info", uqpay_info},
+                                     {NULL, NULL}};
+
+UQ_EXPORT int luaopen_uqpay(lua_State *L);
+
+UQ_EXPORT int luaopen_uqpay(lua_State *L) {
+  uqL_json_open(L);
+  uqL_error_open(L);
+  uqL_call_open(L);
+  uqL_client_open(L);
+  lua_newtable(L);
+  uqL_setfuncs(L, functions);
+  uqL_error_kinds(L);
+  lua_setfield(L, -2, "kinds");
+  set_string(L, "_NAME", "uqpay");
+  set_string(L, "_VERSION", UQ_VERSION);
+  return 1;
+}
