@@ -1,0 +1,904 @@
+-- The sandbox keeps its promises: asked by the curl command, so that no line of the
+-- client under test is needed to believe the server it is tested against.
+
+local cjson = require "cjson"
+local driver = require "spec.support.driver"
+local faulty = require "spec.support.faulty_driver"
+local sandbox = require "spec.support.sandbox"
+local socket = require "socket"
+
+local unpack = table.unpack or unpack
+
+local balances = "/v1/issuing/balances"
+
+local keys = 0
+local function new_key()
+  keys = keys + 1
+  return ("%08x-0000-4000-8000-%012x"):format(os.time() % 0x7fffffff, keys)
+end
+
+-- The headers of a good request; changes replace some, false leaves one out.
+local function headers(changes)
+  local all = {
+    ["content-type"] = "application/json",
+    ["x-auth-token"] = "Bearer " .. sandbox.token,
+    ["x-idempotency-key"] = new_key(),
+    ["x-on-behalf-of"] = false,
+  }
+  for name, value in pairs(changes or {}) do all[name] = value end
+  return all
+end
+
+-- A curl command line. options: url, ca, headers, body, method, and further arguments.
+local function curl(options)
+  local words = {
+    "curl", "-q", "-s", "-i", "--noproxy", "*", "--max-time", options.time or 10,
+    "--cacert", options.ca or sandbox.ca_file, "-w", "\n%{exitcode} %{http_version}",
+    "-X", options.method or "POST",
+  }
+  for name, value in pairs(headers(options.headers)) do
+    words[#words + 1] = "-H"
+    -- curl's way to write an empty header ends in a semicolon
+    words[#words + 1] = value == "" and name .. ";" or name .. ": " .. (value or "")
+  end
+  if options.method ~= "GET" then
+    words[#words + 1] = "--data-binary"
+    words[#words + 1] = options.body or '{"currency":"USD"}'
+  end
+  for _, word in ipairs(options) do words[#words + 1] = word end
+  words[#words + 1] = (options.url or sandbox.url) .. (options.path or balances)
+  return driver.command(unpack(words))
+end
+
+local function parse(output)
+  local text, exit, version = output:match "^(.*)\n(%d+) ([%d.]+)$"
+  assert(text, output)
+  local answer = { exit = tonumber(exit), version = version, headers = {}, body = text }
+  local head, body = text:match "^(HTTP/.-\r\n)\r\n(.*)$"
+  if head then
+    answer.status, answer.body = tonumber(head:match "^HTTP/%S+ (%d+)"), body
+    for name, value in head:gmatch "([^\r\n:]+): ?([^\r\n]*)" do
+      answer.headers[name:lower()] = value
+    end
+  end
+  local ok, value = pcall(cjson.decode, answer.body)
+  answer.json = ok and type(value) == "table" and value or {}
+  return answer
+end
+
+local function ask(options)
+  return parse(driver.output(curl(options or {})))
+end
+
+local function refused(answer, status, fields)
+  assert.equal(status, answer.status, answer.body)
+  for name, value in pairs(fields) do
+    assert.equal(value, answer.json[name], answer.body)
+  end
+end
+
+local function last()
+  local list = sandbox.requests()
+  return list[#list]
+end
+
+local function until_arrived(count)
+  for _ = 1, 200 do
+    if #sandbox.requests() >= count then return end
+    socket.sleep(0.02)
+  end
+  error "the request did not arrive"
+end
+
+local function exists(path)
+  local file = io.open(path)
+  if file then file:close() end
+  return file ~= nil
+end
+
+-- A process that ended but that nobody has collected yet (Z) is gone for our purposes.
+local function alive(pid)
+  return driver.output("ps -o stat= -p " .. pid):find "^[^Z%s]" ~= nil
+end
+
+local launcher = driver.here .. "/sandbox.sh"
+
+describe("the sandbox", function()
+  setup(function() sandbox.start() end)
+  before_each(function() sandbox.reset() end)
+
+  describe("answers with a balance", function()
+    it("of eight fields, digits as written", function()
+      local answer = ask()
+      assert.equal(200, answer.status)
+      assert.equal("application/json", answer.headers["content-type"])
+      assert.equal('{"balance_id":"72970a7c-7921-431c-b95f-3438724ba16f",'
+        .. '"currency":"USD",'
+        .. '"available_balance":5000.25,"margin_balance":10000,"frozen_balance":2353.25,'
+        .. '"create_time":"2024-03-21T17:17:32+08:00",'
+        .. '"last_trade_time":"2026-11-02T09:05:00+08:00","balance_status":"ACTIVE"}',
+        answer.body)
+    end)
+
+    it("whose amounts keep zeros and twenty digits", function()
+      local written = { SGD = "10000.00", XUSD = "12345678901234567890.12" }
+      for currency, text in pairs(written) do
+        local answer = ask { body = ('{"currency":"%s"}'):format(currency) }
+        assert.matches('"available_balance":' .. text .. ",", answer.body, 1, true)
+      end
+    end)
+
+    it("whose amounts are strings when told so", function()
+      sandbox.settings { amounts = "string" }
+      assert.matches('"available_balance":"10000.00",',
+        ask { body = '{"currency":"SGD"}' }.body, 1, true)
+    end)
+
+    it("over HTTP/2, HTTP/1.1 and plain HTTP", function()
+      for _, case in ipairs {
+        { "2", "--http2" }, { "1.1", "--http1.1" }, { "1.1", url = sandbox.http_url },
+      } do
+        local version = table.remove(case, 1)
+        local answer = ask(case)
+        assert.equal(200, answer.status)
+        assert.equal(version, answer.version)
+        assert.equal(version, last().http)
+      end
+    end)
+
+    it("on one connection for many requests", function()
+      for _, version in ipairs { "--http1.1", "--http2" } do
+        ask { version, sandbox.url .. "/v1/issuing/balances" }
+        local list = sandbox.requests()
+        assert.equal(list[#list - 1].connection, list[#list].connection)
+        assert.equal(2, list[#list].connection_requests)
+      end
+    end)
+
+    it("with an x-request-id of its own", function()
+      local first, second = ask().headers["x-request-id"], ask { method = "GET" }
+      assert.truthy(first)
+      assert.truthy(second.headers["x-request-id"])
+      assert.not_equal(first, second.headers["x-request-id"])
+    end)
+
+    it("after a token of 8 KiB", function()
+      local token = sandbox.new_token { token = ("t"):rep(8192) }
+      for _, version in ipairs { "--http1.1", "--http2" } do
+        local long = { ["x-auth-token"] = "Bearer " .. token }
+        assert.equal(200, ask { version, headers = long }.status)
+      end
+    end)
+  end)
+
+  describe("checks the token", function()
+    local function with(value)
+      return ask { headers = { ["x-auth-token"] = value } }
+    end
+
+    it("which is about 600 bytes and looks like a JWT", function()
+      local size = #sandbox.token
+      assert.is_true(size > 500 and size < 700, size)
+      assert.matches("^[%w_-]+%.[%w_-]+%.[%w_-]+$", sandbox.token)
+    end)
+
+    it("missing: 401, shape C", function()
+      local answer = with(false)
+      refused(answer, 401, {})
+      assert.is_string(answer.json.error)
+      assert.is_nil(answer.json.code)
+    end)
+
+    it("without Bearer: 401, format", function()
+      for _, prefix in ipairs { "", "Bearer", "Bearer  ", "bearer ", "Basic " } do
+        refused(with(prefix .. sandbox.token), 401,
+          { error = "invalid auth token format" })
+      end
+      sandbox.settings { bearer = "optional" }
+      assert.equal(200, with(sandbox.token).status)
+      assert.equal(200, with("Bearer " .. sandbox.token).status)
+    end)
+
+    it("unknown: 401, shape A", function()
+      refused(with "Bearer nonsense", 401,
+        { type = "unauthorized_error", code = "unauthorized_error" })
+    end)
+
+    it("expired: 401, with the text the SDKs look for", function()
+      refused(with("Bearer " .. sandbox.expired_token), 401,
+        { message = "token has expired" })
+    end)
+
+    it("without permission: 403", function()
+      refused(with("Bearer " .. sandbox.forbidden_token), 403,
+        { type = "unauthorized_error", code = "forbidden" })
+    end)
+
+    it("of another merchant: another balance", function()
+      assert.matches('"available_balance":66666.60,',
+        with("Bearer " .. sandbox.other_token).body, 1, true)
+    end)
+
+    it("made on request, for its life, ended on request", function()
+      local token = sandbox.new_token { life = 1 }
+      assert.equal(200, with("Bearer " .. token).status)
+      socket.sleep(1.1)
+      assert.equal(401, with("Bearer " .. token).status)
+      sandbox.expire(sandbox.token)
+      assert.equal(401, with("Bearer " .. sandbox.token).status)
+      sandbox.reset()
+      assert.equal(200, with("Bearer " .. sandbox.token).status)
+    end)
+  end)
+
+  describe("checks the idempotency key", function()
+    local function with(key, options)
+      options = options or {}
+      options.headers = options.headers or {}
+      options.headers["x-idempotency-key"] = key
+      return ask(options)
+    end
+
+    it("missing or no UUID: 400", function()
+      local bare = new_key():gsub("-", "")
+      for _, key in ipairs { false, "", "today", new_key() .. "0", bare } do
+        refused(with(key), 400, { type = "idempotency_error" })
+      end
+    end)
+
+    it("seen before: the first answer, though the balance has changed", function()
+      local key = new_key()
+      local first = with(key).body
+      sandbox.balance { currency = "USD", available_balance = "1.23" }
+      assert.equal(first, with(key).body)
+      assert.matches('"available_balance":1.23,', with(new_key()).body, 1, true)
+    end)
+
+    it("seen before: the first failure too", function()
+      local key, gone = new_key(), { body = '{"currency":"EUR"}' }
+      refused(with(key, gone), 400, { type = "account_error" })
+      sandbox.balance { currency = "EUR", available_balance = "5" }
+      refused(with(key, gone), 400, { type = "account_error" })
+      assert.equal(200, with(new_key(), gone).status)
+
+      key = new_key()
+      sandbox.fault { kind = "status", status = 500 }
+      refused(with(key), 500, { type = "api_error" })
+      refused(with(key), 500, { type = "api_error" })
+    end)
+
+    it("seen before, but with 401, 403 or 429: asked anew", function()
+      local key = new_key()
+      for _, status in ipairs { 401, 403, 429 } do
+        sandbox.fault { kind = "status", status = status }
+        assert.equal(status, with(key).status)
+      end
+      assert.equal(200, with(key).status)
+    end)
+
+    it("seen with another body: 400, mismatch", function()
+      local key = new_key()
+      with(key)
+      refused(with(key, { body = '{"currency":"SGD"}' }), 400,
+        { type = "idempotency_error", code = "idempotency_mismatch" })
+    end)
+
+    it("of another account: a key of its own", function()
+      local key = new_key()
+      with(key)
+      for _, changed in ipairs {
+        { ["x-on-behalf-of"] = sandbox.sub_account },
+        { ["x-auth-token"] = "Bearer " .. sandbox.other_token },
+      } do
+        local body = with(key, { headers = changed }).body
+        assert.is_nil(body:find("5000.25", 1, true))
+        assert.truthy(body:find("111.11", 1, true) or body:find("66666.60", 1, true))
+      end
+    end)
+
+    it("still in progress: 400 with code 200, and the answer later", function()
+      local key = new_key()
+      local line = curl { headers = { ["x-idempotency-key"] = key } }
+      sandbox.fault { kind = "delay", seconds = 0.5 }
+      local first = io.popen(line)
+      until_arrived(1)
+      refused(parse(driver.output(line)), 400,
+        { code = 200, message = "Request is processing, please try again later" })
+      assert.equal(200, parse(first:read "*a").status)
+      first:close()
+      assert.equal(200, parse(driver.output(line)).status)
+    end)
+
+    it("in progress when the client went away: not for ever", function()
+      local key = new_key()
+      sandbox.fault { kind = "delay", seconds = 0.4 }
+      assert.equal(28, with(key, { time = 0.2 }).exit)
+      socket.sleep(0.4)
+      assert.equal(200, with(key).status)
+    end)
+  end)
+
+  describe("checks x-on-behalf-of", function()
+    local function with(id, currency)
+      return ask {
+        headers = { ["x-on-behalf-of"] = id },
+        body = ('{"currency":"%s"}'):format(currency),
+      }
+    end
+
+    it("known: the balance of that account", function()
+      for _, case in ipairs {
+        { sandbox.sub_account, "USD", "111.11" },
+        { sandbox.sub_account, "SGD", "222.20" },
+        { sandbox.other_sub_account, "USD", "0.00" },
+        { sandbox.other_sub_account, "XUSD", "44444.4" },
+      } do
+        local answer = with(case[1], case[2])
+        assert.equal(200, answer.status)
+        assert.equal(case[2], answer.json.currency)
+        assert.matches('"available_balance":' .. case[3] .. ",", answer.body, 1, true)
+      end
+    end)
+
+    it("anything else: 400, account_error", function()
+      for _, id in ipairs {
+        "", "nonsense", "00000000-0000-4000-8000-000000000000",
+        sandbox.sub_account .. "0", sandbox.sub_account:upper(),
+        sandbox.closed_sub_account, sandbox.banking_sub_account,
+        sandbox.foreign_sub_account,
+      } do
+        refused(with(id, "USD"), 400,
+          { type = "account_error", code = "sub_account_not_found" })
+      end
+    end)
+  end)
+
+  describe("checks the request", function()
+    it("body: 400, invalid_request_error", function()
+      for _, body in ipairs {
+        "", "{", "[]", '"USD"', "{}", '{"currency":null}', '{"currency":840}',
+        '{"currency":""}', '{"currency":"usd"}', '{"currency":"US D"}',
+        '{"currency":"DOLLAR"}',
+      } do
+        refused(ask { body = body }, 400,
+          { type = "invalid_request_error", code = "invalid_request_error" })
+      end
+    end)
+
+    it("currency without a balance: 400, account_error", function()
+      refused(ask { body = '{"currency":"EUR"}' }, 400, { type = "account_error" })
+    end)
+
+    it("content type: 400", function()
+      refused(ask { headers = { ["content-type"] = "text/plain" } }, 400,
+        { type = "invalid_request_error" })
+      local utf8 = "application/json; charset=utf-8"
+      assert.equal(200, ask { headers = { ["content-type"] = utf8 } }.status)
+    end)
+
+    it("method and path: 405 and 404, shape B", function()
+      local answer = ask { method = "GET" }
+      refused(answer, 405, { code = 405 })
+      assert.equal("POST", answer.headers.allow)
+      refused(ask { path = "/v1/issuing/balance" }, 404, { code = 404 })
+      refused(ask { path = "/v1/issuing/balances/" }, 404, { code = 404 })
+    end)
+
+    it("rate: 429 per merchant, shape E with its comma, Retry-After verbatim", function()
+      sandbox.settings { rate_limit = 2, retry_after = "soon" }
+      assert.equal(200, ask().status)
+      assert.equal(200, ask().status)
+      local answer = ask()
+      assert.equal(429, answer.status)
+      assert.matches("^{\"code\":\"too_many_requests\",.*\",}$", answer.body)
+      assert.equal("soon", answer.headers["retry-after"])
+      local other = { ["x-auth-token"] = "Bearer " .. sandbox.other_token }
+      assert.equal(200, ask { headers = other }.status)
+      sandbox.reset()
+      assert.is_nil(ask().headers["retry-after"])
+    end)
+  end)
+
+  describe("has certificates to refuse", function()
+    it("good ones for localhost too", function()
+      assert.equal(200, ask { url = (sandbox.url:gsub("127.0.0.1", "localhost")) }.status)
+    end)
+
+    it("expired, wrong host, self-signed: 60 of curl, nothing sent", function()
+      for _, name in ipairs { "expired_url", "wrong_host_url", "self_signed_url" } do
+        assert.equal(60, ask { url = sandbox[name] }.exit, name)
+      end
+      assert.same({}, sandbox.requests())
+      local answer = ask { "-k", url = sandbox.expired_url }
+      assert.equal(200, answer.status)
+      assert.equal("expired", last().server)
+    end)
+
+    it("unknown authority: 60 as well", function()
+      local unknown = sandbox.ca_file:gsub("ca.pem$", "self-signed.pem")
+      assert.equal(60, ask { ca = unknown }.exit)
+    end)
+
+    it("TLS 1.1 at most: 35 of curl, and an answer if one insists", function()
+      assert.equal(35, ask { "--tlsv1.2", url = sandbox.old_tls_url }.exit)
+      local function insist(url)
+        return ask { "--tlsv1.0", "--tls-max", "1.1", "--ciphers", "ALL:@SECLEVEL=0",
+          url = url }
+      end
+      assert.equal(200, insist(sandbox.old_tls_url).status)
+      assert.equal("TLSv1.1", last().tls)
+      assert.equal(35, insist(sandbox.url).exit)
+    end)
+  end)
+
+  describe("fails on order:", function()
+    local function both(check)
+      for _, version in ipairs { "--http1.1", "--http2" } do check(version) end
+    end
+    local broken_h2 = { [16] = true, [56] = true, [92] = true }
+
+    it("delay", function()
+      sandbox.fault { kind = "delay", seconds = 0.3 }
+      local start = socket.gettime()
+      assert.equal(200, ask().status)
+      assert.is_true(socket.gettime() - start >= 0.3)
+    end)
+
+    it("status, in every shape", function()
+      for _, case in ipairs {
+        { "A", 500, '^{"type":"api_error","code":"api_error","message":"m"}$' },
+        { "B", 400, '^{"code":400,"message":"m"}$' },
+        { "C", 401, '^{"error":"m"}$' },
+        { "D", 403, '^{"error":"Forbidden","message":"m"}$' },
+        { "E", 429, '^{"code":"too_many_requests","message":"m",}$' },
+        { "F", 502, "^<html>" },
+        { "G", 200, '^{"code":400,"message":"m"}$' },
+      } do
+        sandbox.fault { kind = "status", status = case[2], shape = case[1], message = "m",
+          headers = { ["Retry-After"] = "7" } }
+        local answer = ask()
+        assert.equal(case[2], answer.status)
+        assert.matches(case[3], answer.body)
+        assert.equal("7", answer.headers["retry-after"])
+      end
+    end)
+
+    it("status of the edge: nothing stored", function()
+      local line = curl {}
+      sandbox.fault { kind = "status", status = 503, store = false }
+      assert.equal(503, parse(driver.output(line)).status)
+      assert.equal(200, parse(driver.output(line)).status)
+    end)
+
+    it("answer, byte for byte", function()
+      both(function(version)
+        sandbox.fault { kind = "answer", status = 203, body_base64 = "/wAK4oI=",
+          headers = { ["content-type"] = "text/odd", ["x-request-id"] = cjson.null } }
+        local answer = ask { version }
+        assert.equal(203, answer.status)
+        assert.equal("\255\0\n\226\130", answer.body)
+        assert.equal("text/odd", answer.headers["content-type"])
+        assert.is_nil(answer.headers["x-request-id"])
+      end)
+    end)
+
+    it("drop_before: no answer, nothing done", function()
+      both(function(version)
+        local line = curl { version }
+        sandbox.fault { kind = "drop_before" }
+        local answer = parse(driver.output(line))
+        if version == "--http2" then assert.is_true(broken_h2[answer.exit])
+        else assert.equal(52, answer.exit) end
+        assert.is_nil(last().status)
+        sandbox.balance { currency = "USD", available_balance = "9.99" }
+        assert.matches("9.99", parse(driver.output(line)).body, 1, true)
+        sandbox.reset()
+      end)
+    end)
+
+    it("drop_after: no answer, but done", function()
+      both(function(version)
+        local line = curl { version }
+        sandbox.fault { kind = "drop_after" }
+        assert.not_equal(0, parse(driver.output(line)).exit)
+        assert.equal("drop_after", last().fault)
+        sandbox.balance { currency = "USD", available_balance = "9.99" }
+        assert.matches("5000.25", parse(driver.output(line)).body, 1, true)
+        sandbox.reset()
+      end)
+    end)
+
+    it("truncate", function()
+      both(function(version)
+        sandbox.fault { kind = "truncate", bytes = 10 }
+        local answer = ask { version }
+        assert.equal(200, answer.status)
+        assert.equal('{"balance_', answer.body)
+        if version == "--http2" then assert.is_true(broken_h2[answer.exit], answer.exit)
+        else assert.equal(18, answer.exit) end
+      end)
+    end)
+
+    it("redirect, to a host that sees who follows", function()
+      for _, status in ipairs { 301, 302, 307, 308 } do
+        sandbox.fault { kind = "redirect", status = status }
+        local answer = ask()
+        assert.equal(status, answer.status)
+        assert.equal(sandbox.other_url .. "/v1/issuing/balances", answer.headers.location)
+      end
+      assert.same({ connections = 0, requests = {} }, sandbox.other())
+      sandbox.fault { kind = "redirect" }
+      ask { "-L" }
+      local other = sandbox.other()
+      assert.equal(1, other.connections)
+      assert.equal("POST", other.requests[1].method)
+      assert.equal("Bearer " .. sandbox.token, other.requests[1].headers["x-auth-token"])
+    end)
+
+    it("huge, with and without a Content-Length", function()
+      both(function(version)
+        for _, named in ipairs { true, false } do
+          sandbox.fault { kind = "huge", bytes = 3000000, content_length = named }
+          local answer = ask { version }
+          assert.equal(0, answer.exit)
+          assert.equal(3000000, #answer.body)
+          assert.equal("USD", answer.json.currency)
+          assert.equal(named and "3000000" or nil, answer.headers["content-length"])
+        end
+      end)
+    end)
+
+    it("huge_headers", function()
+      sandbox.fault { kind = "huge_headers", bytes = 80000, times = 2 }
+      both(function(version)
+        local answer = ask { version }
+        assert.equal(200, answer.status)
+        assert.equal(8000, #answer.headers["x-huge-10"])
+      end)
+      sandbox.fault { kind = "huge_headers", bytes = 2000000 }
+      assert.not_equal(0, ask { "--http1.1" }.exit)
+    end)
+
+    it("garbage", function()
+      sandbox.fault { kind = "garbage" }
+      assert.equal(1, ask { "--http1.1" }.exit)      -- curl: unsupported protocol
+      sandbox.fault { kind = "garbage",
+        body = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi" }
+      local answer = ask { "--http1.1" }
+      assert.equal("hi", answer.body)
+      assert.equal("garbage", last().fault)
+      sandbox.fault { kind = "garbage" }
+      assert.is_true(broken_h2[ask { "--http2" }.exit])
+    end)
+
+    it("processing, rate_limit, html, empty", function()
+      sandbox.fault {
+        { kind = "processing" }, { kind = "rate_limit", retry_after = "-5" },
+        { kind = "html" }, { kind = "empty", status = 204 },
+      }
+      assert.equal(200, ask().json.code)
+      local limited = ask()
+      assert.equal(429, limited.status)
+      assert.equal("-5", limited.headers["retry-after"])
+      local page = ask()
+      assert.equal(502, page.status)
+      assert.equal("text/html", page.headers["content-type"])
+      local nothing = ask()
+      assert.equal(204, nothing.status)
+      assert.equal("", nothing.body)
+      assert.equal(200, ask().status)
+    end)
+
+    it("hang", function()
+      both(function(version)
+        sandbox.fault { kind = "hang", seconds = 20 }
+        assert.equal(28, ask { version, time = 0.3 }.exit)
+        sandbox.fault { kind = "hang", seconds = 0.2 }
+        assert.not_equal(0, ask { version }.exit)
+      end)
+    end)
+
+    it("so many times, for whom it fits, first come", function()
+      sandbox.fault { kind = "html",
+        match = { ["X-On-Behalf-Of"] = sandbox.sub_account } }
+      sandbox.fault { kind = "empty", status = 202, times = 2 }
+      assert.equal(202, ask().status)
+      local sub = { headers = { ["x-on-behalf-of"] = sandbox.sub_account } }
+      assert.equal(502, ask(sub).status)
+      assert.equal(1, #sandbox.faults())
+      assert.equal(202, ask(sub).status)
+      assert.equal(200, ask(sub).status)
+      assert.same({}, sandbox.faults())
+    end)
+  end)
+
+  describe("logs", function()
+    it("what came and what was answered", function()
+      local key = new_key()
+      ask { "--http1.1", path = "/v1/issuing/balances?a=1",
+        headers = { ["x-idempotency-key"] = key, ["X-Odd_Name"] = "1" } }
+      local entry = last()
+      assert.equal(1, entry.n)
+      assert.equal("POST", entry.method)
+      assert.equal("/api/v1/issuing/balances", entry.path)
+      assert.equal("a=1", entry.query)
+      assert.equal("1.1", entry.http)
+      assert.equal("Bearer " .. sandbox.token, entry.headers["x-auth-token"])
+      assert.equal("1", entry.headers["x-odd_name"])
+      assert.matches("\r\nx%-idempotency%-key: " .. key:gsub("-", "%%-") .. "\r\n",
+        entry.raw_headers)
+      assert.equal('{"currency":"USD"}', entry.body)
+      assert.equal(200, entry.status)
+      assert.is_nil(entry.fault)
+      assert.equal("https", entry.server)
+      assert.matches("^TLSv1%.[23]$", entry.tls)
+      assert.is_string(entry.tls_cipher)
+      assert.is_number(entry.connection)
+      assert.is_true(math.abs(entry.time - socket.gettime()) < 60)
+    end)
+
+    it("a header that came twice, twice", function()
+      ask { "-H", "x-twice: a", "-H", "x-twice: b" }
+      assert.same({ "a", "b" }, last().headers["x-twice"])
+    end)
+
+    it("nothing of before a reset", function()
+      sandbox.fault { kind = "delay", seconds = 0.3 }
+      ask { time = 0.1 }
+      sandbox.reset()
+      assert.same({}, sandbox.requests())
+      ask { body = '{"currency":"SGD"}' }
+      socket.sleep(0.4)         -- here the old request ends
+      assert.equal(1, #sandbox.requests())
+      assert.equal('{"currency":"SGD"}', last().body)
+      assert.is_nil(last().fault)
+    end)
+  end)
+
+  describe("refuses", function()
+    local function complains(text, order, value)
+      local ok, err = pcall(sandbox[order], value)
+      assert.is_false(ok)
+      assert.matches(text, err, 1, true)
+    end
+
+    it("orders it does not understand", function()
+      complains("kind must be one of answer delay", "fault", { kind = "fire" })
+      complains("unknown option of a fault: second", "fault",
+        { kind = "delay", second = 1 })
+      complains("seconds must be a number", "fault", { kind = "delay", seconds = "1" })
+      complains("unknown setting: amount", "settings", { amount = "string" })
+      complains("amounts cannot be text", "settings", { amounts = "text" })
+      complains("rate_limit must be a number", "settings", { rate_limit = "3" })
+      complains("unknown token", "expire", "nonsense")
+      complains("unknown account", "balance", { currency = "USD", account = "nobody" })
+      complains("available_balance must be text", "balance",
+        { currency = "USD", available_balance = 1 })
+    end)
+
+    it("a control address elsewhere", function()
+      local file = os.tmpname()
+      for _, address in ipairs {
+        "http://192.0.2.1:80", "http://127.0.0.1.example:80",
+        "http://127.0.0.1@example:80", "https://127.0.0.1:80",
+        "http://localhost.example:1",
+      } do
+        local handle = assert(io.open(file, "w"))
+        handle:write("control=", address, "\n")
+        handle:close()
+        local output = driver.output(("UQPAY_SANDBOX_ENV=%s lua5.4 -e %s 2>&1"):format(
+          file, driver.quote 'require("spec.support.sandbox").start()'))
+        assert.matches("address is not on this machine: " .. address, output, 1, true)
+      end
+      os.remove(file)
+    end)
+  end)
+end)
+
+describe("the launcher", function()
+  local function new_dir()
+    return (driver.output "mktemp -d":match "[^\n]+")
+  end
+  local function stop(dir)
+    return driver.output(driver.command("sh", launcher, "stop", dir) .. " 2>&1")
+  end
+  local function gone(pid, dir)
+    for _ = 1, 100 do
+      if not alive(pid) and not exists(dir .. "/env") then return true end
+      socket.sleep(0.05)
+    end
+  end
+
+  it("starts two beside each other and stops each alone", function()
+    local one, two = new_dir(), new_dir()
+    finally(function() stop(one) stop(two) end)
+    local first = driver.output(driver.command("sh", launcher, "start", one))
+    local second = driver.output(driver.command("sh", launcher, "start", two))
+    local pid1, pid2 = first:match "pid=(%d+)", second:match "pid=(%d+)"
+    assert.equal("", stop(one))
+    assert.is_false(alive(pid1))
+    assert.is_false(exists(one))
+    assert.is_true(alive(pid2))
+    stop(two)
+    assert.is_false(alive(pid2))
+    assert.is_false(exists(two))
+  end)
+
+  it("stops though requests hang", function()
+    local dir = new_dir()
+    finally(function() stop(dir) end)
+    local env = driver.output(driver.command("sh", launcher, "start", dir))
+    local control, url = env:match "control=([^\n]+)", env:match "http_url=([^\n]+)"
+    driver.output(driver.command("curl", "-s", control .. "/faults", "-d",
+      '{"kind":"hang","seconds":60}'))
+    local pipe = io.popen(driver.command("curl", "-s", "-d", "x", url .. "/v1"))
+    local start = socket.gettime()
+    stop(dir)
+    assert.is_true(socket.gettime() - start < 2)
+    pipe:close()
+  end)
+
+  it("touches no directory that is not its own", function()
+    local dir = new_dir()
+    assert(io.open(dir .. "/mine", "w")):close()
+    for _, word in ipairs { "start", "stop" } do
+      local line = driver.command("sh", launcher, word, dir) .. " 2>&1"
+      assert.matches("^sandbox.sh: ", driver.output(line))
+      assert.is_true(exists(dir .. "/mine"))
+    end
+    os.remove(dir .. "/mine")
+    os.remove(dir)
+  end)
+
+  it("run: prints a line that works, leaves nothing when terminated", function()
+    local log = os.tmpname()
+    local pid = driver.output(driver.command("sh", launcher, "run") .. " > " .. log
+      .. " 2>&1 & echo $!"):match "%d+"
+    finally(function()
+      driver.output("kill " .. pid .. " 2> /dev/null")
+      os.remove(log)
+    end)
+    local text
+    for _ = 1, 200 do
+      text = driver.output("cat " .. log)
+      if text:find "to stop it" then break end
+      socket.sleep(0.05)
+    end
+    local line = text:match "\n(curl .-'{\"currency\":\"USD\"}')\n"
+    assert.truthy(line, text)
+    local answer = driver.output(line:gsub("%$%(uuidgen%)", new_key()) .. " 2> /dev/null")
+    assert.matches('"currency":"USD"', answer, 1, true)
+    local server, dir = text:match "pid = (%d+)", text:match "ca_file = (.-)/ca.pem"
+    driver.output("kill " .. pid)
+    assert.is_true(gone(server, dir))
+    assert.is_false(exists(dir))
+  end)
+
+  it("ends with the process that started it, even a killed one", function()
+    local code = [[local s = require("spec.support.sandbox").start()
+      print(s.pid, s.ca_file) io.stdout:flush() os.execute "kill -9 $PPID"]]
+    local output = driver.output("exec 2> /dev/null; UQPAY_SANDBOX_ENV= lua5.4 -e "
+      .. driver.quote(code) .. "; true")
+    local pid, dir = output:match "(%d+)\t(.-)/ca.pem"
+    assert.truthy(pid, output)
+    assert.is_true(gone(pid, dir))
+  end)
+end)
+
+describe("the faulty server", function()
+  local server
+  after_each(function() if server then server:stop() end end)
+
+  local function get(...)
+    local words = { "curl", "-q", "-s", "-i", "--noproxy", "*", "--max-time", "2", "-w",
+      "\n%{exitcode} %{http_version}", ... }
+    words[#words + 1] = server.url .. "/x"
+    return parse(driver.output(driver.command(unpack(words))))
+  end
+
+  local fine = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+  it("answers with the bytes it was given, and keeps those it got", function()
+    server = faulty.start { { read = true, send = fine } }
+    assert.equal("hello", get("-d", "a=b").body)
+    assert.equal("hello", get().body)
+    local requests = server:requests()
+    assert.equal(2, #requests)
+    assert.matches("^POST /x HTTP/1.1\r\n.*\r\n\r\na=b$", requests[1])
+    assert.matches("^GET /x HTTP/1.1\r\n.*\r\n\r\n$", requests[2])
+  end)
+
+  it("never speaks", function()
+    server = faulty.start { { keep = true } }
+    assert.equal(28, get("--max-time", "0.3").exit)
+  end)
+
+  it("closes, resets: at once, after the request, in the body", function()
+    server = faulty.start {
+      { close = true }, { reset = true }, { read = true, close = true },
+      { read = true, reset = true },
+      { read = true, send = fine:sub(1, -6), reset = true },
+      { read = true, send = fine:sub(1, -3), reset = true },
+      { read = true, send = fine:sub(1, -3), close = true },
+    }
+    -- What curl says of the first two depends on who is quicker.
+    for _ = 1, 2 do
+      local exit = get().exit
+      assert.is_true(({ [7] = true, [52] = true, [55] = true, [56] = true })[exit], exit)
+    end
+    assert.equal(52, get().exit)
+    assert.equal(56, get().exit)
+    assert.equal(56, get().exit)
+    assert.equal(56, get().exit)
+    local short = get()
+    assert.equal(18, short.exit)
+    assert.equal("hel", short.body)
+    assert.equal(18, get().exit)         -- the last one repeats
+    assert.equal(8, #server:requests())
+  end)
+
+  it("drips", function()
+    server = faulty.start {
+      { read = true, send = fine, chunk = 10, pause = 0.05 },
+      { read = true, send = { fine:sub(1, 20), fine:sub(21) }, pause = 0.2 },
+    }
+    local start = socket.gettime()
+    assert.equal("hello", get().body)
+    assert.equal("hello", get().body)
+    assert.is_true(socket.gettime() - start >= 0.05 * math.floor((#fine - 1) / 10) + 0.2)
+  end)
+
+  it("closes half, keeps open, speaks several times on a connection", function()
+    server = faulty.start {
+      { read = true, send = "HTTP/1.1 200 OK\r\n\r\nto the end", half_close = true },
+      { read = true, send = fine, keep = true },
+      { { read = true, send = fine }, { read = true, reset = true } },
+    }
+    assert.equal("to the end", get().body)
+    assert.equal("hello", get().body)
+    assert.equal("hello", get().body)
+    assert.equal(0, get().exit)
+    local twice = driver.output(driver.command("curl", "-q", "-s", "--noproxy", "*",
+      "--max-time", "2", server.url .. "/1", server.url .. "/2"))
+    -- curl finds its kept connection reset and asks again on a new one
+    assert.equal("hellohello", twice)
+    local requests = server:requests()
+    assert.matches("^GET /1 .*\r\n\r\nGET /2 .*\r\n\r\n$", requests[#requests - 1])
+    assert.matches("^GET /2 ", requests[#requests])
+  end)
+
+  it("serves several at once", function()
+    server = faulty.start { { keep = true }, { read = true, send = fine } }
+    local silent = assert(socket.connect("127.0.0.1", server.port))
+    assert.equal("hello", get().body)
+    silent:close()
+  end)
+
+  it("sends any bytes", function()
+    local bytes = "\0\1\127\128\255\r\n\\\"'"
+    server = faulty.start { { send = bytes } }
+    local client = assert(socket.connect("127.0.0.1", server.port))
+    assert.equal(bytes, client:receive "*a")
+    client:close()
+  end)
+
+  it("ends after its life, and with us", function()
+    server = faulty.start({ { keep = true } }, { life = 0.3 })
+    socket.sleep(0.8)
+    assert.is_nil((socket.connect("127.0.0.1", server.port)))
+    assert.is_false(exists(server.dir))
+
+    local code = [[local faulty = require "spec.support.faulty_driver"
+      local s = faulty.start { { keep = true } }
+      print(s.pid, s.dir) io.stdout:flush() os.execute "kill -9 $PPID"]]
+    local line = "exec 2> /dev/null; lua5.4 -e " .. driver.quote(code) .. "; true"
+    local pid, dir = driver.output(line):match "(%d+)\t([^\n]+)"
+    assert.truthy(pid)
+    for _ = 1, 100 do
+      if not exists(dir) then break end
+      socket.sleep(0.02)
+    end
+    assert.is_false(exists(dir))
+    assert.is_false(alive(pid))
+  end)
+end)

@@ -1,0 +1,42 @@
+-- What the drivers of the spec servers share: shell words, a place that outlives busted's
+-- clean-up, the directory of these files. For Lua 5.1 to 5.4 and LuaJIT.
+
+local driver = {}
+
+driver.here = debug.getinfo(1, "S").source:match "^@(.*)[/\\][^/\\]*$" or "."
+
+function driver.quote(word)
+  return "'" .. tostring(word):gsub("'", "'\\''") .. "'"
+end
+
+-- A command line of quoted words.
+function driver.command(...)
+  local words = { ... }
+  for n, word in ipairs(words) do words[n] = driver.quote(word) end
+  return table.concat(words, " ")
+end
+
+-- Runs a command to its end and returns what it printed.
+function driver.output(command)
+  local pipe = assert(io.popen(command, "r"))
+  local text = pipe:read "*a"
+  pipe:close()
+  return text
+end
+
+-- A new private directory.
+function driver.directory(name)
+  local made = driver.output('mktemp -d "${TMPDIR:-/tmp}/uqpay-' .. name .. '.XXXXXX"')
+  return made:match "[^\n]+" or error("cannot make a directory for " .. name, 0)
+end
+
+-- busted loads every spec file with fresh modules and fresh globals; the registry is the
+-- one place that stays, and so one server can serve all spec files of a run.
+function driver.kept(name)
+  local registry = debug.getregistry()
+  local key = "uqpay spec: " .. name
+  registry[key] = registry[key] or {}
+  return registry[key]
+end
+
+return driver

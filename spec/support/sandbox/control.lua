@@ -1,0 +1,88 @@
+-- The control address: how a spec steers the sandbox and asks what happened.
+
+local accounts = require "accounts"
+local cjson = require "cjson.safe"
+local faults = require "faults"
+local journal = require "journal"
+local store = require "store"
+
+local control = {}
+
+local routes = {}
+
+routes["GET /env"] = function()
+  ngx.header["content-type"] = "text/plain"
+  return accounts.facts() .. "\npid=" .. ngx.worker.pid()
+end
+
+routes["POST /reset"] = function()
+  accounts.reset()
+  return "{}"
+end
+
+routes["GET /settings"] = function()
+  return cjson.encode(store.settings())
+end
+
+routes["POST /settings"] = function(changes)
+  local settings, err = store.change_settings(changes)
+  return settings and cjson.encode(settings), err
+end
+
+routes["GET /faults"] = faults.waiting     -- those not used up yet
+routes["GET /requests"] = journal.requests
+routes["GET /other"] = journal.other
+
+-- One fault or a list of them.
+routes["POST /faults"] = function(order)
+  for _, fault in ipairs(order[1] and order or { order }) do
+    local ok, err = faults.order(fault)
+    if not ok then return nil, err end
+  end
+  return "{}"
+end
+
+-- { life = 2 } makes a token; { expire = "..." } ends one now.
+routes["POST /tokens"] = function(order)
+  if order.expire then
+    local ok, err = accounts.end_token(order.expire)
+    return ok and "{}", err
+  end
+  local text, ends = accounts.add_token(order)
+  return text and cjson.encode { token = text, expires_at = ends }, ends
+end
+
+routes["POST /balances"] = function(change)
+  if type(change.currency) ~= "string" then return nil, "currency is missing" end
+  local ok, err = accounts.change(change)
+  return ok and "{}", err
+end
+
+function control.serve()
+  local method, path = ngx.req.get_method(), ngx.var.uri
+  local route = routes[method .. " " .. path]
+  ngx.header["content-type"] = "application/json"
+  if not route then
+    ngx.status = 404
+    return ngx.say(cjson.encode { error = "no such route: " .. method .. " " .. path })
+  end
+  local order = {}
+  if method == "POST" then
+    ngx.req.read_body()
+    local body = ngx.req.get_body_data()
+    order = body and cjson.decode(body) or not body and {} or nil
+  end
+  local answer, err
+  if type(order) ~= "table" then
+    err = "the body must be a JSON object"
+  else
+    answer, err = route(order)
+  end
+  if not answer then
+    ngx.status = 400
+    answer = cjson.encode { error = err }
+  end
+  return ngx.say(answer)
+end
+
+return control
