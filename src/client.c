@@ -13,15 +13,15 @@ static struct uq_client *check_client(lua_State *L) {
   return c;
 }
 
-/* close(), __gc and __close: ends the calls in flight, then the transport. */
+/* close(), __gc and __close: ends the calls in flight, then the transport. A
+** client that was never finished has no transport, but may have a token. */
 static int client_close(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   struct uq_transport *transport = c->transport;
-  if (transport == NULL)
-    return 0;
   uq_call_cancel_all(c);
   c->transport = NULL;
-  uq_transport_free(transport);
+  if (transport != NULL)
+    uq_transport_free(transport);
   uq_buf_free(&c->token);
   uq_buf_free(&c->scratch);
   uq_wipe(c->keys, sizeof c->keys);

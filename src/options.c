@@ -4,6 +4,7 @@
 ** that no header may bear is refused by name; a token is never quoted.
 ** SPDX-License-Identifier: MIT
 */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -330,6 +331,7 @@ static void read_token(lua_State *L, const struct reading *r,
                        const struct option *o) {
   struct uq_client *c = r->client;
   size_t len;
+  assert(c != NULL); /* an option FOR_NEW */
   if (lua_isfunction(L, -1)) {
     c->token_function = true;
     keep(L, r, o->name);
@@ -346,6 +348,7 @@ static void read_token(lua_State *L, const struct reading *r,
 static void read_hook(lua_State *L, const struct reading *r,
                       const struct option *o) {
   struct uq_client *c = r->client;
+  assert(c != NULL); /* an option FOR_NEW */
   if (!lua_isfunction(L, -1))
     bad_type(L, r, o->name, "function");
   keep(L, r, o->name);
@@ -455,10 +458,12 @@ static void read_table(lua_State *L, const struct reading *r, int idx) {
                  r->method, luaL_typename(L, -2));
     lua_pushvalue(L, -2);
     const struct option *o = find_option(L, r->where);
-    if (o == NULL)
+    if (o == NULL) {
       unknown_option(L, r);
-    lua_pop(L, 1);
-    read_option(L, r, o);
+    } else {
+      lua_pop(L, 1);
+      read_option(L, r, o);
+    }
   }
   if (r->options->retry_delay_max < r->options->retry_delay) {
     lua_getfield(L, idx, "retry_delay_max");

@@ -30,9 +30,9 @@ static void take_request_id(struct uq_received *r, const char *line,
                             size_t len) {
   static const char *const names[] = {"x-b3-traceid", "request-id",
                                       "x-request-id"};
-  for (int rank = 3; rank > r->request_id_rank; rank--) {
-    if (take(r->request_id, names[rank - 1], line, len))
-      r->request_id_rank = rank;
+  for (int i = 0; i < 3; i++) {
+    if (i + 1 > r->request_id_rank && take(r->request_id, names[i], line, len))
+      r->request_id_rank = i + 1;
   }
 }
 
@@ -46,7 +46,7 @@ bool uq_received_line(struct uq_received *r, const char *line, size_t len,
   if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
     memset(r, 0, sizeof *r);
   r->bytes = bytes;
-  switch (line[0] | 0x20) { /* the first letter spares most comparisons */
+  switch (len > 0 ? line[0] | 0x20 : 0) { /* spares most comparisons */
   case 'c':
     take(r->content_type, "content-type", line, len);
     break;

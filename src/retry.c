@@ -76,7 +76,7 @@ static double http_date(const char *text) {
   if (found == NULL || (found - months) % 3 != 0 || year < 1970)
     return -1;
   int64_t days = days_from_civil(year, (int)(found - months) / 3 + 1, day);
-  return (double)(days * 86400 + hour * 3600 + minute * 60 + second);
+  return (double)days * 86400 + hour * 3600.0 + minute * 60.0 + second;
 }
 
 static double sane(double seconds) {

@@ -1,0 +1,31 @@
+-- What to do about which kind of error. Environment as in balance.lua.
+
+local uqpay = require "uqpay"
+
+local client = uqpay.new {
+  token = os.getenv "UQPAY_TOKEN",
+  base_url = os.getenv "UQPAY_BASE_URL",
+  ca_file = os.getenv "UQPAY_CA_FILE",
+  timeout = 10,   -- seconds, over all attempts and the waits between them
+}
+
+local advice = {
+  auth = "get a new token",
+  permission = "ask for the product to be enabled, or use the right environment",
+  invalid_request = "the request is wrong: asking again does not help",
+  rate_limit = "slow down",
+  timeout = "ask again later",
+  connect = "ask again later",
+  tls = "check ca_file and who answers at that address",
+}
+
+for _, currency in ipairs { "USD", "ZZZ" } do
+  local balance, message, err = client:balance(currency)
+  if balance then
+    print(currency, balance.available_balance)
+  else
+    print(currency, err.kind, advice[err.kind] or "report it")
+    print("", message)
+    print("", "status " .. tostring(err.status), "request " .. tostring(err.request_id))
+  end
+end

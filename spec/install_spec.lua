@@ -1,0 +1,85 @@
+-- What is installed works where it was put: by make, and as a rock.
+
+local driver = require "spec.support.driver"
+local sandbox = require "spec.support.sandbox"
+
+local jit = rawget(_G, "jit")
+local version = _VERSION:match "5%.%d"
+local make_lua = jit and "jit" or version
+
+-- A program that needs nothing but the installed module.
+local smoke = [[
+  local uqpay = require "uqpay"
+  local url, ca_file, token = ...
+  local client = uqpay.new { base_url = url, ca_file = ca_file, token = token }
+  print(uqpay._VERSION, assert(client:balance "USD").available_balance)
+  local balance, message, err = client:balance "ZZZ"
+  print(balance, type(message), err.kind)
+  client:close()
+]]
+
+local function run_smoke(dir)
+  local script = dir .. "/smoke.lua"
+  local file = assert(io.open(script, "w"))
+  file:write(smoke)
+  file:close()
+  return driver.output(driver.command("env", "LUA_PATH=;;", "LUA_PATH_5_2=", "LUA_INIT=",
+    "LUA_CPATH=" .. dir .. "/lib/lua/" .. version .. "/?.so;;", os.getenv "UQPAY_LUA_BIN",
+    script, sandbox.url, sandbox.ca_file, sandbox.token) .. " 2>&1")
+end
+
+local function exists(path)
+  local file = io.open(path)
+  if file then file:close() end
+  return file ~= nil
+end
+
+describe("installed", function()
+  local dir
+  setup(sandbox.start)
+  before_each(function()
+    sandbox.reset()
+    dir = driver.directory "install"
+  end)
+  after_each(function() driver.output(driver.command("rm", "-rf", dir)) end)
+
+  local works = "^0%.1%.0\t5000%.25\nnil\tstring\tinvalid_request\n$"
+  local types = "/share/lua/" .. version .. "/uqpay/types/uqpay.lua"
+  local module = "/lib/lua/" .. version .. "/uqpay.so"
+
+  -- The copy keeps objects out of the tree, and the plain build apart from a sanitizer's.
+  local function copy_tree()
+    driver.output("cp -r Makefile src rockspec spec " .. driver.quote(dir))
+    return "cd " .. driver.quote(dir) .. " && env -u MAKEFLAGS -u MAKELEVEL -u VARIANT "
+      .. "-u CFLAGS -u CC "
+  end
+
+  it("by make, the module works, and uninstall leaves nothing", function()
+    local make = copy_tree() .. "make -s LUA=" .. make_lua .. " DESTDIR=" .. dir .. " PREFIX= "
+    local output = driver.output(make .. "install 2>&1")
+    assert.is_truthy(run_smoke(dir):find(works), output)
+    assert.is_true(exists(dir .. types))
+    driver.output(make .. "uninstall 2>&1")
+    assert.is_false(exists(dir .. module))
+    assert.is_false(exists(dir .. types))
+  end)
+
+  it("by make, every variable of the caller's holds", function()
+    local make = copy_tree() .. "make -s LUA=" .. make_lua .. " LUA_CMOD=/here LUA_LMOD=/there"
+      .. " DESTDIR=" .. dir .. "/root CC=gcc CFLAGS='-O0 -DUQ_SPEC=1' LDFLAGS='-Wl,-z,now' "
+    driver.output(make .. "install 2>&1")
+    assert.is_true(exists(dir .. "/root/here/uqpay.so"))
+    assert.is_true(exists(dir .. "/root/there/uqpay/types/uqpay.lua"))
+    local flags = driver.output("readelf -d " .. driver.quote(dir .. "/root/here/uqpay.so"))
+    assert.is_truthy(flags:find("NOW", 1, true))
+  end)
+
+  it("as a rock, the module works and exports nothing but its entry", function()
+    local output = driver.output(copy_tree() .. "luarocks --lua-version=" .. version
+      .. " --tree=" .. driver.quote(dir) .. " make --deps-mode=none 2>&1")
+    assert.is_truthy(run_smoke(dir):find(works), output)
+    assert.is_true(exists(dir .. types))
+    local symbols = driver.output("nm -D --defined-only " .. driver.quote(dir .. module))
+    assert.equal("luaopen_uqpay", symbols:match "^%x+ T (%S+)\n$")
+  end)
+end)

@@ -1,0 +1,16 @@
+#!/bin/sh
+# demo.sh OUT: a sandbox, and the example that fetches balances from it through the module
+# in the folder OUT. LUA_BIN names the interpreter.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+out=$1
+dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-demo.XXXXXX")
+trap 'sh "$here/sandbox.sh" stop "$dir"' EXIT
+trap 'exit 130' INT TERM HUP
+
+sh "$here/sandbox.sh" start "$dir" > /dev/null
+value() { sed -n "s/^$1=//p" "$dir/env"; }
+
+UQPAY_BASE_URL=$(value url) UQPAY_CA_FILE=$(value ca_file) UQPAY_TOKEN=$(value token) \
+    UQPAY_SUB_ACCOUNT=$(value sub_account) \
+    LUA_CPATH="$out/?.so;;" "$LUA_BIN" "$here/../../examples/balances.lua"
