@@ -34,7 +34,7 @@ LUA_LMOD ?= $(PREFIX)/share/lua/$(LUA_ABI)
 VARIANT ?=
 OUT = build/$(LUA)$(VARIANT)
 
-BINDING = uqpay client call endpoint options answer error json
+BINDING = uqpay client call token endpoint options answer error json
 ENGINE = transport handle received outcome process address poller clock \
 	retry quote amount uuid buf
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))

@@ -2,12 +2,13 @@
 ** address.c - see address.h.
 ** SPDX-License-Identifier: MIT
 */
+#define _GNU_SOURCE /* strncasecmp */
 #include "address.h"
 
 #include <curl/curl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* Loopback by its literal name: what a resolver says is not believed. */
 static bool is_loopback(const char *host) {
@@ -38,8 +39,6 @@ static const char *check_parts(CURLU *url, char *host, size_t size) {
     why = "http:// is for loopback hosts alone, use https://";
   else if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))
     why = "it must bear no user or password";
-  else if (has_part(url, CURLUPART_QUERY) || has_part(url, CURLUPART_FRAGMENT))
-    why = "it must bear no query or fragment";
   else if (curl_url_get(url, CURLUPART_PORT, &port, 0) == CURLUE_OK)
     snprintf(host, size, "%s:%s", name, port);
   else
@@ -55,8 +54,13 @@ const char *uq_address_check(const char *url, char *host, size_t size) {
     if (*p <= ' ' || *p >= 0x7F)
       return "a blank, control or non-ASCII byte is in it";
   }
-  if (strstr(url, "://") == NULL)
+  const char *host_begins = strstr(url, "://");
+  if (host_begins == NULL)
     return "it must begin with https://";
+  if (host_begins[3] == '/') /* curl would take the next word for the host */
+    return "it names no host";
+  if (strpbrk(url, "?#") != NULL)
+    return "it must bear no query or fragment";
   CURLU *parsed = curl_url();
   if (parsed == NULL)
     return "out of memory";
@@ -65,4 +69,8 @@ const char *uq_address_check(const char *url, char *host, size_t size) {
     why = check_parts(parsed, host, size);
   curl_url_cleanup(parsed);
   return why;
+}
+
+bool uq_address_encrypted(const char *url) {
+  return strncasecmp(url, "https:", 6) == 0; /* schemes know no case */
 }

@@ -5,6 +5,7 @@
 #ifndef UQ_ADDRESS_H
 #define UQ_ADDRESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #pragma GCC visibility push(hidden)
@@ -15,6 +16,9 @@
 ** "name:port", cut to size). NULL: yes; else why not.
 */
 const char *uq_address_check(const char *url, char *host, size_t size);
+
+/* Is an address that passed the check an encrypted one? */
+bool uq_address_encrypted(const char *url);
 
 #pragma GCC visibility pop
 

@@ -26,11 +26,7 @@ static void set_answer_fields(lua_State *L, const struct uq_question *q,
                               const struct uq_answer *a) {
   lua_pushinteger(L, a->status);
   lua_setfield(L, -2, "status");
-  if (a->request_id[0] != '\0') {
-    uqL_push_redacted(L, a->request_id, strlen(a->request_id), MAX_TEXT,
-                      q->token, true);
-    lua_setfield(L, -2, "request_id");
-  }
+  uqL_error_set_redacted(L, "request_id", a->request_id, q->token);
   if (a->body_len > 0) {
     uqL_push_redacted(L, a->body, a->body_len, MAX_BODY, q->token, false);
     lua_setfield(L, -2, "body");

@@ -20,7 +20,6 @@
 #define SLICE                                                       \
   0.25 /* longest wait in one piece: a signal that came just before \
           it would go unseen for so long */
-#define TOKEN_MARGIN 60 /* how long before its end a token is renewed */
 
 enum call_state { CALL_READY, CALL_IN_FLIGHT, CALL_WAITING, CALL_DONE };
 
@@ -36,7 +35,7 @@ struct uq_call {
   double wake;                  /* when a wait ends */
   int attempts, retries;
   unsigned token_serial; /* the token of the last attempt */
-  bool token_fetched;    /* the token function was asked for this call */
+  bool token_asked;      /* the token function was, for this call */
   bool token_renewed;    /* after a 401: once a call */
   bool own_key;          /* the caller's */
   char currency[UQ_CURRENCY_MAX + 1];
@@ -136,10 +135,23 @@ static void set_number(lua_State *L, const char *name, double value) {
   lua_setfield(L, -2, name);
 }
 
+/* Adds to the message at which host, after how many attempts and in which of
+ *its
+ ** requests the error was met. At the top: the error table. */
+static void add_context(lua_State *L, const struct uq_call *call) {
+  lua_getfield(L, -1, "message");
+  lua_getfield(L, -2, "request_id");
+  const char *id = lua_tostring(L, -1);
+  lua_pushfstring(L, "%s [%s, %d attempt%s%s%s]", lua_tostring(L, -2),
+                  call->client->host, call->attempts,
+                  call->attempts == 1 ? "" : "s",
+                  id != NULL ? ", request " : "", id != NULL ? id : "");
+  lua_setfield(L, -4, "message");
+  lua_pop(L, 2);
+}
+
 /* Completes the error table at the top and ends the call with it. */
 static int fail(lua_State *L, struct uq_call *call, const char *stopped) {
-  struct uq_client *c = call->client;
-  char context[UQ_HOST_MAX + 64];
   uqL_error_set(L, "retry_stopped", stopped);
   uqL_error_set(L, "idempotency_key", call->key);
   uqL_error_set(L, "on_behalf_of", call->on_behalf_of);
@@ -147,27 +159,12 @@ static int fail(lua_State *L, struct uq_call *call, const char *stopped) {
   lua_setfield(L, -2, "attempts");
   set_number(L, "elapsed", uq_clock() - call->started);
   lua_getfield(L, -1, "retryable");
-  if (lua_isnil(L, -1)) {
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -3, "retryable");
-  }
+  lua_pushboolean(L, lua_toboolean(L, -1)); /* nil: an error of our own */
+  lua_setfield(L, -3, "retryable");
   lua_pop(L, 1);
-  if (c != NULL) {
-    snprintf(context, sizeof context, " [%s, %d attempt%s", c->host,
-             call->attempts, call->attempts == 1 ? "" : "s");
-    uqL_error_add(L, context);
-    lua_getfield(L, -1, "request_id");
-    if (lua_isstring(L, -1)) {
-      lua_pushfstring(L, ", request %s", lua_tostring(L, -1));
-      lua_replace(L, -2);
-      lua_insert(L, -2);
-      uqL_error_add(L, lua_tostring(L, -2));
-      lua_remove(L, -2);
-    } else {
-      lua_pop(L, 1);
-    }
-    uqL_error_add(L, "]");
-    c->stats.failed++;
+  if (call->client != NULL) {
+    add_context(L, call);
+    call->client->stats.failed++;
   }
   detach(call);
   return uqL_error_return(L);
@@ -235,9 +232,9 @@ static void copy_field(lua_State *L, int from, const char *name) {
   lua_setfield(L, -2, name);
 }
 
-/* Tells of the answer, whose table is at the top. */
+/* Tells of the answer; at the top: the result, or the error table. */
 static void tell_response(lua_State *L, int idx, const struct uq_answer *a,
-                          bool good) {
+                          bool good, const char *token) {
   struct uq_call *call = to_call(L, idx);
   int table = lua_gettop(L);
   push_info(L, call);
@@ -246,10 +243,8 @@ static void tell_response(lua_State *L, int idx, const struct uq_answer *a,
     lua_pushinteger(L, a->status);
     lua_setfield(L, -2, "status");
   }
-  if (good) {
-    uqL_error_set(L, "request_id", a->request_id);
-  } else {
-    copy_field(L, table, "request_id");
+  uqL_error_set_redacted(L, "request_id", a->request_id, token);
+  if (!good) {
     copy_field(L, table, "kind");
     copy_field(L, table, "message");
   }
@@ -267,94 +262,22 @@ static void tell_retry(lua_State *L, int idx, double wait) {
   run_hook(L, idx, "on_retry");
 }
 
-/*
-** Asks the token function, and puts what it gives in the place of the client's
-** token. NULL: done, or the client is closed now; else why not, and the text is
-** on the stack if need be. An error that it raises is the user's own text and
-** is passed on.
-*/
-static const char *ask_token(lua_State *L, int idx, const char *reason) {
-  struct uq_call *call = to_call(L, idx);
-  struct uq_client *c = call->client;
-  struct uq_buf fresh;
-  if (c->token_running)
-    return "the token function must not use its own client";
-  uqL_getpeer(L, idx);
-  lua_getfield(L, -1, "token");
-  lua_pushstring(L, reason);
-  c->token_running = true;
-  int status = lua_pcall(L, 1, 2, 0);
-  c->token_running = false;
-  if (status != LUA_OK) {
-    const char *message = lua_tostring(L, -1);
-    lua_pushfstring(L, "the token function raised: %s",
-                    message != NULL ? message : luaL_typename(L, -1));
-    return lua_tostring(L, -1);
-  }
-  if (lua_type(L, -2) != LUA_TSTRING) {
-    const char *message = lua_tostring(L, -1);
-    lua_pushfstring(L, "the token function gave no token but %s%s%s",
-                    luaL_typename(L, -2), message != NULL ? ": " : "",
-                    message != NULL ? message : "");
-    return lua_tostring(L, -1);
-  }
-  if (!lua_isnil(L, -1) && lua_type(L, -1) != LUA_TNUMBER) {
-    lua_pushfstring(L,
-                    "the token function gave %s for expires_at (Unix "
-                    "seconds expected)",
-                    luaL_typename(L, -1));
-    return lua_tostring(L, -1);
-  }
-  if (call->client == NULL) /* it closed the client; the caller looks */
-    return NULL;
-  size_t len;
-  const char *text = lua_tolstring(L, -2, &len);
-  double end = (double)lua_tonumber(L, -1); /* 0 for nil */
-  if (!(end > 0))
-    end = 0;
-  else if (end > 1e11) /* milliseconds: as seconds, beyond the year 5000 */
-    end /= 1000;
-  uq_buf_init(&fresh, c->token.max);
-  const char *wrong = uq_token_take(&fresh, text, len);
-  if (wrong != NULL) {
-    uq_buf_free(&fresh);
-    lua_pushfstring(L, "the token function: %s", wrong);
-    return lua_tostring(L, -1);
-  }
-  if (c->token.len != fresh.len ||
-      memcmp(c->token.data, fresh.data, fresh.len) != 0)
-    c->token_serial++;
-  uq_buf_free(&c->token);
-  c->token = fresh;
-  c->token_end = end;
-  call->token_fetched = true;
-  return NULL;
-}
-
-/* Why the token function must be asked before this attempt; NULL: it need not
-** be. A token without an end is good for one call. */
-static const char *token_need(const struct uq_call *call) {
-  const struct uq_client *c = call->client;
-  if (!c->token_function || call->token_fetched)
-    return NULL;
-  if (c->token.len == 0 || c->token_end == 0)
-    return "new";
-  return uq_clock_unix() >= c->token_end - TOKEN_MARGIN ? "expired" : NULL;
-}
-
 /* ------------------------------------------------------------------------ */
 /* keys                                                                      */
 /* ------------------------------------------------------------------------ */
 
-/* Has the client sent this key of a caller's before? Remembers it if not. */
-static bool key_was_used(struct uq_client *c, const char *key) {
+/* Has the client sent this key of a caller's, not so long ago? */
+static bool key_was_sent(const struct uq_client *c, const char *key) {
   for (size_t i = 0; i < UQ_KEYS_REMEMBERED; i++) {
     if (strcasecmp(c->keys[i], key) == 0)
       return true;
   }
+  return false;
+}
+
+static void remember_key(struct uq_client *c, const char *key) {
   copy_text(c->keys[c->next_key], sizeof c->keys[0], key);
   c->next_key = (c->next_key + 1) % UQ_KEYS_REMEMBERED;
-  return false;
 }
 
 /* ------------------------------------------------------------------------ */
@@ -383,24 +306,37 @@ static bool start_exchange(struct uq_call *call) {
   return true;
 }
 
+/* Sees to it that there is a token. False: the call ends with what is pushed.
+ */
+static bool need_token(lua_State *L, int idx, int *results) {
+  struct uq_call *call = to_call(L, idx);
+  const char *need = call->token_asked ? NULL : uq_token_need(call->client);
+  if (need == NULL)
+    return true;
+  call->token_asked = true;
+  if (uqL_token_ask(L, idx, call->client, need))
+    return true;
+  if (call->client == NULL)
+    *results = fail_closed(L, call);
+  else
+    *results = fail_with(L, call, UQ_AUTH, lua_tostring(L, -1));
+  return false;
+}
+
 /* Begins an attempt: 0, or the results of a call that ends here. */
 static int begin_attempt(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   struct uq_client *c = call->client;
-  if (call->attempts == 0 && call->own_key && !call->options.allow_key_reuse &&
-      key_was_used(c, call->key))
+  bool first = call->attempts == 0;
+  bool sent_before = first && call->own_key && key_was_sent(c, call->key);
+  int results;
+  if (sent_before && !call->options.allow_key_reuse)
     return fail_with(L, call, UQ_IDEMPOTENCY,
                      "this idempotency_key was used before: the answer would "
                      "be the stored one, up to 24 hours old (allow_key_reuse "
                      "asks for just that)");
-  const char *need = token_need(call);
-  if (need != NULL) {
-    const char *wrong = ask_token(L, idx, need);
-    if (call->client == NULL)
-      return fail_closed(L, call);
-    if (wrong != NULL)
-      return fail_with(L, call, UQ_AUTH, wrong);
-  }
+  if (!need_token(L, idx, &results))
+    return results;
   if (call->key[0] == '\0' && !uq_uuid_v4(call->key))
     return fail_with(L, call, UQ_CONFIG,
                      "the system gives no random bytes for a key");
@@ -415,6 +351,8 @@ static int begin_attempt(lua_State *L, int idx) {
     if (call->client == NULL)
       return fail_closed(L, call);
   }
+  if (first && call->own_key && !sent_before)
+    remember_key(c, call->key);
   if (!start_exchange(call))
     return fail_with(L, call, UQ_MEMORY, "not enough memory");
   call->state = CALL_IN_FLIGHT;
@@ -427,21 +365,20 @@ static bool renew_token(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   struct uq_client *c = call->client;
   unsigned refused = call->token_serial;
-  int top = lua_gettop(L);
+  int table = lua_gettop(L);
   if (!c->token_function || call->token_renewed)
     return false;
   call->token_renewed = true;
   if (c->token_serial != refused) /* another call has renewed it already */
     return true;
-  const char *wrong = ask_token(L, idx, "rejected");
-  if (wrong != NULL && call->client != NULL) {
-    lua_pushstring(L, wrong);
+  bool asked = uqL_token_ask(L, idx, c, "rejected");
+  if (!asked && call->client != NULL) {
     uqL_error_new(L, UQ_AUTH);
-    copy_field(L, top, "status");
-    lua_replace(L, top);
+    copy_field(L, table, "status");
+    lua_replace(L, table);
   }
-  lua_settop(L, top);
-  return call->client != NULL && wrong == NULL && c->token_serial != refused;
+  lua_settop(L, table);
+  return asked && c->token_serial != refused;
 }
 
 /* A random number in [0, 1); without randomness, one half. */
@@ -495,7 +432,7 @@ static int settle(lua_State *L, int idx) {
   c->stats.connections += (double)a.connects;
   bool good = uqL_answer_judge(L, &q, &a, &f);
   if (c->on_response) /* a points into the exchange: it is still ours */
-    tell_response(L, idx, &a, good);
+    tell_response(L, idx, &a, good, token);
   if (call->client == NULL)
     return good ? 1 : fail(L, call, "closed");
   struct uq_exchange *x = call->exchange;

@@ -10,6 +10,7 @@
 
 /* Shorter parts of a secret may be chance; a shorter secret counts whole. */
 #define SECRET_PART 16
+#define MAX_FIELD 128 /* bytes of a field's text */
 
 static const char *const kind_names[] = {"ok",
 #define KIND_NAME(id, name) name,
@@ -65,6 +66,14 @@ void uqL_error_set(lua_State *L, const char *name, const char *value) {
   if (value == NULL || value[0] == '\0')
     return;
   lua_pushstring(L, value);
+  lua_setfield(L, -2, name);
+}
+
+void uqL_error_set_redacted(lua_State *L, const char *name, const char *text,
+                            const char *secret) {
+  if (text[0] == '\0')
+    return;
+  uqL_push_redacted(L, text, strlen(text), MAX_FIELD, secret, true);
   lua_setfield(L, -2, name);
 }
 

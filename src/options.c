@@ -12,8 +12,7 @@
 #include "address.h"
 #include "uqpay.h"
 
-#define MAX_TOKEN 8192 /* bytes; servers take no longer header lines */
-#define MAX_TEXT 512   /* bytes of any other string */
+#define MAX_TEXT 512 /* bytes of a string */
 #define MAX_BASE_URL 1024
 
 enum option_type {
@@ -115,29 +114,6 @@ static const char *check_pin(const char *text, size_t len) {
   }
 }
 
-const char *uq_token_take(struct uq_buf *token, const char *text, size_t len) {
-  static const char bearer[] = "Bearer ";
-  size_t prefix = sizeof bearer - 1;
-  if (len >= prefix && (text[0] == 'B' || text[0] == 'b') &&
-      memcmp(text + 1, bearer + 1, prefix - 1) == 0) {
-    text += prefix;
-    len -= prefix;
-  }
-  if (len == 0)
-    return "a token expected, got an empty string";
-  if (len > MAX_TOKEN)
-    return "a token of at most 8192 bytes expected";
-  for (size_t i = 0; i < len; i++) {
-    if (text[i] <= ' ' || text[i] >= 0x7F)
-      return "a token without blanks, line ends, control or non-ASCII bytes "
-             "expected";
-  }
-  if (uq_buf_append(token, bearer, prefix) != UQ_BUF_OK ||
-      uq_buf_append(token, text, len) != UQ_BUF_OK)
-    return "not enough memory";
-  return NULL;
-}
-
 /* ------------------------------------------------------------------------ */
 /* the table                                                                 */
 /* ------------------------------------------------------------------------ */
@@ -227,6 +203,13 @@ static int bad_type(lua_State *L, const struct reading *r, const char *name,
   return bad_option(L, r, name, lua_tostring(L, -1));
 }
 
+/* Is the value at idx this string, and not one that only begins so? */
+static bool equals(lua_State *L, int idx, const char *text) {
+  size_t len;
+  return lua_type(L, idx) == LUA_TSTRING &&
+         strcmp(lua_tolstring(L, idx, &len), text) == 0 && strlen(text) == len;
+}
+
 /* Levenshtein distance of two short words. */
 static size_t distance(const char *a, const char *b) {
   size_t row[32], m = strlen(b);
@@ -310,11 +293,9 @@ static double read_number(lua_State *L, const struct reading *r,
 static int read_name(lua_State *L, const struct reading *r,
                      const struct option *o) {
   luaL_Buffer b;
-  if (lua_type(L, -1) == LUA_TSTRING) {
-    for (int i = 0; o->names[i] != NULL; i++) {
-      if (strcmp(lua_tostring(L, -1), o->names[i]) == 0)
-        return i;
-    }
+  for (int i = 0; o->names[i] != NULL; i++) {
+    if (equals(L, -1, o->names[i]))
+      return i;
   }
   luaL_buffinit(L, &b);
   for (int i = 0; o->names[i] != NULL; i++) {
@@ -366,9 +347,11 @@ static void append_app(lua_State *L, const struct reading *r, int idx,
     lua_pop(L, 1);
     return;
   }
-  size_t len;
-  const char *text = lua_tolstring(L, -1, &len);
-  if (lua_type(L, -1) != LUA_TSTRING || len > 100 || !is_word(text, len))
+  size_t len = 0;
+  const char *text = ""; /* lua_tolstring would turn a number into a string */
+  if (lua_type(L, -1) == LUA_TSTRING)
+    text = lua_tolstring(L, -1, &len);
+  if (len > 100 || !is_word(text, len))
     luaL_error(L,
                "bad option 'app_info.%s' to '%s' (a word of 1 to 100 visible "
                "ASCII bytes without brackets expected)",
@@ -390,9 +373,8 @@ static void read_app(lua_State *L, const struct reading *r,
     bad_option(L, r, "app_info.name", "a string expected, got nil");
   lua_pop(L, 1);
   for (lua_pushnil(L); lua_next(L, idx) != 0; lua_pop(L, 1)) {
-    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-    if (strcmp(key, "name") != 0 && strcmp(key, "version") != 0 &&
-        strcmp(key, "url") != 0)
+    if (!equals(L, -2, "name") && !equals(L, -2, "version") &&
+        !equals(L, -2, "url"))
       bad_option(L, r, o->name, "only name, version and url expected in it");
   }
   lua_pushstring(L, *field);
@@ -440,11 +422,8 @@ static void read_option(lua_State *L, const struct reading *r,
 
 /* The option that the key at the top names. */
 static const struct option *find_option(lua_State *L, int where) {
-  size_t len;
-  const char *name = lua_tolstring(L, -1, &len);
   for (size_t i = 0; i < OPTION_COUNT; i++) {
-    if ((options[i].where & where) && strlen(options[i].name) == len &&
-        memcmp(options[i].name, name, len) == 0)
+    if ((options[i].where & where) && equals(L, -1, options[i].name))
       return &options[i];
   }
   return NULL;
@@ -484,11 +463,6 @@ static void settle_new(lua_State *L, const struct reading *r) {
     o->base_url = environment_urls[o->environment < 0 ? 0 : o->environment];
   else if (o->environment >= 0)
     bad_option(L, r, "base_url", "not together with environment");
-  if (strncmp(o->base_url, "http:", 5) == 0) {
-    if (o->proxy != NULL && o->proxy[0] != '\0')
-      bad_option(L, r, "proxy", "not with a base_url that is not encrypted");
-    o->proxy = ""; /* nor one from the environment */
-  }
   size_t len = strlen(o->base_url);
   while (len > 0 && o->base_url[len - 1] == '/')
     len--;
@@ -500,6 +474,11 @@ static void settle_new(lua_State *L, const struct reading *r) {
   const char *why = uq_address_check(o->base_url, c->host, sizeof c->host);
   if (why != NULL)
     bad_option(L, r, "base_url", why);
+  if (!uq_address_encrypted(o->base_url)) {
+    if (o->proxy != NULL && o->proxy[0] != '\0')
+      bad_option(L, r, "proxy", "not with a base_url that is not encrypted");
+    o->proxy = ""; /* nor one from the environment */
+  }
 }
 
 void uqL_options_new(lua_State *L, int idx, struct uq_client *c) {
@@ -514,8 +493,10 @@ void uqL_options_call(lua_State *L, int first, const char *method,
                       struct uq_options *o) {
   struct reading r = {method, FOR_CALL, o, NULL, 0};
   int table = 0;
+  int last = first + 1;
   if (lua_type(L, first) == LUA_TTABLE) {
     table = first;
+    last = first;
   } else if (!lua_isnone(L, first)) { /* nil: an unset variable, not a wish */
     size_t len;
     if (lua_type(L, first) != LUA_TSTRING) {
@@ -536,6 +517,8 @@ void uqL_options_call(lua_State *L, int first, const char *method,
     }
     o->currency = text;
   }
+  luaL_argcheck(L, lua_isnoneornil(L, last + 1), last + 1,
+                "no further argument expected");
   if (table != 0)
     read_table(L, &r, table);
   if (o->currency == NULL)

@@ -260,8 +260,6 @@ static CURLcode set_url(struct uq_exchange *x, const char *text) {
   if (curl_url_set(x->url, CURLUPART_URL, text, 0) != CURLUE_OK)
     return CURLE_URL_MALFORMAT;
   SET(CURLOPT_CURLU, x->url);
-  if (strncmp(text, "http:", 5) == 0) /* nothing unencrypted leaves the host */
-    SET(CURLOPT_PROXY, "");
   x->url_text = strdup(text);
   return x->url_text == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
 }

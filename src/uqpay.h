@@ -88,10 +88,6 @@ void uqL_options_new(lua_State *L, int idx, struct uq_client *c);
 void uqL_options_call(lua_State *L, int first, const char *method,
                       struct uq_options *o);
 
-/* Checks a token and appends it to an empty buffer as "Bearer <token>". NULL:
-** done; else what is wrong with it, which never quotes it. */
-const char *uq_token_take(struct uq_buf *token, const char *text, size_t len);
-
 /* ---- client.c ----------------------------------------------------------- */
 
 struct uq_stats {
@@ -124,6 +120,22 @@ void uqL_client_open(lua_State *L);
 
 /* uqpay.new */
 int uqL_client_new(lua_State *L);
+
+/* ---- token.c ------------------------------------------------------------ */
+
+/* Checks a token and appends it to an empty buffer as "Bearer <token>". NULL:
+** done; else what is wrong with it, which never quotes it. */
+const char *uq_token_take(struct uq_buf *token, const char *text, size_t len);
+
+/* Why the token function must be asked before a call: "new" (a token without an
+** end is good for one call) or "expired"; NULL: it need not be. */
+const char *uq_token_need(const struct uq_client *c);
+
+/* Asks the token function, and puts what it gives in the place of the client's
+** token. owner is the index of a userdata with the client's peer table. False:
+** pushes why there is no new token; the client may be closed now. */
+bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
+                   const char *reason);
 
 /* ---- endpoint.c --------------------------------------------------------- */
 
@@ -254,6 +266,10 @@ void uqL_error_add(lua_State *L, const char *text);
 
 /* Sets a field of the error table at the top; "" and NULL are left out. */
 void uqL_error_set(lua_State *L, const char *name, const char *value);
+
+/* The same for text from outside: see uqL_push_redacted. */
+void uqL_error_set_redacted(lua_State *L, const char *name, const char *text,
+                            const char *secret);
 
 /* Puts nil and the message below the error table at the top: the results of a
 ** failed call. Returns their number. */
