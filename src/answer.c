@@ -46,10 +46,6 @@ static bool judge_failure(lua_State *L, const struct uq_question *q,
                           const struct uq_answer *a, struct uq_failure *f) {
   uqL_push_redacted(L, a->message, strlen(a->message), MAX_MESSAGE, q->token,
                     true);
-  if (a->kind == UQ_TOO_LARGE) {
-    lua_pop(L, 1);
-    lua_pushliteral(L, "the answer is larger than max_response_bytes allows");
-  }
   uqL_error_new(L, a->kind);
   if (a->kind == UQ_TLS) {
     uqL_error_add(L, "; authorities in use: ");
@@ -406,9 +402,11 @@ static bool judge_success(lua_State *L, const struct uq_question *q,
     return refuse(L, q, a, UQ_SCHEMA);
   long counted = uqL_json_settle(L, q->amounts);
   if (counted < 0) {
+    const char *name =
+        lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "array element";
+    uqL_push_redacted(L, name, strlen(name), MAX_TEXT, q->token, true);
     lua_pushfstring(L, "the answer's %s: out of a double's range",
-                    lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1)
-                                                   : "array element");
+                    lua_tostring(L, -1));
     return refuse(L, q, a, UQ_SCHEMA);
   }
   if ((size_t)counted != members) { /* the last one would win, unseen */

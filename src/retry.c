@@ -13,7 +13,7 @@
 
 bool uq_retryable(const struct uq_failure *f) {
   return f->lost || f->processing || f->status == 408 || f->status == 429 ||
-         f->status >= 500;
+         (f->status >= 500 && f->status < 600);
 }
 
 /* delay * 2^(attempt - 1), at most delay_max, of which the upper half is left

@@ -47,7 +47,8 @@ struct uq_exchange {
   struct curl_slist lines[MAX_HEADERS]; /* into headers */
   struct uq_buf response;
   struct uq_received received;
-  enum uq_kind refused; /* why a callback stopped the transfer */
+  enum uq_kind refused;    /* why a callback stopped the transfer ... */
+  const char *refused_why; /* ... for people */
   bool in_multi, done;
   CURLcode setup; /* not OK: start reports it, the handle is never used */
   CURLcode code;
@@ -78,19 +79,27 @@ static int on_timer(CURLM *multi, long ms, void *transport) {
   return 0;
 }
 
+static const char body_too_large[] =
+    "the response body is larger than max_response_bytes";
+
+/* Stops the transfer: the result for a callback to return. */
+static size_t refuse(struct uq_exchange *x, enum uq_kind kind,
+                     const char *why) {
+  x->refused = kind;
+  x->refused_why = why;
+  return 0;
+}
+
 static size_t on_body(char *bytes, size_t size, size_t n, void *exchange) {
   struct uq_exchange *x = exchange;
   switch (uq_buf_append(&x->response, bytes, size * n)) {
   case UQ_BUF_OK:
     return size * n;
   case UQ_BUF_FULL:
-    x->refused = UQ_TOO_LARGE;
-    break;
-  case UQ_BUF_NOMEM:
-    x->refused = UQ_MEMORY;
-    break;
+    return refuse(x, UQ_TOO_LARGE, body_too_large);
+  default:
+    return refuse(x, UQ_MEMORY, "not enough memory");
   }
-  return 0; /* stops the transfer */
 }
 
 static size_t on_header(char *line, size_t size, size_t n, void *exchange) {
@@ -98,8 +107,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *exchange) {
   bool trailer = x->response.len > 0; /* it speaks of nothing we keep */
   if (uq_received_line(&x->received, line, size * n, !trailer))
     return size * n;
-  x->refused = UQ_TOO_LARGE;
-  return 0; /* stops the transfer */
+  return refuse(x, UQ_TOO_LARGE, "the response headers are too large");
 }
 
 /* ------------------------------------------------------------------------ */
@@ -382,7 +390,13 @@ void uq_exchange_answer(const struct uq_exchange *x, struct uq_answer *a) {
   curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &os_errno);
   a->message = x->error[0] != '\0' ? x->error : curl_easy_strerror(x->code);
   struct uq_outcome o = uq_outcome_of(x->code, os_errno, a->message);
-  a->kind = x->refused != UQ_OK ? x->refused : o.kind;
+  a->kind = o.kind;
+  if (x->refused != UQ_OK) {
+    a->kind = x->refused;
+    a->message = x->refused_why;
+  } else if (x->code == CURLE_FILESIZE_EXCEEDED) { /* by its Content-Length */
+    a->message = body_too_large;
+  }
   a->lost = o.lost;
   a->curl_code = (int)x->code;
   a->curl_name = o.name;
