@@ -35,8 +35,8 @@ VARIANT ?=
 OUT = build/$(LUA)$(VARIANT)
 
 BINDING = uqpay client call token endpoint options answer error json
-ENGINE = transport handle received outcome process address poller clock \
-	retry quote amount uuid buf
+ENGINE = transport handle idle received outcome process address poller clock \
+	retry redact quote amount uuid buf
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))
 OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(SOURCES))
 MODULE = $(OUT)/uqpay.so
@@ -65,6 +65,11 @@ $(OUT)/engine.so: spec/support/engine.c $(OBJECTS)
 		$(LIBFLAG) $(LDFLAGS) -o $@ $< \
 		$(patsubst %,$(OUT)/%.o,$(ENGINE)) $(LIBS)
 
+# fork(2), for the specs alone.
+$(OUT)/fork.so: spec/support/fork.c | $(OUT)
+	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -I$(LUA_INCDIR) \
+		$(LIBFLAG) $(LDFLAGS) -o $@ $<
+
 -include $(OBJECTS:.o=.d)
 
 deps:
@@ -82,7 +87,7 @@ SPEC ?= spec
 spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
 spec: export UQPAY_OUT = $(OUT)
-spec: all $(OUT)/engine.so
+spec: all $(OUT)/engine.so $(OUT)/fork.so
 	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
 		-o plainTerminal $(SPEC)
 

@@ -30,9 +30,9 @@ build = {
     uqpay = {
       sources = {
         "src/uqpay.c", "src/client.c", "src/call.c", "src/token.c", "src/endpoint.c",
-        "src/options.c", "src/answer.c", "src/error.c", "src/json.c", "src/transport.c", "src/handle.c",
+        "src/options.c", "src/answer.c", "src/error.c", "src/json.c", "src/transport.c", "src/handle.c", "src/idle.c",
         "src/received.c", "src/outcome.c", "src/process.c", "src/address.c",
-        "src/poller.c", "src/clock.c", "src/retry.c", "src/quote.c", "src/amount.c",
+        "src/poller.c", "src/clock.c", "src/retry.c", "src/redact.c", "src/quote.c", "src/amount.c",
         "src/uuid.c", "src/buf.c",
       },
       libraries = { "curl", "pthread", "m" },

@@ -2,22 +2,35 @@
 ** address.c - see address.h.
 ** SPDX-License-Identifier: MIT
 */
-#define _GNU_SOURCE /* strncasecmp */
 #include "address.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+
+#include "ascii.h"
+
+/* Is this 127.0.0.0/8 in its one plain form? For any other, "127.0.0.08" for
+** one, a resolver would be asked. */
+static bool is_loopback_v4(const char *host) {
+  int parts = 0;
+  for (const char *p = host;; p++) {
+    size_t digits = strspn(p, "0123456789");
+    long part = digits > 0 && digits <= 3 ? strtol(p, NULL, 10) : 256;
+    if (part > 255 || (digits > 1 && *p == '0') || (parts == 0 && part != 127))
+      return false;
+    parts++;
+    p += digits;
+    if (*p != '.')
+      return *p == '\0' && parts == 4;
+  }
+}
 
 /* Loopback by its literal name: what a resolver says is not believed. */
 static bool is_loopback(const char *host) {
-  unsigned a, b, c;
-  int end = 0;
-  if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
-    return true;
-  return sscanf(host, "127.%3u.%3u.%3u%n", &a, &b, &c, &end) == 3 &&
-         host[end] == '\0' && a < 256 && b < 256 && c < 256;
+  return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+         is_loopback_v4(host);
 }
 
 static bool has_part(CURLU *url, CURLUPart part) {
@@ -72,5 +85,30 @@ const char *uq_address_check(const char *url, char *host, size_t size) {
 }
 
 bool uq_address_encrypted(const char *url) {
-  return strncasecmp(url, "https:", 6) == 0; /* schemes know no case */
+  return uq_begins(url, strlen(url), "https:"); /* schemes know no case */
+}
+
+const char *uq_proxy_check(const char *url) {
+  static const char *const schemes[] = {"http",    "https",  "socks4",
+                                        "socks4a", "socks5", "socks5h"};
+  const char *why = "the URL of an http, https or socks proxy expected";
+  char *scheme = NULL, *host = NULL;
+  CURLU *parsed = curl_url();
+  if (parsed == NULL)
+    return "out of memory";
+  if (curl_url_set(parsed, CURLUPART_URL, url,
+                   CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME) ==
+          CURLUE_OK &&
+      curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+      curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+      host[0] != '\0') {
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+      if (strcmp(scheme, schemes[i]) == 0)
+        why = NULL;
+    }
+  }
+  curl_free(scheme);
+  curl_free(host);
+  curl_url_cleanup(parsed);
+  return why;
 }

@@ -20,6 +20,10 @@ const char *uq_address_check(const char *url, char *host, size_t size);
 /* Is an address that passed the check an encrypted one? */
 bool uq_address_encrypted(const char *url);
 
+/* Is this a proxy that libcurl knows? NULL: yes; else what is expected, without
+** a word of the URL: it may bear a password. */
+const char *uq_proxy_check(const char *url);
+
 #pragma GCC visibility pop
 
 #endif

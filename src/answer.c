@@ -6,13 +6,12 @@
 */
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "amount.h"
+#include "ascii.h"
 #include "clock.h"
 #include "uqpay.h"
 
-#define MAX_BODY 2048   /* bytes of err.body */
 #define MAX_MESSAGE 512 /* of the API's own message */
 #define MAX_TEXT 128    /* of its code and type */
 #define MAX_MISSING 32  /* of its missing fields */
@@ -26,9 +25,10 @@ static void set_answer_fields(lua_State *L, const struct uq_question *q,
                               const struct uq_answer *a) {
   lua_pushinteger(L, a->status);
   lua_setfield(L, -2, "status");
-  uqL_error_set_redacted(L, "request_id", a->request_id, q->token);
-  if (a->body_len > 0) {
-    uqL_push_redacted(L, a->body, a->body_len, MAX_BODY, q->token, false);
+  uqL_error_set_redacted(L, "request_id", a->received.request_id, &q->secrets);
+  if (a->body.len > 0) {
+    uqL_push_redacted(L, a->body.data, a->body.len, UQ_SHOWN_MAX, &q->secrets,
+                      false);
     lua_setfield(L, -2, "body");
   }
 }
@@ -44,7 +44,7 @@ static bool refuse(lua_State *L, const struct uq_question *q,
 /* No whole answer came. */
 static bool judge_failure(lua_State *L, const struct uq_question *q,
                           const struct uq_answer *a, struct uq_failure *f) {
-  uqL_push_redacted(L, a->message, strlen(a->message), MAX_MESSAGE, q->token,
+  uqL_push_redacted(L, a->message, strlen(a->message), MAX_MESSAGE, &q->secrets,
                     true);
   uqL_error_new(L, a->kind);
   if (a->kind == UQ_TLS) {
@@ -100,15 +100,16 @@ struct envelope {
 };
 
 /* Copies a string or number member of the table at the top, redacted. */
-static bool take_text(lua_State *L, const char *name, const char *token,
-                      char *text, size_t max, bool *numeric) {
+static bool take_text(lua_State *L, const char *name,
+                      const struct uq_secrets *secrets, char *text, size_t max,
+                      bool *numeric) {
   const char *value;
   size_t len;
   bool found = false;
   lua_getfield(L, -1, name);
   enum uq_json_type type = uqL_json_type(L, -1, &value, &len);
   if ((type == UQ_JSON_STRING || type == UQ_JSON_NUMBER) && len > 0) {
-    uqL_push_redacted(L, value, len, max, token, true);
+    uqL_push_redacted(L, value, len, max, secrets, true);
     snprintf(text, max + 1, "%s", lua_tostring(L, -1));
     lua_pop(L, 1);
     if (numeric != NULL)
@@ -119,42 +120,30 @@ static bool take_text(lua_State *L, const char *name, const char *token,
   return found;
 }
 
-/* Reads the decoded error body at the top. The shapes of the API: {type, code,
-** message}, {code, message} and {error} with or without a message; and, as many
-** gateways have it, all that inside `error`. */
-static void read_envelope(lua_State *L, const char *token, struct envelope *e) {
-  bool inner = false;
+/* Reads the decoded error body at the top, in the shapes of the API: {type,
+ *code,
+ ** message}, {code, message} and {error} with or without a message. */
+static void read_envelope(lua_State *L, const struct uq_secrets *secrets,
+                          struct envelope *e) {
   memset(e, 0, sizeof *e);
-  lua_getfield(L, -1, "error");
-  inner = lua_istable(L, -1);
-  if (!inner)
-    lua_pop(L, 1);
-  take_text(L, "type", token, e->type, MAX_TEXT, NULL);
-  take_text(L, "code", token, e->code, MAX_TEXT, &e->numeric);
-  if (!take_text(L, "message", token, e->message, MAX_MESSAGE, NULL))
-    take_text(L, "error", token, e->message, MAX_MESSAGE, NULL);
-  if (inner)
-    lua_pop(L, 1);
+  take_text(L, "type", secrets, e->type, MAX_TEXT, NULL);
+  take_text(L, "code", secrets, e->code, MAX_TEXT, &e->numeric);
+  if (!take_text(L, "message", secrets, e->message, MAX_MESSAGE, NULL))
+    take_text(L, "error", secrets, e->message, MAX_MESSAGE, NULL);
 }
 
-static bool contains(const char *text, const char *word) {
-  size_t n = strlen(word);
-  for (; *text != '\0'; text++) {
-    if (strncasecmp(text, word, n) == 0)
-      return true;
-  }
-  return false;
+static bool says(const struct envelope *e, const char *words) {
+  return uq_contains(e->message, strlen(e->message), words);
 }
 
 /* The API has one code for all of 401, so its text must tell. The general one
 ** names every cause at once: "Token expired, IP not allowed, or ...". */
 static bool says_format(const struct envelope *e) {
-  return contains(e->message, "token format");
+  return says(e, "token format");
 }
 
 static bool says_address(const struct envelope *e) {
-  return contains(e->message, "ip not allowed") &&
-         !contains(e->message, "expired");
+  return says(e, "ip not allowed") && !says(e, "expired");
 }
 
 /* One word more about what to do, where that is known. */
@@ -184,7 +173,7 @@ static enum uq_kind judge_kind(int status, const struct envelope *e,
   f->token_refused = kind == UQ_AUTH && !says_format(e) && !says_address(e);
   if (kind != UQ_INVALID_REQUEST && status != 0)
     return kind;
-  if (contains(e->message, "request is processing")) {
+  if (says(e, "request is processing")) {
     f->processing = true; /* its code is 200 and it has no type */
     return UQ_CONFLICT;
   }
@@ -195,11 +184,13 @@ static enum uq_kind judge_kind(int status, const struct envelope *e,
   return kind;
 }
 
-/* Copies the strings of the body's missing_fields. Below the error table, which
-** is at the top: the decoded body. */
-static void copy_missing_fields(lua_State *L, const char *token) {
-  lua_getfield(L, -2, "missing_fields");
-  if (lua_istable(L, -1)) {
+/* Copies the strings of missing_fields from the decoded table at idx into the
+** error table at the top. False: it has none. */
+static bool copy_missing_fields(lua_State *L, int idx,
+                                const struct uq_secrets *secrets) {
+  lua_getfield(L, idx, "missing_fields");
+  bool found = lua_istable(L, -1);
+  if (found) {
     lua_newtable(L);
     for (int i = 1; i <= MAX_MISSING; i++) {
       const char *text;
@@ -209,13 +200,14 @@ static void copy_missing_fields(lua_State *L, const char *token) {
         lua_pop(L, 1);
         break;
       }
-      uqL_push_redacted(L, text, len, MAX_TEXT, token, true);
+      uqL_push_redacted(L, text, len, MAX_TEXT, secrets, true);
       lua_rawseti(L, -3, i);
       lua_pop(L, 1);
     }
     lua_setfield(L, -3, "missing_fields");
   }
   lua_pop(L, 1);
+  return found;
 }
 
 /* Pushes the message of an API error. */
@@ -238,7 +230,13 @@ static bool judge_envelope(lua_State *L, const struct uq_question *q,
                            const struct uq_answer *a, int status,
                            struct uq_failure *f) {
   struct envelope e;
-  read_envelope(L, q->token, &e);
+  int outer = lua_gettop(L), inner = outer;
+  lua_getfield(L, outer, "error");
+  if (lua_istable(L, -1)) /* as many gateways wrap it */
+    inner++;
+  else
+    lua_pop(L, 1);
+  read_envelope(L, &q->secrets, &e);
   enum uq_kind kind = judge_kind(status, &e, f);
   push_message(L, a->status, &e);
   refuse(L, q, a, kind);
@@ -249,7 +247,8 @@ static bool judge_envelope(lua_State *L, const struct uq_question *q,
     lua_setfield(L, -2, "code");
   else
     uqL_error_set(L, "code", e.code);
-  copy_missing_fields(L, q->token);
+  if (!copy_missing_fields(L, inner, &q->secrets))
+    copy_missing_fields(L, outer, &q->secrets);
   return false;
 }
 
@@ -259,11 +258,10 @@ static bool judge_bare_status(lua_State *L, const struct uq_question *q,
   f->status = a->status;
   f->token_refused = a->status == 401;
   if (a->status >= 300 && a->status < 400) {
-    uqL_push_redacted(L, a->location, strcspn(a->location, "?#"), MAX_TEXT,
-                      q->token, true);
+    const char *to = a->received.location;
+    uqL_push_redacted(L, to, strcspn(to, "?#"), MAX_TEXT, &q->secrets, true);
     lua_pushfstring(L, "HTTP %d: redirects are refused%s%s", a->status,
-                    a->location[0] != '\0' ? ", this one to " : "",
-                    lua_tostring(L, -1));
+                    to[0] != '\0' ? ", this one to " : "", lua_tostring(L, -1));
     return refuse(L, q, a, UQ_PROTOCOL);
   }
   enum uq_kind kind = kind_of_status(a->status);
@@ -271,7 +269,7 @@ static bool judge_bare_status(lua_State *L, const struct uq_question *q,
     lua_pushfstring(L, "HTTP %d is no answer to this request", a->status);
   else
     lua_pushfstring(L, "HTTP %d with %s", a->status,
-                    a->body_len == 0 ? "an empty body"
+                    a->body.len == 0 ? "an empty body"
                                      : "a body that is no JSON object");
   return refuse(L, q, a, kind);
 }
@@ -280,8 +278,9 @@ static bool judge_error_status(lua_State *L, const struct uq_question *q,
                                const struct uq_answer *a,
                                struct uq_failure *f) {
   size_t members;
-  if (a->status >= 400 && a->body_len > 0 &&
-      uqL_json_decode(L, a->body, a->body_len, true, q->scratch, &members) &&
+  if (a->status >= 400 && a->body.len > 0 &&
+      uqL_json_decode(L, a->body.data, a->body.len, true, q->scratch,
+                      &members) &&
       lua_istable(L, -1))
     return judge_envelope(L, q, a, a->status, f);
   return judge_bare_status(L, q, a, f);
@@ -382,11 +381,12 @@ static bool is_error_body(lua_State *L, const struct uq_question *q,
 static bool judge_success(lua_State *L, const struct uq_question *q,
                           const struct uq_answer *a, struct uq_failure *f) {
   size_t members = 0;
-  if (a->body_len == 0) {
+  if (a->body.len == 0) {
     lua_pushfstring(L, "HTTP %d with an empty body", a->status);
     return refuse(L, q, a, UQ_DECODE);
   }
-  if (!uqL_json_decode(L, a->body, a->body_len, false, q->scratch, &members)) {
+  if (!uqL_json_decode(L, a->body.data, a->body.len, false, q->scratch,
+                       &members)) {
     lua_pushfstring(L, "HTTP %d, but its body is no JSON: %s", a->status,
                     lua_tostring(L, -1));
     return refuse(L, q, a, UQ_DECODE);
@@ -404,7 +404,7 @@ static bool judge_success(lua_State *L, const struct uq_question *q,
   if (counted < 0) {
     const char *name =
         lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "array element";
-    uqL_push_redacted(L, name, strlen(name), MAX_TEXT, q->token, true);
+    uqL_push_redacted(L, name, strlen(name), MAX_TEXT, &q->secrets, true);
     lua_pushfstring(L, "the answer's %s: out of a double's range",
                     lua_tostring(L, -1));
     return refuse(L, q, a, UQ_SCHEMA);
@@ -431,7 +431,7 @@ bool uqL_answer_judge(lua_State *L, const struct uq_question *q,
   lua_settop(L, top + 1);
   if (good)
     return true;
-  f->retry_after = uq_retry_after(a->retry_after, uq_clock_unix());
+  f->retry_after = uq_retry_after(a->received.retry_after, uq_clock_unix());
   if (f->retry_after > 0) {
     lua_pushnumber(L, f->retry_after);
     lua_setfield(L, -2, "retry_after");

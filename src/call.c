@@ -10,8 +10,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
+#include "ascii.h"
 #include "clock.h"
 #include "uqpay.h"
 
@@ -24,12 +24,16 @@
 enum call_state { CALL_READY, CALL_IN_FLIGHT, CALL_WAITING, CALL_DONE };
 
 struct uq_call {
-  struct uq_client *client; /* NULL: done, or the client is closed */
+  struct uq_client *client; /* NULL: ended, or the client is closed */
+  struct uq_client *home;   /* the same, never NULL: the peer table keeps it */
   struct uq_call *next, *prev;
   const struct uq_endpoint *endpoint;
-  struct uq_options options; /* its strings are not used: see below */
+  struct uq_options options;
   enum call_state state;
   struct uq_exchange *exchange; /* while in flight */
+  struct uq_answer answer;      /* while it is judged */
+  struct uq_buf scratch;        /* the same */
+  struct uq_buf earlier;        /* header block whose token was refused */
   double started, deadline;     /* on uq_clock */
   double attempted;             /* when the last attempt began */
   double wake;                  /* when a wait ends */
@@ -37,9 +41,6 @@ struct uq_call {
   unsigned token_serial; /* the token of the last attempt */
   bool token_asked;      /* the token function was, for this call */
   bool token_renewed;    /* after a 401: once a call */
-  bool own_key;          /* the caller's */
-  char currency[UQ_CURRENCY_MAX + 1];
-  char on_behalf_of[UQ_UUID_LEN + 1];
   char key[UQ_UUID_LEN + 1];
   char body[UQ_BODY_MAX];
 };
@@ -78,7 +79,11 @@ void uq_call_cancel_all(struct uq_client *c) {
 }
 
 static int call_gc(lua_State *L) {
-  detach(luaL_checkudata(L, 1, UQ_CALL));
+  struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
+  detach(call);
+  uq_answer_free(&call->answer);
+  uq_buf_free(&call->scratch);
+  uq_buf_free(&call->earlier);
   return 0;
 }
 
@@ -92,7 +97,7 @@ void uqL_call_open(lua_State *L) {
 }
 
 static void copy_text(char *to, size_t size, const char *from) {
-  snprintf(to, size, "%s", from != NULL ? from : "");
+  snprintf(to, size, "%s", from);
 }
 
 /* Whole milliseconds, rounded up: 0 would mean "no limit" to the engine. */
@@ -100,7 +105,6 @@ static long to_ms(double seconds) { return (long)ceil(seconds * 1000); }
 
 void uqL_call_new(lua_State *L, int client, const struct uq_endpoint *e,
                   const struct uq_options *o) {
-  struct uq_client *c = lua_touserdata(L, client);
   struct uq_call *call = lua_newuserdata(L, sizeof *call);
   memset(call, 0, sizeof *call);
   call->state = CALL_DONE;
@@ -108,16 +112,14 @@ void uqL_call_new(lua_State *L, int client, const struct uq_endpoint *e,
   lua_setmetatable(L, -2);
   uqL_getpeer(L, client);
   uqL_setpeer(L, -2);
+  struct uq_client *c = uqL_client_check(L, client); /* again: see rule 8 */
   call->endpoint = e;
   call->options = *o;
-  call->own_key = o->idempotency_key != NULL;
-  copy_text(call->currency, sizeof call->currency, o->currency);
-  copy_text(call->on_behalf_of, sizeof call->on_behalf_of, o->on_behalf_of);
   copy_text(call->key, sizeof call->key, o->idempotency_key);
-  uq_endpoint_body(call->currency, call->body);
+  uq_endpoint_body(o->currency, call->body);
   call->started = uq_clock();
   call->deadline = call->started + o->timeout;
-  call->client = c;
+  call->client = call->home = c;
   call->next = c->calls;
   if (c->calls != NULL)
     c->calls->prev = call;
@@ -143,7 +145,7 @@ static void add_context(lua_State *L, const struct uq_call *call) {
   lua_getfield(L, -2, "request_id");
   const char *id = lua_tostring(L, -1);
   lua_pushfstring(L, "%s [%s, %d attempt%s%s%s]", lua_tostring(L, -2),
-                  call->client->host, call->attempts,
+                  call->home->host, call->attempts,
                   call->attempts == 1 ? "" : "s",
                   id != NULL ? ", request " : "", id != NULL ? id : "");
   lua_setfield(L, -4, "message");
@@ -154,7 +156,7 @@ static void add_context(lua_State *L, const struct uq_call *call) {
 static int fail(lua_State *L, struct uq_call *call, const char *stopped) {
   uqL_error_set(L, "retry_stopped", stopped);
   uqL_error_set(L, "idempotency_key", call->key);
-  uqL_error_set(L, "on_behalf_of", call->on_behalf_of);
+  uqL_error_set(L, "on_behalf_of", call->options.on_behalf_of);
   lua_pushinteger(L, call->attempts);
   lua_setfield(L, -2, "attempts");
   set_number(L, "elapsed", uq_clock() - call->started);
@@ -162,10 +164,8 @@ static int fail(lua_State *L, struct uq_call *call, const char *stopped) {
   lua_pushboolean(L, lua_toboolean(L, -1)); /* nil: an error of our own */
   lua_setfield(L, -3, "retryable");
   lua_pop(L, 1);
-  if (call->client != NULL) {
-    add_context(L, call);
-    call->client->stats.failed++;
-  }
+  add_context(L, call);
+  call->home->stats.failed++;
   detach(call);
   return uqL_error_return(L);
 }
@@ -180,6 +180,12 @@ static int fail_with(lua_State *L, struct uq_call *call, enum uq_kind kind,
 
 static int fail_closed(lua_State *L, struct uq_call *call) {
   return fail_with(L, call, UQ_CANCELED, "the client was closed");
+}
+
+static int fail_forked(lua_State *L, struct uq_call *call) {
+  return fail_with(L, call, UQ_FORKED,
+                   "this client was made before a fork, by the parent process: "
+                   "make one in the child");
 }
 
 static int fail_late(lua_State *L, struct uq_call *call) {
@@ -200,29 +206,28 @@ static int fail_late(lua_State *L, struct uq_call *call) {
 /* Calls the hook with the table at the top, and pops it. Whatever it raises is
 ** counted and forgotten: a hook never changes a result. */
 static void run_hook(lua_State *L, int idx, const char *name) {
-  struct uq_client *c = to_call(L, idx)->client;
   uqL_getpeer(L, idx);
   lua_getfield(L, -1, name);
   lua_replace(L, -2);
   lua_insert(L, -2);
   if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
     lua_pop(L, 1);
-    c->stats.hook_errors++; /* the call's peer keeps the client in memory */
+    to_call(L, idx)->home->stats.hook_errors++;
   }
 }
 
 /* Pushes what all hooks are told. */
-static void push_info(lua_State *L, const struct uq_call *call) {
+static void push_info(lua_State *L, const struct uq_call *call, int attempt) {
   char url[UQ_URL_MAX];
-  uq_endpoint_url(call->endpoint, call->client->options.base_url, url);
+  uq_endpoint_url(call->endpoint, call->home->options.base_url, url);
   lua_newtable(L);
   uqL_error_set(L, "endpoint", call->endpoint->name);
   uqL_error_set(L, "method", call->endpoint->method);
   uqL_error_set(L, "url", url);
-  uqL_error_set(L, "currency", call->currency);
-  uqL_error_set(L, "on_behalf_of", call->on_behalf_of);
+  uqL_error_set(L, "currency", call->options.currency);
+  uqL_error_set(L, "on_behalf_of", call->options.on_behalf_of);
   uqL_error_set(L, "idempotency_key", call->key);
-  lua_pushinteger(L, call->attempts);
+  lua_pushinteger(L, attempt);
   lua_setfield(L, -2, "attempt");
 }
 
@@ -233,17 +238,18 @@ static void copy_field(lua_State *L, int from, const char *name) {
 }
 
 /* Tells of the answer; at the top: the result, or the error table. */
-static void tell_response(lua_State *L, int idx, const struct uq_answer *a,
-                          bool good, const char *token) {
+static void tell_response(lua_State *L, int idx, bool good,
+                          const struct uq_secrets *secrets) {
   struct uq_call *call = to_call(L, idx);
+  const struct uq_answer *a = &call->answer;
   int table = lua_gettop(L);
-  push_info(L, call);
+  push_info(L, call, call->attempts);
   set_number(L, "elapsed", uq_clock() - call->attempted);
   if (a->status != 0) {
     lua_pushinteger(L, a->status);
     lua_setfield(L, -2, "status");
   }
-  uqL_error_set_redacted(L, "request_id", a->request_id, token);
+  uqL_error_set_redacted(L, "request_id", a->received.request_id, secrets);
   if (!good) {
     copy_field(L, table, "kind");
     copy_field(L, table, "message");
@@ -253,8 +259,9 @@ static void tell_response(lua_State *L, int idx, const struct uq_answer *a,
 
 /* Tells of the retry that the error table at the top leads to. */
 static void tell_retry(lua_State *L, int idx, double wait) {
+  struct uq_call *call = to_call(L, idx);
   int table = lua_gettop(L);
-  push_info(L, to_call(L, idx));
+  push_info(L, call, call->attempts);
   set_number(L, "wait", wait);
   copy_field(L, table, "status");
   copy_field(L, table, "kind");
@@ -269,14 +276,16 @@ static void tell_retry(lua_State *L, int idx, double wait) {
 /* Has the client sent this key of a caller's, not so long ago? */
 static bool key_was_sent(const struct uq_client *c, const char *key) {
   for (size_t i = 0; i < UQ_KEYS_REMEMBERED; i++) {
-    if (strcasecmp(c->keys[i], key) == 0)
+    if (c->keys[i][0] != '\0' && uq_begins(key, strlen(key), c->keys[i]))
       return true;
   }
   return false;
 }
 
 static void remember_key(struct uq_client *c, const char *key) {
-  copy_text(c->keys[c->next_key], sizeof c->keys[0], key);
+  char *kept = c->keys[c->next_key];
+  for (size_t i = 0; i <= UQ_UUID_LEN; i++)
+    kept[i] = uq_lower(key[i]);
   c->next_key = (c->next_key + 1) % UQ_KEYS_REMEMBERED;
 }
 
@@ -292,7 +301,7 @@ static bool start_exchange(struct uq_call *call) {
   if (call->exchange == NULL)
     return false;
   if (uq_endpoint_headers(uq_exchange_headers(call->exchange), c->token.data,
-                          call->key, call->on_behalf_of) != UQ_BUF_OK)
+                          call->key, call->options.on_behalf_of) != UQ_BUF_OK)
     return false;
   uq_endpoint_url(call->endpoint, c->options.base_url, url);
   request.url = url;
@@ -306,52 +315,54 @@ static bool start_exchange(struct uq_call *call) {
   return true;
 }
 
-/* Sees to it that there is a token. False: the call ends with what is pushed.
- */
-static bool need_token(lua_State *L, int idx, int *results) {
+/* Runs what the user has to say before an attempt: the token function if there
+** is a need, and the hook. 0, or the results of a call that ends here. */
+static int before_attempt(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   const char *need = call->token_asked ? NULL : uq_token_need(call->client);
-  if (need == NULL)
-    return true;
-  call->token_asked = true;
-  if (uqL_token_ask(L, idx, call->client, need))
-    return true;
+  if (need != NULL) {
+    call->token_asked = true;
+    bool asked = uqL_token_ask(L, idx, call->client, need);
+    if (call->client == NULL)
+      return fail_closed(L, call);
+    if (!asked)
+      return fail_with(L, call, UQ_AUTH, lua_tostring(L, -1));
+  }
+  if (call->key[0] == '\0' && !uq_uuid_v4(call->key))
+    return fail_with(L, call, UQ_CONFIG,
+                     "the system gives no random bytes for a key");
+  if (call->client->on_request) {
+    push_info(L, call, call->attempts + 1);
+    run_hook(L, idx, "on_request");
+  }
   if (call->client == NULL)
-    *results = fail_closed(L, call);
-  else
-    *results = fail_with(L, call, UQ_AUTH, lua_tostring(L, -1));
-  return false;
+    return fail_closed(L, call);
+  return 0;
 }
 
 /* Begins an attempt: 0, or the results of a call that ends here. */
 static int begin_attempt(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   struct uq_client *c = call->client;
-  bool first = call->attempts == 0;
-  bool sent_before = first && call->own_key && key_was_sent(c, call->key);
-  int results;
+  bool own_key = call->options.idempotency_key[0] != '\0';
+  bool first_use = call->attempts == 0 && own_key;
+  bool sent_before = first_use && key_was_sent(c, call->key);
   if (sent_before && !call->options.allow_key_reuse)
     return fail_with(L, call, UQ_IDEMPOTENCY,
                      "this idempotency_key was used before: the answer would "
                      "be the stored one, up to 24 hours old (allow_key_reuse "
                      "asks for just that)");
-  if (!need_token(L, idx, &results))
+  int results = before_attempt(L, idx);
+  if (results > 0)
     return results;
-  if (call->key[0] == '\0' && !uq_uuid_v4(call->key))
-    return fail_with(L, call, UQ_CONFIG,
-                     "the system gives no random bytes for a key");
+  if (uq_transport_forked(c->transport))
+    return fail_forked(L, call);
   call->attempted = uq_clock();
   if (call->attempted >= call->deadline)
     return fail_late(L, call);
   call->attempts++;
   c->stats.attempts++;
-  if (c->on_request) {
-    push_info(L, call);
-    run_hook(L, idx, "on_request");
-    if (call->client == NULL)
-      return fail_closed(L, call);
-  }
-  if (first && call->own_key && !sent_before)
+  if (first_use && !sent_before)
     remember_key(c, call->key);
   if (!start_exchange(call))
     return fail_with(L, call, UQ_MEMORY, "not enough memory");
@@ -371,6 +382,7 @@ static bool renew_token(lua_State *L, int idx) {
   call->token_renewed = true;
   if (c->token_serial != refused) /* another call has renewed it already */
     return true;
+  call->token_asked = true;
   bool asked = uqL_token_ask(L, idx, c, "rejected");
   if (!asked && call->client != NULL) {
     uqL_error_new(L, UQ_AUTH);
@@ -378,7 +390,7 @@ static bool renew_token(lua_State *L, int idx) {
     lua_replace(L, table);
   }
   lua_settop(L, table);
-  return asked && c->token_serial != refused;
+  return asked && call->client != NULL && c->token_serial != refused;
 }
 
 /* A random number in [0, 1); without randomness, one half. */
@@ -390,7 +402,6 @@ static double chance(void) {
 /* An attempt has failed; its error table is at the top. */
 static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
   struct uq_call *call = to_call(L, idx);
-  struct uq_client *c = call->client;
   const struct uq_options *o = &call->options;
   struct uq_retry_policy policy = {o->max_retries, o->retry_delay,
                                    o->retry_delay_max};
@@ -403,13 +414,17 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
                               call->deadline, chance());
   if (!verdict.again)
     return fail(L, call, verdict.stopped);
-  c->stats.retries++;
-  if (c->on_retry) {
+  call->home->stats.retries++;
+  if (call->client->on_retry)
     tell_retry(L, idx, verdict.wait);
-    if (call->client == NULL)
-      return fail(L, call, "closed");
+  if (call->client == NULL)
+    return fail(L, call, "closed");
+  if (renewed) {
+    uq_buf_free(&call->earlier);
+    call->earlier = call->answer.sent;
+    uq_buf_init(&call->answer.sent, 0);
   }
-  if (!call->own_key && !f->lost)
+  if (o->idempotency_key[0] == '\0' && !f->lost)
     call->key[0] = '\0'; /* a definite answer is stored under the old one */
   call->wake = uq_clock() + verdict.wait;
   call->state = CALL_WAITING;
@@ -420,40 +435,45 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
 /* The exchange is finished. */
 static int settle(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
-  struct uq_client *c = call->client;
-  struct uq_answer a;
-  struct uq_failure f;
-  const char *ca =
-      c->options.ca_file != NULL ? c->options.ca_file : c->options.ca_path;
-  const char *token = uq_endpoint_token(uq_exchange_headers(call->exchange));
-  struct uq_question q = {call->endpoint,        call->currency, ca,
-                          call->options.amounts, token,          &c->scratch};
-  uq_exchange_answer(call->exchange, &a);
-  c->stats.connections += (double)a.connects;
-  bool good = uqL_answer_judge(L, &q, &a, &f);
-  if (c->on_response) /* a points into the exchange: it is still ours */
-    tell_response(L, idx, &a, good, token);
-  if (call->client == NULL)
-    return good ? 1 : fail(L, call, "closed");
+  const struct uq_options *o = &call->home->options;
   struct uq_exchange *x = call->exchange;
+  struct uq_failure f;
   call->exchange = NULL;
-  uq_exchange_release(x);
-  if (!good)
-    return after_failure(L, idx, &f);
-  c->stats.succeeded++;
-  detach(call);
-  return 1;
+  uq_exchange_take(x, &call->answer); /* it is the call's alone: see rule 8 */
+  call->home->stats.connections += (double)call->answer.connects;
+  struct uq_question q = {call->endpoint,
+                          call->options.currency,
+                          o->ca_file != NULL ? o->ca_file : o->ca_path,
+                          call->options.amounts,
+                          {uq_endpoint_token(&call->answer.sent),
+                           uq_endpoint_token(&call->earlier)},
+                          &call->scratch};
+  int results = 1;
+  bool good = uqL_answer_judge(L, &q, &call->answer, &f);
+  if (call->home->on_response)
+    tell_response(L, idx, good, &q.secrets);
+  if (good) {
+    call->home->stats.succeeded++;
+    detach(call);
+  } else if (call->client == NULL) {
+    results = fail(L, call, "closed");
+  } else {
+    results = after_failure(L, idx, &f);
+  }
+  uq_answer_free(&call->answer);
+  uq_buf_free(&call->scratch);
+  return results;
 }
 
 int uqL_call_step(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   if (call->client == NULL)
     return fail_closed(L, call);
+  if (uq_transport_forked(call->client->transport))
+    return fail_forked(L, call);
   switch (call->state) {
   case CALL_WAITING:
-    if (uq_clock() < call->wake)
-      return 0;
-    return begin_attempt(L, idx);
+    return uq_clock() < call->wake ? 0 : begin_attempt(L, idx);
   case CALL_READY:
     return begin_attempt(L, idx);
   default:

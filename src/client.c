@@ -6,8 +6,8 @@
 
 #include "uqpay.h"
 
-static struct uq_client *check_client(lua_State *L) {
-  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+struct uq_client *uqL_client_check(lua_State *L, int idx) {
+  struct uq_client *c = luaL_checkudata(L, idx, UQ_CLIENT);
   if (c->transport == NULL)
     luaL_error(L, "attempt to use a closed uqpay client");
   return c;
@@ -23,7 +23,6 @@ static int client_close(lua_State *L) {
   if (transport != NULL)
     uq_transport_free(transport);
   uq_buf_free(&c->token);
-  uq_buf_free(&c->scratch);
   uq_wipe(c->keys, sizeof c->keys);
   return 0;
 }
@@ -40,15 +39,9 @@ static int client_tostring(lua_State *L) {
 /* client:balance(currency [, options]) or client:balance{...}: blocks up to the
 ** timeout. Retrieve Issuing Balance. */
 static int client_balance(lua_State *L) {
-  struct uq_client *c = check_client(L);
+  struct uq_client *c = uqL_client_check(L, 1);
   struct uq_options o = c->options;
   uqL_options_call(L, 2, "balance", &o);
-  if (uq_transport_forked(c->transport)) {
-    lua_pushliteral(L, "this client was made before a fork, by the parent "
-                       "process: make one in the child");
-    uqL_error_new(L, UQ_FORKED);
-    return uqL_error_return(L);
-  }
   uqL_call_new(L, 1, &uq_endpoint_balance, &o);
   return uqL_call_run(L, lua_gettop(L));
 }
@@ -61,7 +54,7 @@ static void set_count(lua_State *L, const char *name, double value) {
 
 /* client:stats(): what the client has done so far. */
 static int client_stats(lua_State *L) {
-  const struct uq_stats *s = &check_client(L)->stats;
+  const struct uq_stats *s = &uqL_client_check(L, 1)->stats;
   lua_newtable(L);
   set_count(L, "calls", s->calls);
   set_count(L, "succeeded", s->succeeded);
@@ -86,7 +79,6 @@ int uqL_client_new(lua_State *L) {
   lua_pushvalue(L, 2);
   lua_setfield(L, -2, "client"); /* a call holds this table, and so us */
   uq_buf_init(&c->token, 16384);
-  uq_buf_init(&c->scratch, 0);
   uqL_options_new(L, 1, c); /* may raise: __gc must free the token */
   const struct uq_options *o = &c->options;
   struct uq_transport_options transport = {

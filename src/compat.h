@@ -36,10 +36,6 @@ static inline void uqL_getpeer(lua_State *L, int udata) {
 #endif
 }
 
-static inline int uqL_absindex(lua_State *L, int idx) {
-  return idx > 0 || idx <= LUA_REGISTRYINDEX ? idx : lua_gettop(L) + idx + 1;
-}
-
 static inline void uqL_setfuncs(lua_State *L, const luaL_Reg *functions) {
   for (; functions->name != NULL; functions++) {
     lua_pushcfunction(L, functions->func);

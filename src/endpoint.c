@@ -30,9 +30,9 @@ void uq_endpoint_url(const struct uq_endpoint *e, const char *base_url,
   snprintf(url, UQ_URL_MAX, "%s%s", base_url, e->path);
 }
 
-size_t uq_endpoint_body(const char *currency, char body[UQ_BODY_MAX]) {
+void uq_endpoint_body(const char *currency, char body[UQ_BODY_MAX]) {
   /* a checked currency needs no escapes */
-  return (size_t)snprintf(body, UQ_BODY_MAX, "{\"currency\":\"%s\"}", currency);
+  snprintf(body, UQ_BODY_MAX, "{\"currency\":\"%s\"}", currency);
 }
 
 #define TOKEN_HEADER "x-auth-token: "
@@ -68,5 +68,5 @@ const char *uq_endpoint_token(const struct uq_buf *headers) {
       return line + prefix;
     at += strlen(line) + 1;
   }
-  return "";
+  return NULL;
 }

@@ -1,15 +1,12 @@
 /*
-** error.c - the error table: its kind and message, and `nil, message, err`;
-** and redaction, which everything passes that came from outside.
+** error.c - the error table: its kind and message, and `nil, message, err`.
+** What came from outside gets into it through redact.c alone.
 ** SPDX-License-Identifier: MIT
 */
-#define _GNU_SOURCE /* memmem */
 #include <string.h>
 
 #include "uqpay.h"
 
-/* Shorter parts of a secret may be chance; a shorter secret counts whole. */
-#define SECRET_PART 16
 #define MAX_FIELD 128 /* bytes of a field's text */
 
 static const char *const kind_names[] = {"ok",
@@ -70,10 +67,10 @@ void uqL_error_set(lua_State *L, const char *name, const char *value) {
 }
 
 void uqL_error_set_redacted(lua_State *L, const char *name, const char *text,
-                            const char *secret) {
+                            const struct uq_secrets *secrets) {
   if (text[0] == '\0')
     return;
-  uqL_push_redacted(L, text, strlen(text), MAX_FIELD, secret, true);
+  uqL_push_redacted(L, text, strlen(text), MAX_FIELD, secrets, true);
   lua_setfield(L, -2, name);
 }
 
@@ -85,41 +82,10 @@ int uqL_error_return(lua_State *L) {
   return 3;
 }
 
-/* The length of the longest part of the secret that text begins with. */
-static size_t longest_part(const char *text, size_t len, const char *secret,
-                           size_t secret_len) {
-  size_t longest = 0;
-  for (size_t at = 0; at < secret_len; at++) {
-    size_t n = 0;
-    while (n < len && at + n < secret_len && text[n] == secret[at + n])
-      n++;
-    if (n > longest)
-      longest = n;
-  }
-  return longest;
-}
-
 void uqL_push_redacted(lua_State *L, const char *text, size_t len, size_t max,
-                       const char *secret, bool line) {
-  static const char bearer[] = "Bearer ";
-  luaL_Buffer b;
-  size_t written = 0;
-  if (strncmp(secret, bearer, sizeof bearer - 1) == 0)
-    secret += sizeof bearer - 1; /* no secret, and found in good advice */
-  size_t secret_len = strlen(secret);
-  size_t enough = secret_len < SECRET_PART ? secret_len : SECRET_PART;
-  luaL_buffinit(L, &b);
-  for (size_t i = 0; i < len && written < max;) {
-    if (enough > 0 && len - i >= enough &&
-        memmem(secret, secret_len, text + i, enough) != NULL) {
-      luaL_addstring(&b, "[redacted]");
-      written += 10;
-      i += longest_part(text + i, len - i, secret, secret_len);
-      continue;
-    }
-    unsigned char c = (unsigned char)text[i++];
-    luaL_addchar(&b, line && (c < 0x20 || c == 0x7F) ? ' ' : (char)c);
-    written++;
-  }
-  luaL_pushresult(&b);
+                       const struct uq_secrets *secrets, bool line) {
+  char out[UQ_SHOWN_MAX];
+  if (max > sizeof out)
+    max = sizeof out;
+  lua_pushlstring(L, out, uq_redact(text, len, secrets, line, out, max));
 }

@@ -78,7 +78,7 @@ CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o) {
   SET(CURLOPT_USERAGENT, o->user_agent);
   SET(CURLOPT_FOLLOWLOCATION, 0L); /* our headers would follow */
 #if LIBCURL_VERSION_NUM >= 0x075500
-  SET(CURLOPT_PROTOCOLS_STR, "https,http"); /* http: see address.h */
+  TRY(CURLOPT_PROTOCOLS_STR, "https,http"); /* address.h sees to it already */
 #else
   SET(CURLOPT_PROTOCOLS, CURLPROTO_HTTPS | CURLPROTO_HTTP);
 #endif

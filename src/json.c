@@ -5,11 +5,15 @@
 ** integers and takes hexadecimals and NaN.
 ** SPDX-License-Identifier: MIT
 */
+#include <limits.h>
 #include <string.h>
 
 #include "amount.h"
 #include "quote.h"
 #include "uqpay.h"
+
+/* money needs a double: a Lua of floats would round it unseen */
+typedef char lua_number_is_a_double[sizeof(lua_Number) >= 8 ? 1 : -1];
 
 /* fields of the registry */
 #define DECODE "uqpay.cjson.decode"
@@ -82,18 +86,19 @@ enum uq_json_type uqL_json_type(lua_State *L, int idx, const char **text,
   }
 }
 
-/* Pushes a whole number of up to 18 digits. False: it is no such number. */
+/* Pushes a whole number of 64 bits. False: it is no such number. */
 static bool push_integer(lua_State *L, const char *text, size_t len) {
   bool negative = text[0] == '-';
-  long long value = 0;
-  if (len - negative > 18)
-    return false;
+  long long value = 0; /* below 0, where one more number fits */
   for (size_t i = negative; i < len; i++) {
-    if (text[i] < '0' || text[i] > '9')
+    int digit = text[i] - '0';
+    if (digit < 0 || digit > 9 || value < (LLONG_MIN + digit) / 10)
       return false;
-    value = value * 10 + (text[i] - '0');
+    value = value * 10 - digit;
   }
-  return uqL_pushint64(L, negative ? -value : value) != 0;
+  if (!negative && value == LLONG_MIN)
+    return false;
+  return uqL_pushint64(L, negative ? value : -value) != 0;
 }
 
 bool uqL_json_push_number(lua_State *L, const char *text, size_t len,

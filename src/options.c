@@ -17,6 +17,7 @@
 
 enum option_type {
   OPT_TEXT,    /* const char *, through a check */
+  OPT_WORD,    /* char[], the same, copied */
   OPT_SECONDS, /* double */
   OPT_WHOLE,   /* int */
   OPT_NAME,    /* int: index into a list of names */
@@ -68,7 +69,10 @@ static const char *check_text(const char *text, size_t len) {
 }
 
 static const char *check_proxy(const char *text, size_t len) {
-  return len == 0 ? NULL : check_text(text, len); /* "" turns proxies off */
+  if (len == 0) /* turns proxies off */
+    return NULL;
+  const char *expected = check_text(text, len);
+  return expected != NULL ? expected : uq_proxy_check(text);
 }
 
 /* The API lists no currencies; "XUSD" is one. */
@@ -84,11 +88,11 @@ static const char *check_uuid(const char *text, size_t len) {
   return uq_uuid_valid(text, len) ? NULL : "a UUID expected";
 }
 
+/* What kind of URL it is, settle_new looks at. */
 static const char *check_base_url(const char *text, size_t len) {
-  char host[UQ_HOST_MAX];
   if (len > MAX_BASE_URL || strlen(text) != len)
     return "a URL of at most 1024 bytes expected";
-  return uq_address_check(text, host, sizeof host);
+  return NULL;
 }
 
 /* "sha256//<43 digits of base64>=", several with ";" between. */
@@ -131,10 +135,10 @@ static const struct option options[] = {
      NULL},
     {"base_url", OPT_TEXT, FOR_NEW, AT(base_url), 0, 0, NULL, check_base_url},
     {"token", OPT_TOKEN, FOR_NEW, 0, 0, 0, NULL, NULL},
-    {"on_behalf_of", OPT_TEXT, FOR_BOTH, AT(on_behalf_of), 0, 0, NULL,
+    {"on_behalf_of", OPT_WORD, FOR_BOTH, AT(on_behalf_of), 0, 0, NULL,
      check_uuid},
-    {"currency", OPT_TEXT, FOR_BOTH, AT(currency), 0, 0, NULL, check_currency},
-    {"idempotency_key", OPT_TEXT, FOR_CALL, AT(idempotency_key), 0, 0, NULL,
+    {"currency", OPT_WORD, FOR_BOTH, AT(currency), 0, 0, NULL, check_currency},
+    {"idempotency_key", OPT_WORD, FOR_CALL, AT(idempotency_key), 0, 0, NULL,
      check_uuid},
     {"allow_key_reuse", OPT_SWITCH, FOR_CALL, AT(allow_key_reuse), 0, 0, NULL,
      NULL},
@@ -245,7 +249,8 @@ static int unknown_option(lua_State *L, const struct reading *r) {
       nearest = &options[i];
     }
   }
-  uqL_push_redacted(L, name, strlen(name), 40, "", true);
+  static const struct uq_secrets none = {NULL, NULL};
+  uqL_push_redacted(L, name, strlen(name), 40, &none, true);
   if (nearest != NULL)
     return luaL_error(L, "unknown option '%s' to '%s' (did you mean '%s'?)",
                       lua_tostring(L, -1), r->method, nearest->name);
@@ -261,8 +266,9 @@ static void keep(lua_State *L, const struct reading *r, const char *name) {
   lua_setfield(L, r->peer, name);
 }
 
-static void read_text(lua_State *L, const struct reading *r,
-                      const struct option *o, const char **field) {
+/* The string at the top, checked. */
+static const char *read_text(lua_State *L, const struct reading *r,
+                             const struct option *o) {
   size_t len;
   if (lua_type(L, -1) != LUA_TSTRING)
     bad_type(L, r, o->name, "string");
@@ -270,8 +276,7 @@ static void read_text(lua_State *L, const struct reading *r,
   const char *expected = o->check(text, len);
   if (expected != NULL)
     bad_option(L, r, o->name, expected);
-  keep(L, r, o->name);
-  *field = text;
+  return text;
 }
 
 static double read_number(lua_State *L, const struct reading *r,
@@ -338,6 +343,15 @@ static void read_hook(lua_State *L, const struct reading *r,
   c->on_retry |= strcmp(o->name, "on_retry") == 0;
 }
 
+/* What a table would inherit is not in it, and must not be thought to count. */
+static void check_plain(lua_State *L, const struct reading *r, int idx) {
+  if (luaL_getmetafield(L, idx, "__index") != 0)
+    luaL_error(L,
+               "bad option table to '%s' (a table without __index expected: "
+               "inherited options would not be seen)",
+               r->method);
+}
+
 /* Appends a member of the app_info table at idx to the string at the top. */
 static void append_app(lua_State *L, const struct reading *r, int idx,
                        const char *name, const char *before,
@@ -368,6 +382,7 @@ static void read_app(lua_State *L, const struct reading *r,
   int idx = lua_gettop(L);
   if (!lua_istable(L, idx))
     bad_type(L, r, o->name, "table");
+  check_plain(L, r, idx);
   lua_getfield(L, idx, "name");
   if (lua_isnil(L, -1))
     bad_option(L, r, "app_info.name", "a string expected, got nil");
@@ -392,7 +407,11 @@ static void read_option(lua_State *L, const struct reading *r,
   char *field = (char *)r->options + o->offset;
   switch (o->type) {
   case OPT_TEXT:
-    read_text(L, r, o, (const char **)(void *)field);
+    *(const char **)(void *)field = read_text(L, r, o);
+    keep(L, r, o->name);
+    break;
+  case OPT_WORD:
+    strcpy(field, read_text(L, r, o)); /* its check bounds it */
     break;
   case OPT_SECONDS:
     *(double *)(void *)field = read_number(L, r, o, "seconds");
@@ -431,6 +450,7 @@ static const struct option *find_option(lua_State *L, int where) {
 
 /* Walks the user's table, not ours: so nothing in it goes unseen. */
 static void read_table(lua_State *L, const struct reading *r, int idx) {
+  check_plain(L, r, idx);
   for (lua_pushnil(L); lua_next(L, idx) != 0; lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING)
       luaL_error(L, "bad option table to '%s' (names expected as keys, got %s)",
@@ -492,6 +512,7 @@ void uqL_options_new(lua_State *L, int idx, struct uq_client *c) {
 void uqL_options_call(lua_State *L, int first, const char *method,
                       struct uq_options *o) {
   struct reading r = {method, FOR_CALL, o, NULL, 0};
+  const char *currency = NULL;
   int table = 0;
   int last = first + 1;
   if (lua_type(L, first) == LUA_TTABLE) {
@@ -510,18 +531,20 @@ void uqL_options_call(lua_State *L, int first, const char *method,
     if (!lua_isnoneornil(L, first + 1)) {
       luaL_checktype(L, first + 1, LUA_TTABLE);
       table = first + 1;
-      lua_getfield(L, table, "currency");
-      if (!lua_isnil(L, -1))
-        bad_option(L, &r, "currency", "it was given as an argument already");
-      lua_pop(L, 1);
     }
-    o->currency = text;
+    currency = text;
   }
   luaL_argcheck(L, lua_isnoneornil(L, last + 1), last + 1,
                 "no further argument expected");
+  if (currency != NULL)
+    o->currency[0] = '\0';
   if (table != 0)
     read_table(L, &r, table);
-  if (o->currency == NULL)
+  if (currency != NULL && o->currency[0] != '\0')
+    bad_option(L, &r, "currency", "it was given as an argument already");
+  if (currency != NULL)
+    strcpy(o->currency, currency); /* the check bounds it */
+  if (o->currency[0] == '\0')
     luaL_error(L,
                "bad argument 'currency' to '%s' (a currency code such as "
                "\"USD\" expected, got none)",

@@ -2,13 +2,14 @@
 ** outcome.c - see outcome.h.
 ** SPDX-License-Identifier: MIT
 */
-#define _GNU_SOURCE /* strcasestr */
 #include "outcome.h"
 
 #include <string.h>
 
+#include "ascii.h"
+
 #define ROW(code, kind, lost) \
-  { CURLE_##code, "CURLE_" #code, UQ_##kind, lost }
+  { CURLE_##code, "CURLE_" #code, UQ_##kind, lost, false }
 
 static const struct uq_outcome outcomes[] = {
     ROW(UNSUPPORTED_PROTOCOL, PROTOCOL, false),
@@ -55,24 +56,24 @@ static const struct uq_outcome outcomes[] = {
 ** curl reports it under the same code as one that was refused. Its text, which
 ** differs by TLS library, is all that tells them apart. */
 static bool handshake_cut(const char *text) {
-  static const char *const signs[] = {"SYSCALL", "eof",        "reset",
+  static const char *const signs[] = {"syscall", "eof",        "reset",
                                       "closed",  "terminated", "pull function"};
   for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
-    if (strcasestr(text, signs[i]) != NULL)
+    if (uq_contains(text, strlen(text), signs[i]))
       return true;
   }
   return false;
 }
 
-struct uq_outcome uq_outcome_of(CURLcode code, long os_errno,
-                                const char *text) {
-  struct uq_outcome found = {code, "CURLE_other", UQ_PROTOCOL, false};
+struct uq_outcome uq_outcome_of(CURLcode code, const char *text) {
+  struct uq_outcome found = {code, "CURLE_other", UQ_PROTOCOL, false, false};
   for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
     if (outcomes[i].code == code)
       found = outcomes[i];
   }
-  if (code == CURLE_SSL_CONNECT_ERROR &&
-      (os_errno != 0 || handshake_cut(text))) {
+  found.has_errno = code == CURLE_COULDNT_CONNECT || code == CURLE_SEND_ERROR ||
+                    code == CURLE_RECV_ERROR;
+  if (code == CURLE_SSL_CONNECT_ERROR && handshake_cut(text)) {
     found.kind = UQ_CONNECT;
     found.lost = true;
   }

@@ -18,10 +18,11 @@ struct uq_outcome {
   enum uq_kind kind;
   bool lost; /* the request may or may not have been carried out, and another
                 try may reach the server */
+  bool has_errno; /* curl notes the system's errno with it */
 };
 
 /* What a failed transfer's code means; text is curl's message for it. */
-struct uq_outcome uq_outcome_of(CURLcode code, long os_errno, const char *text);
+struct uq_outcome uq_outcome_of(CURLcode code, const char *text);
 
 #pragma GCC visibility pop
 

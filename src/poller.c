@@ -35,19 +35,9 @@ static int control(struct uq_poller *p, int operation, int fd,
 }
 
 int uq_poller_open(struct uq_poller *p) {
-  int error = 0;
   uq_poller_init(p);
   p->fd = epoll_create1(EPOLL_CLOEXEC);
-  if (p->fd < 0)
-    return errno;
-  p->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  if (p->timer < 0)
-    error = errno;
-  else
-    error = control(p, EPOLL_CTL_ADD, p->timer, EPOLLIN);
-  if (error != 0)
-    uq_poller_close(p);
-  return error;
+  return p->fd < 0 ? errno : 0;
 }
 
 void uq_poller_close(struct uq_poller *p) {
@@ -81,7 +71,20 @@ bool uq_poller_due(const struct uq_poller *p) {
   return p->due >= 0 && uq_clock() >= p->due;
 }
 
+static bool open_timer(struct uq_poller *p) {
+  p->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (p->timer < 0)
+    return false;
+  if (control(p, EPOLL_CTL_ADD, p->timer, EPOLLIN) == 0)
+    return true;
+  close(p->timer);
+  p->timer = -1;
+  return false;
+}
+
 int uq_poller_fd(struct uq_poller *p) {
+  if (p->timer < 0 && !open_timer(p))
+    return -1;
   if (p->armed != p->due) {
     struct itimerspec when;
     memset(&when, 0, sizeof when);

@@ -20,7 +20,7 @@ struct uq_event {
 
 struct uq_poller {
   int fd;       /* -1 while closed */
-  int timer;    /* the timerfd */
+  int timer;    /* the timerfd; -1 until somebody asks for the descriptor */
   double due;   /* when the timer is due, on uq_clock; below 0: disarmed */
   double armed; /* what the timerfd was last set to */
 };
@@ -44,7 +44,7 @@ void uq_poller_timer(struct uq_poller *p, long ms);
 bool uq_poller_due(const struct uq_poller *p);
 
 /* The descriptor for others to wait on. Ask again before each of their waits:
-** asking is what sets the timerfd. */
+** asking is what opens and sets the timerfd. -1: there is none to be had. */
 int uq_poller_fd(struct uq_poller *p);
 
 /*

@@ -2,7 +2,7 @@
 ** process.c - see process.h.
 ** SPDX-License-Identifier: MIT
 */
-#define _GNU_SOURCE /* dladdr, RTLD_NODELETE */
+#define _GNU_SOURCE /* dladdr, RTLD_NOLOAD, RTLD_NODELETE */
 #include "process.h"
 
 #include <curl/curl.h>
@@ -18,7 +18,7 @@ static void global_init(void) {
   Dl_info self;
   global_ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
   if (dladdr((void *)&global_once, &self) != 0 && self.dli_fname != NULL)
-    (void)dlopen(self.dli_fname, RTLD_LAZY | RTLD_NODELETE);
+    (void)dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
 bool uq_process_init(void) {

@@ -2,24 +2,30 @@
 ** received.c - see received.h.
 ** SPDX-License-Identifier: MIT
 */
-#define _GNU_SOURCE /* strncasecmp */
 #include "received.h"
 
 #include <string.h>
-#include <strings.h>
+
+#include "ascii.h"
 
 #define MAX_BYTES 65536 /* informational answers and trailers included */
 
-/* Takes the value of a line that bears this name. */
+static bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Takes the value of a line that bears this name, unless it is empty. */
 static bool take(char *value, const char *name, const char *line, size_t len) {
   size_t n = strlen(name), kept = 0;
-  if (len <= n || line[n] != ':' || strncasecmp(line, name, n) != 0)
+  if (len <= n || line[n] != ':' || !uq_begins(line, len, name))
     return false;
   const char *p = line + n + 1, *end = line + len;
-  while (p < end && (*p == ' ' || *p == '\t'))
+  while (p < end && is_blank(*p))
     p++;
-  while (end > p && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' '))
+  while (end > p && is_blank(end[-1]))
     end--;
+  if (p == end)
+    return false;
   for (; p < end && kept < UQ_HEADER_MAX - 1; p++, kept++)
     value[kept] = (unsigned char)*p < 0x20 || *p == 0x7F ? '?' : *p;
   value[kept] = '\0';
@@ -46,10 +52,9 @@ bool uq_received_line(struct uq_received *r, const char *line, size_t len,
   if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
     memset(r, 0, sizeof *r);
   r->bytes = bytes;
+  if (len > 0 && (line[0] == '\r' || line[0] == '\n'))
+    r->complete = true;
   switch (len > 0 ? line[0] | 0x20 : 0) { /* spares most comparisons */
-  case 'c':
-    take(r->content_type, "content-type", line, len);
-    break;
   case 'l':
     take(r->location, "location", line, len);
     break;

@@ -4,8 +4,8 @@
 */
 #include "retry.h"
 
+#include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 /* A server that asks for more patience than this is not believed. */
@@ -62,21 +62,49 @@ static int64_t days_from_civil(int64_t year, int month, int day) {
   return era * 146097 + day_of_era - 719468;
 }
 
+/* The number that the n digits at p are. */
+static int read_digits(const char *p, int n) {
+  int value = 0;
+  for (int i = 0; i < n; i++)
+    value = value * 10 + (p[i] - '0');
+  return value;
+}
+
+/* Which month of twelve, from 1; 0: none. */
+static int read_month(const char *p) {
+  static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  for (int i = 0; i < 12; i++) {
+    if (memcmp(names + (ptrdiff_t)3 * i, p, 3) == 0)
+      return i + 1;
+  }
+  return 0;
+}
+
 /* "Sun, 06 Nov 1994 08:49:37 GMT" -> Unix seconds; -1: not of that form. The
-** two obsolete forms of HTTP dates are not sent by anything that lives. */
+** two obsolete forms of HTTP dates are not sent by anything that lives. The
+** name of the day says nothing that the date does not. */
 static double http_date(const char *text) {
-  static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-  char month[4];
-  int day, year, hour, minute, second, end = 0;
-  if (sscanf(text, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", &day,
-             month, &year, &hour, &minute, &second, &end) != 6 ||
-      end == 0 || text[end] != '\0')
+  static const char form[] = "aaa, 00 aaa 0000 00:00:00 GMT";
+  if (strlen(text) != sizeof form - 1)
     return -1;
-  const char *found = strlen(month) == 3 ? strstr(months, month) : NULL;
-  if (found == NULL || (found - months) % 3 != 0 || year < 1970)
+  for (size_t i = 0; i < sizeof form - 1; i++) {
+    bool letter = (text[i] | 0x20) >= 'a' && (text[i] | 0x20) <= 'z';
+    bool digit = text[i] >= '0' && text[i] <= '9';
+    if (form[i] == 'a' ? !letter : form[i] == '0' ? !digit : text[i] != form[i])
+      return -1;
+  }
+  int day = read_digits(text + 5, 2), month = read_month(text + 8);
+  int year = read_digits(text + 12, 4), hour = read_digits(text + 17, 2);
+  int minute = read_digits(text + 20, 2), second = read_digits(text + 23, 2);
+  if (month == 0 || year < 1970 || hour > 23 || minute > 59 || second > 60)
+    return -1; /* 60: a leap second */
+  int64_t first = days_from_civil(year, month, 1);
+  int64_t next = month == 12 ? days_from_civil(year + 1, 1, 1)
+                             : days_from_civil(year, month + 1, 1);
+  if (day < 1 || day > next - first)
     return -1;
-  int64_t days = days_from_civil(year, (int)(found - months) / 3 + 1, day);
-  return (double)days * 86400 + hour * 3600.0 + minute * 60.0 + second;
+  return (double)(first + day - 1) * 86400 + hour * 3600.0 + minute * 60.0 +
+         second;
 }
 
 static double sane(double seconds) {

@@ -45,14 +45,17 @@ const char *uq_token_need(const struct uq_client *c) {
   return uq_clock_unix() >= c->token_end - MARGIN ? "expired" : NULL;
 }
 
-/* Pushes "<what><the text at idx>", the text without a part of the token. */
-static void push_reason(lua_State *L, const struct uq_client *c,
-                        const char *what, int idx) {
+/* Pushes "<what><the user's text at idx, or its type>". */
+static void push_reason(lua_State *L, const char *what, int idx) {
+  static const struct uq_secrets none = {NULL, NULL}; /* they are the user's */
   size_t len = 0;
   const char *text = lua_tolstring(L, idx, &len);
+  if (text == NULL) {
+    text = luaL_typename(L, idx);
+    len = strlen(text);
+  }
   lua_pushstring(L, what);
-  uqL_push_redacted(L, text != NULL ? text : "", len, MAX_MESSAGE,
-                    c->token.len > 0 ? c->token.data : "", true);
+  uqL_push_redacted(L, text, len, MAX_MESSAGE, &none, true);
   lua_concat(L, 2);
 }
 
@@ -98,14 +101,16 @@ bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
   c->token_running = false;
   int first = lua_gettop(L) - 1; /* token, end: when it has not raised */
   if (status != LUA_OK) {
-    push_reason(L, c, "the token function raised: ", -1);
+    push_reason(L, "the token function raised: ", -1);
     return false;
   }
   if (lua_type(L, first) != LUA_TSTRING) {
     lua_pushfstring(L, "the token function gave no token but %s%s",
                     luaL_typename(L, first),
-                    lua_isstring(L, first + 1) ? ": " : "");
-    push_reason(L, c, lua_tostring(L, -1), first + 1);
+                    lua_isnil(L, first + 1) ? "" : ": ");
+    if (lua_isnil(L, first + 1))
+      return false;
+    push_reason(L, lua_tostring(L, -1), first + 1);
     return false;
   }
   if (!lua_isnil(L, first + 1) && lua_type(L, first + 1) != LUA_TNUMBER) {

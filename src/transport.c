@@ -5,7 +5,7 @@
 ** code above.
 ** SPDX-License-Identifier: MIT
 */
-#define _GNU_SOURCE /* strncasecmp, strdup */
+#define _GNU_SOURCE /* strdup */
 #include "transport.h"
 
 #include <curl/curl.h>
@@ -17,16 +17,14 @@
 #include <unistd.h>
 
 #include "handle.h"
+#include "idle.h"
 #include "outcome.h"
 #include "poller.h"
 #include "process.h"
-#include "received.h"
 
 #define MAX_HEADERS 8             /* lines of a request */
 #define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
-#define MAX_CONNECTIONS 64        /* idle ones kept open */
 #define MAX_EVENTS 16
-#define KEPT_RESPONSE 16384 /* bytes of buffer an idle handle keeps */
 
 struct uq_transport {
   struct uq_transport_options options;
@@ -34,6 +32,7 @@ struct uq_transport {
   CURLM *multi;               /* NULL until the first request */
   struct uq_exchange *idle;   /* the pool, linked by next */
   struct uq_exchange *active; /* in flight, linked by next and prev */
+  struct uq_idle connections; /* idle ones of HTTP/1.1 */
   pid_t owner;
 };
 
@@ -49,6 +48,8 @@ struct uq_exchange {
   struct uq_received received;
   enum uq_kind refused;    /* why a callback stopped the transfer ... */
   const char *refused_why; /* ... for people */
+  bool started;            /* libcurl has seen this request */
+  int start_errno;         /* why it has not */
   bool in_multi, done;
   CURLcode setup; /* not OK: start reports it, the handle is never used */
   CURLcode code;
@@ -69,7 +70,15 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
     watch |= UQ_POLL_IN;
   if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
     watch |= UQ_POLL_OUT;
+  if (watch != UQ_POLL_NONE)
+    uq_idle_remove(&t->connections, fd);
   return uq_poller_watch(&t->poller, fd, watch) == 0 ? 0 : -1;
+}
+
+static int on_close(void *transport, curl_socket_t fd) {
+  struct uq_transport *t = transport;
+  uq_idle_remove(&t->connections, fd);
+  return close(fd);
 }
 
 static int on_timer(CURLM *multi, long ms, void *transport) {
@@ -131,6 +140,8 @@ static CURLcode set_callbacks(struct uq_exchange *x) {
   SET(CURLOPT_HEADERFUNCTION, on_header);
   SET(CURLOPT_HEADERDATA, x);
   SET(CURLOPT_HTTPHEADER, x->lines);
+  SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
+  SET(CURLOPT_CLOSESOCKETDATA, x->transport);
   return CURLE_OK;
 }
 
@@ -144,8 +155,7 @@ static CURLMcode set_multi(struct uq_transport *t) {
   if (code == CURLM_OK)
     code = curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
   if (code == CURLM_OK)
-    code = curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS,
-                             (long)MAX_CONNECTIONS);
+    code = curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)UQ_IDLE_MAX);
   return code;
 }
 
@@ -265,8 +275,10 @@ static CURLcode set_url(struct uq_exchange *x, const char *text) {
     return CURLE_OK;
   free(x->url_text);
   x->url_text = NULL;
-  if (curl_url_set(x->url, CURLUPART_URL, text, 0) != CURLUE_OK)
-    return CURLE_URL_MALFORMAT;
+  CURLUcode parsed = curl_url_set(x->url, CURLUPART_URL, text, 0);
+  if (parsed != CURLUE_OK)
+    return parsed == CURLUE_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY
+                                          : CURLE_URL_MALFORMAT;
   SET(CURLOPT_CURLU, x->url);
   x->url_text = strdup(text);
   return x->url_text == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
@@ -286,6 +298,7 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
   SET(CURLOPT_TIMEOUT_MS, r->timeout_ms);
   SET(CURLOPT_CONNECTTIMEOUT_MS, r->connect_timeout_ms);
   SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)r->max_response_bytes);
+  SET(CURLOPT_FRESH_CONNECT, (long)uq_idle_spoiled(&x->transport->connections));
   return CURLE_OK;
 }
 
@@ -327,7 +340,8 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   memset(&x->received, 0, sizeof x->received);
   x->refused = UQ_OK;
   x->error[0] = '\0';
-  x->done = false;
+  x->started = x->done = false;
+  x->start_errno = error;
   if (error != 0) {
     snprintf(x->error, sizeof x->error, "cannot open a poller: %s",
              strerror(error));
@@ -340,7 +354,8 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
     return;
   }
   CURLMcode added = curl_multi_add_handle(t->multi, x->easy);
-  if (added == CURLM_OK)
+  x->started = added == CURLM_OK;
+  if (x->started)
     link_active(x);
   else
     finish(x, added == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY
@@ -360,47 +375,98 @@ void uq_exchange_release(struct uq_exchange *x) {
   struct uq_sigpipe guard;
   uq_sigpipe_hold(&guard);
   if (x->in_multi)
-    finish(x, CURLE_OK);
+    finish(x, CURLE_ABORTED_BY_CALLBACK);
   uq_sigpipe_release(&guard);
+  if (x->code != CURLE_OK) { /* libcurl keeps traces of a failure in a handle */
+    free_exchange(x, false);
+    return;
+  }
   uq_buf_clear(&x->headers);
-  if (x->response.cap > KEPT_RESPONSE)
-    uq_buf_free(&x->response);
-  else
-    uq_buf_clear(&x->response);
+  uq_buf_clear(&x->response);
   x->done = false;
   x->next = t->idle;
   t->idle = x;
 }
 
-void uq_exchange_answer(const struct uq_exchange *x, struct uq_answer *a) {
-  const struct uq_received *h = &x->received;
-  long status = 0, os_errno = 0;
-  memset(a, 0, sizeof *a);
-  curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
-  curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &a->connects);
-  a->status = (int)status;
-  a->request_id = h->request_id;
-  a->retry_after = h->retry_after;
-  a->location = h->location;
-  a->content_type = h->content_type;
-  a->body = x->response.data != NULL ? x->response.data : "";
-  a->body_len = x->response.len;
-  if (x->code == CURLE_OK)
-    return;
-  curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &os_errno);
-  a->message = x->error[0] != '\0' ? x->error : curl_easy_strerror(x->code);
-  struct uq_outcome o = uq_outcome_of(x->code, os_errno, a->message);
-  a->kind = o.kind;
+/* What libcurl reports otherwise than it is, or not at all. NULL: nothing. */
+static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
+  bool in_headers = x->received.bytes > 0 && !x->received.complete;
   if (x->refused != UQ_OK) {
     a->kind = x->refused;
-    a->message = x->refused_why;
-  } else if (x->code == CURLE_FILESIZE_EXCEEDED) { /* by its Content-Length */
-    a->message = body_too_large;
+    return x->refused_why;
   }
+  switch (x->code) {
+  case CURLE_OK:
+    if (x->received.complete)
+      return NULL;
+    a->kind = UQ_CONNECT;
+    a->lost = true;
+    return "the connection was closed within the response headers";
+  case CURLE_FILESIZE_EXCEEDED: /* by its Content-Length */
+    return body_too_large;
+  case CURLE_OUT_OF_MEMORY:
+    if (!in_headers)
+      return NULL;
+    a->kind = UQ_TOO_LARGE; /* for libcurl, a line's limit is its memory's */
+    return "a response header line is too large";
+  case CURLE_BAD_FUNCTION_ARGUMENT:
+    if (x->received.bytes == 0)
+      return NULL;
+    a->kind = UQ_PROTOCOL; /* its parser's word for trailers that are none */
+    return "the answer is malformed";
+  default:
+    if (strncmp(x->error, "Unsupported proxy", 17) != 0)
+      return NULL;
+    a->kind = UQ_CONFIG; /* the text quotes its password */
+    a->lost = false;
+    return "the proxy of the environment is none that libcurl knows";
+  }
+}
+
+/* What libcurl has to say of a failed transfer. */
+static void describe(const struct uq_exchange *x, struct uq_answer *a) {
+  const char *message =
+      x->error[0] != '\0' ? x->error : curl_easy_strerror(x->code);
+  struct uq_outcome o = uq_outcome_of(x->code, message);
+  long os_errno = x->start_errno;
+  a->kind = o.kind;
   a->lost = o.lost;
   a->curl_code = (int)x->code;
   a->curl_name = o.name;
+  if (x->started && o.has_errno) /* it may be of another transfer otherwise */
+    curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &os_errno);
   a->os_errno = (int)os_errno;
+  snprintf(a->message, sizeof a->message, "%s", message);
+}
+
+/* Moves the content of a buffer; what is left is empty. */
+static void move(struct uq_buf *to, struct uq_buf *from) {
+  *to = *from;
+  uq_buf_init(from, to->max);
+}
+
+void uq_exchange_take(struct uq_exchange *x, struct uq_answer *a) {
+  long status = 0;
+  if (x->started) {
+    curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &a->connects);
+  }
+  a->status = (int)status;
+  a->received = x->received;
+  if (x->code != CURLE_OK)
+    describe(x, a);
+  const char *correction = correct(x, a);
+  if (correction != NULL)
+    snprintf(a->message, sizeof a->message, "%s", correction);
+  move(&a->sent, &x->headers);
+  move(&a->body, &x->response);
+  uq_exchange_release(x);
+}
+
+void uq_answer_free(struct uq_answer *a) {
+  uq_buf_free(&a->sent);
+  uq_buf_free(&a->body);
+  memset(a, 0, sizeof *a);
 }
 
 /* curl's multi handle is out of order: nothing in flight will ever finish. */
@@ -430,6 +496,18 @@ static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
   return code;
 }
 
+/* The connection of a transfer that is over is idle, if it was kept. Over
+ *HTTP/2
+ ** the server may speak at any time. */
+static void remember_connection(struct uq_exchange *x) {
+  curl_socket_t fd = CURL_SOCKET_BAD;
+  long version = CURL_HTTP_VERSION_NONE;
+  curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd);
+  curl_easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
+  if (fd != CURL_SOCKET_BAD && version <= CURL_HTTP_VERSION_1_1)
+    uq_idle_add(&x->transport->connections, fd);
+}
+
 static void reap(struct uq_transport *t) {
   CURLMsg *message;
   int left;
@@ -438,6 +516,7 @@ static void reap(struct uq_transport *t) {
     CURLcode code =
         message->data.result; /* the message dies with the removal */
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&x);
+    remember_connection(x);
     finish(x, code);
   }
 }

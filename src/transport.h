@@ -16,8 +16,11 @@
 
 #include "buf.h"
 #include "kind.h"
+#include "received.h"
 
 #pragma GCC visibility push(hidden)
+
+#define UQ_MESSAGE_MAX 256
 
 enum uq_http_version { UQ_HTTP_AUTO, UQ_HTTP_1_1, UQ_HTTP_2 };
 
@@ -40,24 +43,24 @@ struct uq_request {
   size_t max_response_bytes;
 };
 
-/* What came of a request. The strings belong to the exchange. */
+/* What came of a request. It owns its memory; all zero: nothing yet. */
 struct uq_answer {
-  enum uq_kind kind; /* UQ_OK: a whole answer of any status came */
-  bool lost;         /* else: could the request have been carried out, or might
-                        another try reach the server? */
-  int status;        /* 0 when no status line came */
-  const char *body;
-  size_t body_len;
-  const char *request_id; /* these four are "" when absent */
-  const char *retry_after;
-  const char *location;
-  const char *content_type;
+  enum uq_kind kind;  /* UQ_OK: a whole answer of any status came */
+  bool lost;          /* else: could the request have been carried out, or might
+                         another try reach the server? */
+  int status;         /* 0 when no status line came */
+  struct uq_buf sent; /* the header block of the request */
+  struct uq_buf body;
+  struct uq_received received;
   int curl_code; /* CURLcode, 0 when kind is UQ_OK */
   const char *curl_name;
   int os_errno;
-  const char *message; /* why there is no answer, for people */
-  long connects;       /* connections opened for it */
+  long connects;                /* connections opened for it */
+  char message[UQ_MESSAGE_MAX]; /* why there is no answer, for people */
 };
+
+/* Wipes and frees what it owns; it is all zero again. */
+void uq_answer_free(struct uq_answer *a);
 
 struct uq_transport;
 struct uq_exchange; /* one request and its answer */
@@ -77,7 +80,7 @@ bool uq_transport_forked(const struct uq_transport *t);
 struct uq_exchange *uq_exchange_acquire(struct uq_transport *t);
 
 /* The header block to fill before the start: "name: value" lines, each with a
-** NUL behind it. Wiped at release. */
+** NUL behind it. Wiped with the exchange, or with its answer. */
 struct uq_buf *uq_exchange_headers(struct uq_exchange *x);
 
 /* Sends the request. Failures of the start, too, show as a finished exchange.
@@ -86,8 +89,9 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r);
 
 bool uq_exchange_done(const struct uq_exchange *x);
 
-/* The outcome of a finished exchange, valid until it is released. */
-void uq_exchange_answer(const struct uq_exchange *x, struct uq_answer *answer);
+/* Moves the outcome of a finished exchange to an empty answer, and gives the
+** exchange back. */
+void uq_exchange_take(struct uq_exchange *x, struct uq_answer *a);
 
 /* Gives the exchange back; one in flight is cancelled, and its connection is
 ** never used for another request before that is safe. */

@@ -12,11 +12,13 @@
 ** 4. Close order: exchanges, then the transport (handles, multi, poller).
 ** 5. A call keeps its client alive (peer table); the client knows its calls by
 **    an intrusive list. No weak tables, no light userdata, no globals.
-** 6. Tokens, keys and header memory are wiped before they are freed.
+** 6. Tokens and header memory are wiped before they are freed.
 ** 7. After a fork the child refuses with kind `forked` and abandons what it
 **    inherited: it never writes on the parent's connections.
-** 8. After any call of a user's function (token, hooks) the client may be
-**    closed: look again before going on.
+** 8. Any call of Lua that allocates may run a user's finalizer, which may use
+**    the client, close it, or fork; so may hooks, the token function and
+**    metamethods. What is used after such a call belongs to a userdata on the
+**    stack and to nobody else, or is looked at again.
 **
 ** uqL_ functions touch a Lua state and may raise its memory error; what else
 ** they raise is said at each.
@@ -32,6 +34,7 @@
 #include "buf.h"
 #include "compat.h"
 #include "kind.h"
+#include "redact.h"
 #include "retry.h"
 #include "transport.h"
 #include "uuid.h"
@@ -52,18 +55,18 @@
 
 enum uq_amounts { UQ_AMOUNTS_NUMBER, UQ_AMOUNTS_STRING };
 
-/* Strings are borrowed from the option table, or from the copies that the
-** client's peer table keeps. NULL: not given. */
+/* Strings are borrowed from the copies that the client's peer table keeps, NULL
+** if not given; words are here, "" if not given. */
 struct uq_options {
   const char *base_url;
-  const char *on_behalf_of;
-  const char *currency;
-  const char *idempotency_key;
   const char *ca_file;
   const char *ca_path;
   const char *pinned_public_key;
   const char *proxy;
   const char *user_agent;
+  char currency[UQ_CURRENCY_MAX + 1];
+  char on_behalf_of[UQ_UUID_LEN + 1];
+  char idempotency_key[UQ_UUID_LEN + 1];
   double timeout; /* seconds, like all below */
   double connect_timeout;
   double retry_delay;
@@ -108,7 +111,6 @@ struct uq_client {
   unsigned token_serial;  /* counts the tokens */
   bool token_function, token_running;
   bool on_request, on_response, on_retry;
-  struct uq_buf scratch; /* for one decoding at a time */
   struct uq_call *calls;
   struct uq_stats stats;
   char keys[UQ_KEYS_REMEMBERED][UQ_UUID_LEN + 1]; /* callers' own, a ring */
@@ -117,6 +119,9 @@ struct uq_client {
 
 /* Registers the class. */
 void uqL_client_open(lua_State *L);
+
+/* The client at idx. Raises if it is none, or closed. */
+struct uq_client *uqL_client_check(lua_State *L, int idx);
 
 /* uqpay.new */
 int uqL_client_new(lua_State *L);
@@ -166,14 +171,14 @@ void uq_endpoint_url(const struct uq_endpoint *e, const char *base_url,
 
 /* Builds the body of a request for a currency. */
 #define UQ_BODY_MAX 32
-size_t uq_endpoint_body(const char *currency, char body[UQ_BODY_MAX]);
+void uq_endpoint_body(const char *currency, char body[UQ_BODY_MAX]);
 
 /* Fills an empty header block. key and on_behalf_of may be "". */
 enum uq_buf_status uq_endpoint_headers(struct uq_buf *headers,
                                        const char *token, const char *key,
                                        const char *on_behalf_of);
 
-/* The token in a header block, as it was given; "" if there is none. */
+/* The token in a header block, as it was given; NULL if there is none. */
 const char *uq_endpoint_token(const struct uq_buf *headers);
 
 /* ---- call.c ------------------------------------------------------------- */
@@ -181,7 +186,9 @@ const char *uq_endpoint_token(const struct uq_buf *headers);
 /* Registers the class. */
 void uqL_call_open(lua_State *L);
 
-/* Pushes a call of the client at idx (absolute), not begun. o is copied. */
+/* Pushes a call of the client at idx (absolute), not begun. Raises if the
+ *client
+ ** is closed. */
 void uqL_call_new(lua_State *L, int client, const struct uq_endpoint *e,
                   const struct uq_options *o);
 
@@ -199,12 +206,13 @@ void uq_call_cancel_all(struct uq_client *c);
 
 /* ---- answer.c ----------------------------------------------------------- */
 
+/* All of it must outlast the judgement, whatever finalizers do meanwhile. */
 struct uq_question {
   const struct uq_endpoint *endpoint;
   const char *currency;
   const char *ca_file; /* in use, for messages; NULL: the default */
   int amounts;
-  const char *token; /* as sent: to be kept out of messages */
+  struct uq_secrets secrets;
   struct uq_buf *scratch;
 };
 
@@ -269,16 +277,17 @@ void uqL_error_set(lua_State *L, const char *name, const char *value);
 
 /* The same for text from outside: see uqL_push_redacted. */
 void uqL_error_set_redacted(lua_State *L, const char *name, const char *text,
-                            const char *secret);
+                            const struct uq_secrets *secrets);
 
 /* Puts nil and the message below the error table at the top: the results of a
 ** failed call. Returns their number. */
 int uqL_error_return(lua_State *L);
 
-/* Pushes text, cut to max bytes, without any longer part of the secret; with
-** line, control bytes become blanks. */
+/* Pushes text as uq_redact shows it, cut to max bytes of at most UQ_SHOWN_MAX.
+ */
+#define UQ_SHOWN_MAX 2048
 void uqL_push_redacted(lua_State *L, const char *text, size_t len, size_t max,
-                       const char *secret, bool line);
+                       const struct uq_secrets *secrets, bool line);
 
 #pragma GCC visibility pop
 

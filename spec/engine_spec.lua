@@ -1,0 +1,926 @@
+-- The leaves of the engine one by one: keys, buffers, the poller, addresses, received
+-- headers.
+
+local engine = require "engine"
+local socket = require "socket"
+local uqpay = require "uqpay"
+
+describe("a fresh UUID", function()
+  local drawn = {}
+
+  setup(function()
+    for i = 1, 3000 do drawn[i] = engine.uuid() end
+  end)
+
+  it("is lower-case, of version 4 and of the standard's variant", function()
+    local hex = "%x%x%x%x"
+    local form = "^" .. hex .. hex .. "%-" .. hex .. "%-4%x%x%x%-[89ab]%x%x%x%-" .. hex
+      .. hex .. hex .. "$"
+    for _, text in ipairs(drawn) do
+      assert.matches(form, text)
+      assert.equal(text:lower(), text)
+      assert.is_true(engine.uuid_valid(text))
+    end
+  end)
+
+  it("comes once", function()
+    local seen = {}
+    for _, text in ipairs(drawn) do
+      assert.is_nil(seen[text], text)
+      seen[text] = true
+    end
+  end)
+
+  it("has every digit at every place that is left to chance", function()
+    for place = 1, 36 do
+      local seen, count = {}, 0
+      for _, text in ipairs(drawn) do
+        local c = text:sub(place, place)
+        if not seen[c] then seen[c], count = true, count + 1 end
+      end
+      local fixed = { [9] = 1, [14] = 1, [15] = 1, [19] = 1, [20] = 4, [24] = 1 }
+      assert.equal(fixed[place] or 16, count, "place " .. place)
+    end
+  end)
+end)
+
+describe("a caller's UUID", function()
+  local good = "0b1d6f5e-2c43-4f0a-8d5b-6a1e93c7d210"
+
+  it("is valid in either case and of any version", function()
+    for _, text in ipairs {
+      good, good:upper(), "0B1d6f5E-2c43-4F0a-8d5B-6a1e93C7d210",
+      "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",
+      "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+      "018f4e5a-1c2d-7abc-8def-0123456789ab", "01234567-89ab-cdef-0123-456789abcdef",
+    } do
+      assert.is_true(engine.uuid_valid(text), text)
+    end
+  end)
+
+  it("is not valid with any byte changed to one that does not belong there", function()
+    for place = 1, 36 do
+      for byte = 0, 255 do
+        local c = string.char(byte)
+        local text = good:sub(1, place - 1) .. c .. good:sub(place + 1)
+        local dash = place == 9 or place == 14 or place == 19 or place == 24
+        local belongs = c:find(dash and "^%-$" or "^[0-9a-fA-F]$") ~= nil
+        if engine.uuid_valid(text) ~= belongs then
+          error(("byte %d at place %d"):format(byte, place), 0)
+        end
+      end
+    end
+  end)
+
+  it("is not valid in any other length or form", function()
+    for length = 0, 35 do assert.is_false(engine.uuid_valid(good:sub(1, length))) end
+    for _, text in ipairs {
+      good .. "0", good .. "\0", good .. "\n", " " .. good, "\0" .. good, good .. good,
+      "{" .. good .. "}", "urn:uuid:" .. good, (good:gsub("-", "")),
+      (good:gsub("-", "_")),
+      "0b1d6f5e2-c43-4f0a-8d5b-6a1e93c7d210", "0b1d6f5e-2c43-4f0a-8d5b6-a1e93c7d210",
+      "0b1d6f5e-2c43-4f0a-8d5b-6a1e93c7d21", ("-"):rep(36), ("0"):rep(36),
+    } do
+      assert.is_false(engine.uuid_valid(text), text)
+    end
+  end)
+end)
+
+describe("a buffer", function()
+  local function content(buf)
+    local len = buf:size()
+    return buf:raw(len)
+  end
+
+  it("allocates nothing before the first byte", function()
+    local buf = engine.buf(100)
+    assert.same({ 0, 0 }, { buf:size() })
+    assert.is_nil(buf:raw(0))
+    buf:clear()
+    assert.same({ 0, 0 }, { buf:size() })
+  end)
+
+  it("takes bytes up to its ceiling, and none of those that are too many", function()
+    for _, max in ipairs { 0, 1, 5, 255, 256, 257, 1000 } do
+      local buf = engine.buf(max)
+      local fitting = ("x"):rep(max)
+      assert.equal("ok", buf:append(fitting))
+      assert.equal("full", buf:append "y")
+      assert.equal("full", buf:append(("y"):rep(100000)))
+      assert.equal("ok", buf:append "")
+      assert.equal(fitting, content(buf))
+      assert.equal(max, (buf:size()))
+    end
+  end)
+
+  it("allocates nothing for what does not fit", function()
+    local buf = engine.buf(10)
+    assert.equal("full", buf:append(("y"):rep(1000000)))
+    assert.same({ 0, 0 }, { buf:size() })
+    buf:append "x"
+    local _, before = buf:size()
+    assert.equal("full", buf:append(("y"):rep(10)))
+    assert.same({ 1, before }, { buf:size() })
+  end)
+
+  it("keeps its bytes, whatever they are and however they came", function()
+    local buf, parts = engine.buf(1000000), {}
+    for i = 1, 700 do
+      parts[i] = string.char(i % 256):rep(i % 13) .. "\0"
+      assert.equal("ok", buf:append(parts[i]))
+    end
+    assert.equal(table.concat(parts), content(buf))
+  end)
+
+  it("always ends in a NUL that is not counted", function()
+    local buf = engine.buf(10000)
+    for _, piece in ipairs { "", "a", ("b"):rep(254), "c", "d", ("e"):rep(5000) } do
+      buf:append(piece)
+      local len, cap = buf:size()
+      assert.is_true(cap > len)
+      assert.equal("\0", buf:raw(len + 1):sub(-1))
+    end
+    buf:clear()
+    assert.equal("\0", buf:raw(1))
+  end)
+
+  it("grows by leaps", function()
+    local buf, leaps, last = engine.buf(2000000), 0, -1
+    for _ = 1, 10000 do
+      buf:append(("z"):rep(100))
+      local len, cap = buf:size()
+      assert.is_true(cap <= 2 * len + 512)
+      if cap ~= last then leaps, last = leaps + 1, cap end
+    end
+    assert.is_true(leaps < 20, leaps)
+    assert.equal(("z"):rep(1000000), content(buf))
+  end)
+
+  it("takes a large piece at once", function()
+    local buf = engine.buf(5000000)
+    local piece = ("0123456789"):rep(400000)
+    assert.equal("ok", buf:append(piece))
+    assert.equal("ok", buf:append "end")
+    assert.equal(piece .. "end", content(buf))
+  end)
+
+  it("is wiped when it is cleared, and keeps its memory", function()
+    local secret = ("secret"):rep(200)
+    local buf = engine.buf(5000)
+    buf:append(secret)
+    local _, cap = buf:size()
+    buf:clear()
+    assert.same({ 0, cap }, { buf:size() })
+    assert.equal(("\0"):rep(#secret), buf:raw(#secret))
+    buf:append "x"
+    assert.equal("x", content(buf))
+    assert.equal("x" .. ("\0"):rep(#secret - 1), buf:raw(#secret))
+  end)
+
+  it("is empty when it is freed, twice if need be, and of use again", function()
+    local buf = engine.buf(10)
+    buf:append "0123456789"
+    for _ = 1, 2 do
+      buf:free()
+      assert.same({ 0, 0 }, { buf:size() })
+      assert.is_nil(buf:raw(0))
+    end
+    assert.equal("full", buf:append "01234567890")
+    assert.equal("ok", buf:append "01234")
+    assert.equal("01234", content(buf))
+  end)
+end)
+
+-- What once held a token must not be found in memory that others may get.
+describe("a buffer's memory", function()
+  local first, second = "5f0a5f1b", "c2d75e3e"
+
+  -- How often the two halves stand side by side in the heap. Nowhere here are they
+  -- joined: that would be one more place to find them at.
+  local function found()
+    local maps, mem = io.open "/proc/self/maps", io.open("/proc/self/mem", "rb")
+    if not maps or not mem then return 0 end
+    local from, to = maps:read("*a"):match "(%x+)%-(%x+) rw[^\n]*%[heap%]"
+    maps:close()
+    local count = 0
+    if from then
+      mem:seek("set", tonumber(from, 16))
+      local bytes = mem:read(tonumber(to, 16) - tonumber(from, 16)) or ""
+      local _, last = bytes:find(first, 1, true)
+      while last do
+        if bytes:sub(last + 1, last + #second) == second then count = count + 1 end
+        _, last = bytes:find(first, last, true)
+      end
+    end
+    mem:close()
+    return count
+  end
+
+  local function filled()
+    local buf = engine.buf(50000)
+    for _ = 1, 1000 do
+      for _, piece in ipairs { first, second, "-" } do buf:append(piece) end
+    end
+    return buf
+  end
+
+  -- In this order: what is found once is in memory twice.
+  it("is wiped before it is given back, in growing, too", function()
+    local freed, between = {}, {}
+    for i = 1, 10 do
+      freed[i], between[i] = filled(), engine.buf(50000)
+      between[i]:append(("b"):rep(50000))
+    end
+    for i = 1, 10 do freed[i]:free() end
+    assert.equal(0, found())
+    local buf = filled()
+    if found() == 0 then pending "the heap of this process cannot be read" end
+    buf:free()
+  end)
+end)
+
+describe("the poller", function()
+  local NONE, IN, OUT, ERR = 0, 1, 2, 4
+  local long = 10000        -- ms that no test lets pass
+  local poller, open
+
+  local function new_pipe()
+    local r, w = engine.pipe()
+    open[r], open[w] = true, true
+    return r, w
+  end
+
+  local function close(fd)
+    open[fd] = nil
+    return engine.close(fd)
+  end
+
+  local function readable(ms) return engine.readable(poller:fd(), ms or 0) end
+
+  -- What select(2) says of the descriptor.
+  local function selected()
+    local fd = poller:fd()
+    local object = {
+      getfd = function() return fd end,
+      dirty = function() return false end,
+    }
+    return #socket.select({ object }, nil, 0) == 1
+  end
+
+  -- Runs f and returns how long it took, in seconds.
+  local function timed(f)
+    local start = socket.gettime()
+    f()
+    return socket.gettime() - start
+  end
+
+  before_each(function()
+    collectgarbage()        -- closes files now, so that descriptors' numbers stay put
+    poller, open = engine.poller(), {}
+  end)
+
+  after_each(function()
+    poller:close()
+    for fd in pairs(open) do engine.close(fd) end
+  end)
+
+  it("is quiet when nothing is watched", function()
+    assert.is_false(readable())
+    assert.is_false(selected())
+    assert.is_false(poller:due())
+    assert.same({}, (poller:wait(0)))
+  end)
+
+  it("waits no longer than its limit", function()
+    local took = timed(function() assert.same({}, (poller:wait(30))) end)
+    assert.is_true(took >= 0.028 and took < 5, took)
+  end)
+
+  it("is readable for poll and select while a watched pipe is", function()
+    local r, w = new_pipe()
+    assert.equal(0, poller:watch(r, IN))
+    assert.is_false(readable())
+    assert.is_false(selected())
+    engine.write(w, "x")
+    for _ = 1, 3 do         -- until it is read, not once
+      assert.is_true(readable())
+      assert.is_true(selected())
+      assert.same({ [r] = IN }, (poller:wait(long)))
+    end
+    engine.read(r)
+    assert.is_false(readable())
+    assert.is_false(selected())
+    assert.same({}, (poller:wait(0)))
+  end)
+
+  it("wakes somebody who polls already", function()
+    local r, w = new_pipe()
+    poller:watch(r, IN)
+    local fd = poller:fd()
+    engine.write(w, "x")
+    assert.is_true(engine.readable(fd, long))
+  end)
+
+  it("says which descriptors are ready, and for what", function()
+    local r1, w1 = new_pipe()
+    local r2, w2 = new_pipe()
+    local r3 = new_pipe()
+    for _, fd in ipairs { r1, r2, r3 } do poller:watch(fd, IN) end
+    poller:watch(w1, OUT)
+    engine.write(w2, "x")
+    assert.same({ [w1] = OUT, [r2] = IN }, (poller:wait(long)))
+    engine.write(w1, "x")
+    assert.same({ [w1] = OUT, [r1] = IN, [r2] = IN }, (poller:wait(long)))
+  end)
+
+  it("takes a hang-up for an error, with what is left to read", function()
+    local r, w = new_pipe()
+    poller:watch(r, IN)
+    engine.write(w, "x")
+    close(w)
+    assert.same({ [r] = IN + ERR }, (poller:wait(long)))
+    engine.read(r)
+    assert.same({ [r] = ERR }, (poller:wait(long)))
+    poller:watch(r, NONE)
+    local r2, w2 = new_pipe()
+    poller:watch(w2, OUT)
+    close(r2)
+    assert.same({ [w2] = OUT + ERR }, (poller:wait(long)))
+  end)
+
+  it("watches for the last wish alone", function()
+    local r, w = new_pipe()
+    engine.write(w, "x")
+    assert.equal(0, poller:watch(r, IN))
+    assert.equal(0, poller:watch(r, OUT))       -- a read end never is
+    assert.is_false(readable())
+    assert.equal(0, poller:watch(r, IN + OUT))
+    assert.same({ [r] = IN }, (poller:wait(long)))
+    assert.equal(0, poller:watch(r, IN))
+    assert.same({ [r] = IN }, (poller:wait(long)))
+  end)
+
+  it("forgets what it is told to forget", function()
+    local r, w = new_pipe()
+    poller:watch(r, IN)
+    engine.write(w, "x")
+    assert.is_true(readable())
+    assert.equal(0, poller:watch(r, NONE))
+    assert.is_false(readable())
+    assert.same({}, (poller:wait(0)))
+    assert.equal(0, poller:watch(r, IN))
+    assert.is_true(readable())
+  end)
+
+  it("forgets gladly what it never knew, and what is closed", function()
+    local r, w = new_pipe()
+    assert.equal(0, poller:watch(r, NONE))
+    poller:watch(r, IN)
+    engine.write(w, "x")
+    close(r)
+    assert.is_false(readable())
+    assert.equal(0, poller:watch(r, NONE))
+    assert.equal(0, poller:watch(999999, NONE))
+  end)
+
+  it("says why it cannot watch", function()
+    assert.equal(9, poller:watch(999999, IN))   -- EBADF
+    assert.equal(9, poller:watch(-1, OUT))
+  end)
+
+  it("watches a number that is in use again", function()
+    local r = new_pipe()
+    poller:watch(r, IN)
+    close(r)
+    local r2, w2 = new_pipe()
+    assert.equal(r, r2)
+    assert.equal(0, poller:watch(r2, IN))
+    engine.write(w2, "x")
+    assert.same({ [r2] = IN }, (poller:wait(long)))
+  end)
+
+  it("hands out no more events than asked for, and the rest later", function()
+    local expected, seen = {}, {}
+    for _ = 1, 40 do
+      local r, w = new_pipe()
+      poller:watch(r, IN)
+      engine.write(w, "x")
+      expected[r] = IN
+    end
+    for _, max in ipairs { 1, 3, 7 } do
+      assert.equal(max, select(2, poller:wait(long, max)))
+    end
+    for _ = 1, 40 do
+      local events, count = poller:wait(long)
+      assert.is_true(count > 0)
+      for fd, what in pairs(events) do
+        assert.is_nil(seen[fd])
+        seen[fd] = what
+        engine.read(fd)
+      end
+      if not readable() then break end
+    end
+    assert.same(expected, seen)
+  end)
+
+  it("is due at once for a timer of nothing", function()
+    poller:timer(0)
+    assert.is_true(poller:due())
+    assert.is_true(readable(long))
+    local took = timed(function() assert.same({}, (poller:wait(long))) end)
+    assert.is_true(took < 5, took)
+  end)
+
+  it("becomes readable when the timer is due, and not before", function()
+    for _, ms in ipairs { 1, 15, 40 } do
+      local took = timed(function()
+        poller:timer(ms)
+        assert.is_true(readable(long))
+      end)
+      assert.is_true(poller:due())
+      assert.is_true(took >= ms / 1000 - 0.001, took)
+      assert.is_true(took < 5, took)
+      assert.is_true(selected())
+    end
+  end)
+
+  it("ends its own wait when the timer is due, without any descriptor", function()
+    local took = timed(function()
+      poller:timer(20)
+      assert.same({}, (poller:wait(long)))
+    end)
+    assert.is_true(took >= 0.019 and took < 5, took)
+    assert.is_true(poller:due())
+  end)
+
+  it("does not wait at all for a timer that is overdue", function()
+    poller:timer(1)
+    socket.sleep(0.01)
+    local took = timed(function() assert.same({}, (poller:wait(long))) end)
+    assert.is_true(took < 5, took)
+    assert.is_true(poller:due())
+  end)
+
+  it("keeps to the limit when the timer is later", function()
+    poller:timer(long)
+    local took = timed(function() poller:wait(10) end)
+    assert.is_true(took < 5, took)
+    assert.is_false(poller:due())
+  end)
+
+  it("stays due until the timer is set again", function()
+    poller:timer(0)
+    for _ = 1, 3 do
+      assert.is_true(readable(long))
+      poller:wait(long)
+      assert.is_true(poller:due())
+    end
+    poller:timer(-1)
+    assert.is_false(poller:due())
+    assert.is_false(readable())
+    assert.same({}, (poller:wait(0)))
+  end)
+
+  it("is quiet when the timer is disarmed, gone off or not", function()
+    poller:timer(10)
+    assert.is_true(readable(long))
+    poller:timer(-1)
+    assert.is_false(readable())
+    poller:timer(10)
+    poller:fd()
+    poller:timer(-1)
+    assert.is_false(readable(40))
+    assert.is_false(poller:due())
+  end)
+
+  it("is quiet when a timer that went off is set to later", function()
+    poller:timer(0)
+    assert.is_true(readable(long))
+    poller:timer(long)
+    assert.is_false(poller:due())
+    assert.is_false(readable())
+    assert.is_false(selected())
+  end)
+
+  it("takes the last timer alone, sooner or later", function()
+    poller:timer(10)
+    poller:fd()
+    poller:timer(long)
+    assert.is_false(readable(40))
+    poller:timer(10)
+    assert.is_true(readable(long))
+    assert.is_true(poller:due())
+  end)
+
+  it("is of use again after each timer", function()
+    for _ = 1, 5 do
+      poller:timer(2)
+      assert.is_true(readable(long))
+      poller:wait(long)
+      assert.is_true(poller:due())
+      poller:timer(-1)
+      assert.is_false(readable())
+    end
+  end)
+
+  it("wakes at an outdated timer once at most", function()
+    poller:timer(5)
+    poller:fd()
+    poller:timer(-1)
+    local wakes, start = 0, socket.gettime()
+    repeat
+      poller:wait(50)
+      wakes = wakes + 1
+    until socket.gettime() - start >= 0.045
+    assert.is_true(wakes <= 3, wakes)
+  end)
+
+  it("tells the timer from the descriptors", function()
+    local r, w = new_pipe()
+    poller:watch(r, IN)
+    poller:timer(0)
+    assert.is_true(readable(long))
+    local events, count = poller:wait(long)
+    assert.same({}, events)
+    assert.equal(0, count)
+    engine.write(w, "x")
+    poller:fd()
+    assert.same({ [r] = IN }, (poller:wait(long)))
+    assert.is_true(poller:due())
+  end)
+
+  it("sees descriptors while the timer runs", function()
+    local r, w = new_pipe()
+    poller:watch(r, IN)
+    poller:timer(long)
+    engine.write(w, "x")
+    assert.is_true(readable())
+    assert.same({ [r] = IN }, (poller:wait(long)))
+    assert.is_false(poller:due())
+  end)
+
+  it("leaves its descriptor to no child process", function()
+    local info = io.open("/proc/self/fdinfo/" .. poller:fd())
+    if not info then
+      pending "no /proc here to see the flags of a descriptor"
+      return
+    end
+    local flags = info:read("*a"):match "flags:%s*(%d+)"
+    info:close()
+    assert.equal(1, math.floor(tonumber(flags, 8) / tonumber("2000000", 8)) % 2)
+  end)
+
+  it("closes all that it opened", function()
+    local r, w = new_pipe()
+    close(r)
+    close(w)
+    for _ = 1, 10 do
+      local other = engine.poller()
+      other:timer(0)
+      other:fd()
+      other:close()
+    end
+    assert.same({ r, w }, { new_pipe() })
+  end)
+
+  it("closes nothing of others when it is closed again", function()
+    poller:close()
+    local r, w = new_pipe()
+    poller:close()
+    assert.is_true(engine.write(w, "x"))
+    assert.equal("x", engine.read(r))
+  end)
+end)
+
+describe("an address", function()
+  local function refused(why, urls)
+    for _, url in ipairs(urls) do
+      local host, actual = engine.address(url)
+      assert.is_nil(host, url)
+      assert.matches(why, actual, 1, true)
+    end
+  end
+
+  it("is taken, and its host and port are told", function()
+    for url, host in pairs {
+      ["https://api.uqpay.com/api"] = "api.uqpay.com",
+      ["https://api-sandbox.uqpaytech.com/api"] = "api-sandbox.uqpaytech.com",
+      ["https://example.invalid"] = "example.invalid",
+      ["https://example.invalid:8443/a/b/c"] = "example.invalid:8443",
+      ["https://10.0.0.1/api"] = "10.0.0.1", ["https://h/a%20b"] = "h",
+      ["https://[2001:db8::1]:1/"] = "[2001:db8::1]:1",
+      ["https://127.0.0.1:65535"] = "127.0.0.1:65535",
+      ["http://127.0.0.1:8080/api"] = "127.0.0.1:8080",
+      ["http://127.0.0.1"] = "127.0.0.1",
+      ["http://127.255.255.254/"] = "127.255.255.254",
+      ["http://localhost"] = "localhost", ["http://localhost:80/api"] = "localhost:80",
+      ["http://[::1]:8080"] = "[::1]:8080",
+    } do
+      assert.equal(host, (engine.address(url)), url)
+    end
+  end)
+
+  it("may have a scheme in upper case", function()
+    assert.equal("example.invalid", (engine.address "HTTPS://example.invalid/api"))
+    refused("loopback", { "HTTP://example.invalid/api", "hTtP://example.invalid" })
+  end)
+
+  it("is refused over http if it is not loopback", function()
+    refused("loopback", {
+      "http://api.uqpay.com/api", "http://example.invalid:443", "http://10.0.0.1",
+      "http://192.168.0.1", "http://0.0.0.0", "http://128.0.0.1",
+      "http://126.255.255.255", "http://1.0.0.127", "http://[::]", "http://[::2]",
+      "http://[fe80::1]", "http://0",
+    })
+  end)
+
+  it("is refused over http if it only looks like loopback", function()
+    for _, url in ipairs {
+      "http://127.0.0.1.evil.example", "http://127.0.0.1.", "http://127.0.0.1.1",
+      "http://127.0.0.1@evil.example", "http://127.0.0.1:80@evil.example/",
+      "http://localhost@evil.example", "http://localhost:80@evil.example/",
+      "http://localhost.evil.example", "http://localhost%2eevil.example",
+      "http://localhost.", "http://xlocalhost", "http://local", "http://localhosts",
+      "http://evil-localhost", "http://[::ffff:127.0.0.1]", "http://[::127.0.0.1]",
+      "http://127.0.0.256", "http://127.256.0.1", "http://127.0.0.1000",
+      "http://127.-1.0.1", "http://127.+0.0.1", "http://127.0.0.1e",
+      "http://127.0.0.1%00.evil.example", "http://127.0.0.1%2f.evil",
+      "http://127.0.0.1\\@evil.example", "http://127.0.0.1\\.evil.example", "http://127",
+      "http://[::1].evil.example", "http://[::1]evil", "http://evil.example/127.0.0.1",
+      "http://evil.example#@127.0.0.1", "http://evil.example?@127.0.0.1",
+      "http://evil.example/@localhost", "http://evil.example\\@localhost",
+      "http://127.0.0.1;evil", "http://127.0.0.1,evil", "http://127.0.0.1#.evil",
+    } do
+      assert.is_nil((engine.address(url)), url)
+    end
+  end)
+
+  -- libcurl turns some spellings into a dotted quad before anybody looks, by its version.
+  it("in another spelling is loopback only if its host is so literally", function()
+    for _, url in ipairs {
+      "http://127.1", "http://127.0.1", "http://0x7f000001", "http://0x7f.1",
+      "http://2130706433", "http://017700000001", "http://0177.0.0.1",
+      "http://127.000.000.001", "http://127.0.0.010", "http://127.0.0.0x1",
+      "http://127.0.0.08", "http://127.0.0.099", "http://127.08.0.1",
+      "http://127.0.0.0377", "http://%6c%6f%63alhost", "http://%31%32%37.0.0.1",
+      "http://LOCALHOST", "http://LocalHost:80", "http://[0:0:0:0:0:0:0:1]",
+      "http://[::1%25lo]", "http://[::0001]",
+    } do
+      local host = engine.address(url)
+      local name = host and host:gsub(":%d+$", "")
+      if name and name ~= "localhost" and name ~= "[::1]" then
+        assert.matches("^127%.%d+%.%d+%.%d+$", name, url)
+        for part in name:gmatch "%d+" do
+          assert.equal(part, ("%d"):format(tonumber(part)), url .. " became " .. host)
+          assert.is_true(tonumber(part) < 256, url)
+        end
+      end
+    end
+  end)
+
+  it("is refused with a user or password", function()
+    refused("user or password", {
+      "https://user@example.invalid", "https://user:secret@example.invalid/api",
+      "https://:secret@example.invalid", "https://@example.invalid",
+      "https://:@example.invalid", "http://user@127.0.0.1",
+      "http://evil.example@127.0.0.1", "http://evil.example%2f@localhost",
+      "https://a%40b@example.invalid",
+    })
+  end)
+
+  it("is refused with a query or fragment, even an empty one", function()
+    refused("query or fragment", {
+      "https://h/api?a=b", "https://h?a=b", "https://h/api?", "https://h?",
+      "https://h/api?#", "https://h/api#a", "https://h#a", "https://h/api#", "https://h#",
+      "https://h/#?", "http://127.0.0.1/?@evil.example",
+      "http://localhost:80/#@evil.example",
+    })
+  end)
+
+  it("is refused with any blank, control or non-ASCII byte", function()
+    for byte = 1, 255 do
+      local c = string.char(byte)
+      if byte <= 32 or byte >= 127 then
+        refused("byte", {
+          c .. "https://h/api", "https://" .. c .. "h/api", "https://h" .. c .. "/api",
+          "https://h/a" .. c .. "pi", "https://h/api" .. c,
+        })
+      end
+    end
+  end)
+
+  it("is refused for every other scheme, and for none", function()
+    refused("https", {
+      "ftp://h/api", "gopher://127.0.0.1", "h/api", "//h/api", "", "https:", "https:h",
+      "https:/h", "127.0.0.1", "localhost:8080/api",
+    })
+    for _, url in ipairs {
+      "httpss://h/api", "ws://h/api", "file:///etc/passwd", "file://localhost/etc/passwd",
+      "javascript://h", "://h", "h://", "localhost/http://evil.example", "x://https://h",
+      "https//h://x",
+    } do
+      assert.is_nil((engine.address(url)), url)
+    end
+  end)
+
+  it("is refused if it is no URL", function()
+    for _, url in ipairs {
+      "https://", "https:///", "https:///api", "https://?", "https://:443",
+      "https://[::1", "https://::1", "https://[zz]", "https://[]", "https://h:port",
+      "https://h:65536", "https://h:-1", "https://h:99999999999", "https://h:80:80",
+      "https://a*b", "https://a{b}", "https://h%00/", "https://h%0a/", "https://h%2fx/",
+    } do
+      assert.is_nil((engine.address(url)), url)
+    end
+  end)
+
+  it("has its host cut to the room there is", function()
+    for size = 1, 20 do
+      local whole = "example.invalid:8443"
+      assert.equal(whole:sub(1, size - 1), (engine.address("https://" .. whole, size)))
+    end
+  end)
+
+  it("is encrypted for https alone, in whatever case it is written", function()
+    for url, expected in pairs {
+      ["https://h"] = true, ["HTTPS://h"] = true, ["hTTpS://h"] = true,
+      ["http://localhost"] = false, ["HTTP://localhost"] = false,
+      ["http://https://h"] = false, ["httpsx://h"] = false, [""] = false,
+    } do
+      assert.equal(expected, engine.encrypted(url), url)
+    end
+  end)
+
+  it("that is not encrypted meets no proxy, in whatever case it is written", function()
+    for _, scheme in ipairs { "http", "HTTP", "Http" } do
+      local ok, message = pcall(uqpay.new, {
+        base_url = scheme .. "://127.0.0.1:1/api", token = "t",
+        proxy = "http://127.0.0.1:2",
+      })
+      assert.is_false(ok, scheme)
+      assert.matches("proxy", message, 1, true)
+    end
+  end)
+end)
+
+describe("received headers", function()
+  local received
+
+  before_each(function() received = engine.received() end)
+
+  local function line(text, keep) return received:line(text, keep) end
+  local function get(name) return received:get(name) end
+
+  local kept = {
+    request_id = "x-request-id", retry_after = "retry-after", location = "location",
+  }
+
+  it("are empty before the first", function()
+    for name in pairs(kept) do assert.equal("", get(name)) end
+  end)
+
+  it("are kept by name, in whatever case it is written", function()
+    for name, header in pairs(kept) do
+      local function odd(two) return two:sub(1, 1) .. two:sub(2):upper() end
+      for _, spelt in ipairs { header, header:upper(), (header:gsub("..", odd)) } do
+        assert.is_true(line "HTTP/1.1 200 OK\r\n")
+        assert.is_true(line(spelt .. ": some value; a=b\r\n"))
+        for other in pairs(kept) do
+          assert.equal(other == name and "some value; a=b" or "", get(other), spelt)
+        end
+      end
+    end
+  end)
+
+  it("are trimmed of blanks, tabs and the line's end", function()
+    for _, text in ipairs {
+      "Location: v w\r\n", "Location:v w\r\n", "Location:  \t v w\r\n", "Location: v w\n",
+      "Location: v w", "Location: v w  \r\n", "Location: v w \t \r\n",
+      "Location: v w\t\r\n",
+    } do
+      line "HTTP/1.1 200 OK\r\n"
+      line(text)
+      assert.equal("v w", get "location", (text:gsub("%c", "?")))
+    end
+  end)
+
+  it("may be empty", function()
+    for _, text in ipairs {
+      "Location:\r\n", "Location: \r\n", "Location:", "Location: \t ",
+    } do
+      line "HTTP/1.1 200 OK\r\n"
+      line(text)
+      assert.equal("", get "location")
+    end
+  end)
+
+  it("are not taken from lines that only resemble them", function()
+    for _, text in ipairs {
+      "Location : v\r\n", " Location: v\r\n", "\tLocation: v\r\n", "X-Location: v\r\n",
+      "Locations: v\r\n", "Locatio: v\r\n", "Location\r\n", "Location", "Location= v\r\n",
+      "Content-Typ: v\r\n", "Content-Type-Options: v\r\n", "Content-Length: 5\r\n",
+      "Retry: v\r\n", "Retry-After-Ms: 5\r\n", "RetryAfter: 5\r\n",
+      "X-Retry-After: 5\r\n", "X-Request-Id-Old: v\r\n", "X-Request: v\r\n",
+      "X-B3-SpanId: v\r\n", "\r\n", "\n", "x\r\n", "r", "l", "c", "x", ":", ": v\r\n",
+      "\0\r\n", "location\0: v\r\n", "Set-Cookie: location: v\r\n",
+    } do
+      assert.is_true(line(text))
+      for name in pairs(kept) do assert.equal("", get(name), text) end
+    end
+  end)
+
+  it("are cut to 255 bytes", function()
+    for name, header in pairs(kept) do
+      for _, length in ipairs { 254, 255, 256, 5000 } do
+        line "HTTP/1.1 200 OK\r\n"
+        line(header .. ": " .. ("v"):rep(length) .. "\r\n")
+        assert.equal(("v"):rep(math.min(length, 255)), get(name))
+      end
+    end
+  end)
+
+  it("show question marks for control bytes", function()
+    for byte = 0, 255 do
+      local c = string.char(byte)
+      line "HTTP/1.1 200 OK\r\n"
+      line("Location: a" .. c .. "b\r\n")
+      local control = byte < 32 or byte == 127
+      assert.equal("a" .. (control and "?" or c) .. "b", get "location", byte)
+    end
+  end)
+
+  it("are the last ones of a name, but for the id", function()
+    line "Retry-After: 3600\r\n"
+    line "Retry-After: 2\r\n"
+    assert.equal("2", get "retry_after")
+  end)
+
+  it("have the best of three ids, in whatever order they come", function()
+    local ids = { "x-b3-traceid", "request-id", "x-request-id" }
+    for _, order in ipairs {
+      { 1 }, { 2 }, { 3 }, { 1, 2 }, { 2, 1 }, { 1, 3 }, { 3, 1 }, { 2, 3 }, { 3, 2 },
+      { 1, 2, 3 }, { 1, 3, 2 }, { 2, 1, 3 }, { 2, 3, 1 }, { 3, 1, 2 }, { 3, 2, 1 },
+    } do
+      line "HTTP/1.1 200 OK\r\n"
+      local best = 0
+      for _, rank in ipairs(order) do
+        line(ids[rank] .. ": id " .. rank .. "\r\n")
+        best = math.max(best, rank)
+      end
+      assert.equal("id " .. best, get "request_id", table.concat(order, " "))
+    end
+  end)
+
+  it("have an id even if a better one is empty", function()
+    line "x-request-id: \r\n"
+    line "request-id: there\r\n"
+    assert.equal("there", get "request_id")
+  end)
+
+  it("are forgotten when another answer begins", function()
+    for _, status in ipairs {
+      "HTTP/1.1 100 Continue\r\n", "HTTP/1.0 200 OK\r\n", "HTTP/2 200\r\n",
+      "HTTP/1.1 200",
+    } do
+      for _, header in pairs(kept) do line(header .. ": old\r\n") end
+      line(status)
+      for name in pairs(kept) do assert.equal("", get(name), status) end
+      line "x-b3-traceid: new\r\n"      -- the rank of the old id is forgotten, too
+      assert.equal("new", get "request_id")
+    end
+    line "HTTPS: x\r\n"
+    assert.equal("new", get "request_id")
+  end)
+
+  it("are counted only, if they are not to be kept", function()
+    line "x-request-id: first\r\n"
+    assert.is_true(line("x-request-id: trailer\r\n", false))
+    assert.is_true(line("retry-after: 5\r\n", false))
+    assert.is_true(line("HTTP/1.1 200 OK\r\n", false))
+    assert.equal("first", get "request_id")
+    assert.equal("", get "retry_after")
+  end)
+
+  it("are 65536 bytes at most, all answers and trailers together", function()
+    for _, keep in ipairs { true, false } do
+      received = engine.received()
+      local sent = 0
+      local function send(text)
+        sent = sent + #text
+        return line(text, keep)
+      end
+      while sent <= 65536 - 1017 do
+        assert.is_true(send("HTTP/1.1 100 Continue\r\n"))
+        assert.is_true(send("x: " .. ("v"):rep(989) .. "\r\n"))
+      end
+      assert.is_true(send(("x"):rep(65536 - sent)))
+      assert.is_false(send "\n")
+      assert.is_false(send "HTTP/1.1 200 OK\r\n")
+    end
+    received = engine.received()
+    assert.is_true(line(("x"):rep(65536)))
+    assert.is_false(line("x", false))
+    received = engine.received()
+    assert.is_false(line(("x"):rep(65537)))
+  end)
+end)

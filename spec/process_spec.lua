@@ -1,0 +1,738 @@
+-- The process around the client: its signals, forks, descriptors, environment and end.
+-- What may kill an interpreter is tried in a child, run by the same Lua.
+
+local driver = require "spec.support.driver"
+local faulty = require "spec.support.faulty_driver"
+local fixture = require "spec.support.fixture"
+local sandbox = require "spec.support.sandbox"
+local socket = require "socket"
+local uqpay = require "uqpay"
+
+local failed, succeeded = fixture.failed, fixture.succeeded
+local unpack = table.unpack or unpack
+
+-- What every child begins with.
+local function prelude()
+  return ([[
+    local uqpay = require "uqpay"
+    local function client(changes)
+      local options = { base_url = %q, ca_file = %q, token = %q, timeout = 20,
+        retry_delay = 0.01, amounts = "string" }
+      for name, value in pairs(changes or {}) do options[name] = value end
+      return uqpay.new(options)
+    end
+    local function say(...)
+      print(...)
+      io.stdout:flush()
+    end
+    ]]):format(sandbox.url, sandbox.ca_file, sandbox.token)
+end
+
+-- The command that runs code in a child; the words before it belong to its environment.
+local function command(code, ...)
+  local words = { "env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath, ... }
+  words[#words + 1] = assert(os.getenv "UQPAY_LUA", "run by make spec")
+  words[#words + 1] = "-e"
+  words[#words + 1] = prelude() .. code
+  return driver.command(unpack(words))
+end
+
+-- Runs code in a child to its end. Returns what it printed, and its exit status as the
+-- shell tells it: above 128 for a signal.
+local function run(code, ...)
+  local text = driver.output(command(code, ...) .. " 2>&1; echo \"exit $?\"")
+  local output, status = text:match "^(.-)exit (%d+)\n$"
+  return output, tonumber(status), text
+end
+
+local function lines(text)
+  local list = {}
+  for line in text:gmatch "[^\n]+" do list[#list + 1] = line end
+  return list
+end
+
+local server
+local function serve(...)
+  server = faulty.start { ... }
+  return server
+end
+local function stop_server()
+  if server then server:stop() end
+  server = nil
+end
+
+local function body(amount)
+  return ('{"balance_id":"x","currency":"USD","available_balance":%d,"margin_balance":0,'
+    .. '"frozen_balance":0,"create_time":"","last_trade_time":"",'
+    .. '"balance_status":"ACTIVE"}'):format(amount)
+end
+
+local function http(text, status)
+  return ("HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s"):format(status or "200 OK", #text,
+    text)
+end
+
+describe("Ctrl-C", function()
+  setup(function() sandbox.start() end)
+  before_each(function() sandbox.reset() end)
+  after_each(stop_server)
+
+  -- Is the process asleep? It has nothing to sleep in but the wait that is meant.
+  local function asleep(pid)
+    local file = assert(io.open("/proc/" .. pid .. "/stat"))
+    local state = file:read "*a":match "^.*%) (%a)"
+    file:close()
+    return state == "S"
+  end
+
+  local function until_asleep(pid)
+    for _ = 1, 500 do
+      if asleep(pid) then return end
+      socket.sleep(0.01)
+    end
+    error "it never waits"
+  end
+
+  -- Starts a child that says "ready" before it waits, sends SIGINT while it does, and
+  -- returns what it prints from then on, and its exit status.
+  local function interrupt(code)
+    local line = "sh -c 'echo $$; exec \"$@\"' sh " .. command(code)
+    local pipe = assert(io.popen(line .. " 2>&1; echo \"exit $?\"", "r"))
+    local pid = tonumber((pipe:read "*l"))
+    assert.equal("ready", pipe:read "*l")
+    until_asleep(pid)
+    local start = socket.gettime()
+    os.execute("kill -s INT " .. pid)
+    local text = pipe:read "*a"
+    pipe:close()
+    assert.is_true(socket.gettime() - start < 5)
+    local output, status = text:match "^(.-)exit (%d+)\n$"
+    return output, tonumber(status)
+  end
+
+  local waits = {
+    ["for an answer"] = {
+      behaviour = { read = true, keep = true },
+      code = [[local c = client { base_url = %q, on_request = function(info)
+        if info.currency == "USD" and not Said then
+          Said = true
+          say "ready"
+        end
+      end }]],
+    },
+    ["for a retry"] = {
+      behaviour = { read = true, send = http("", "503 Busy") },
+      code = [[local c = client { base_url = %q, retry_delay = 15, retry_delay_max = 15,
+        on_retry = function() say "ready" end }]],
+    },
+  }
+
+  for name, wait in pairs(waits) do
+    it("ends a call that waits " .. name .. ", and the program", function()
+      serve(wait.behaviour)
+      local output, status = interrupt(wait.code:format(server.url) .. [[
+        print("never", c:balance "USD")]])
+      assert.matches("interrupted!", output, 1, true)
+      assert.is_nil(output:find("never", 1, true))
+      assert.equal(1, status)
+    end)
+
+    it("in a call that waits " .. name .. " can be caught; the client goes on", function()
+      serve(wait.behaviour, { read = true, send = http(body(7)) })
+      local output, status = interrupt(wait.code:format(server.url) .. [[
+        local ok, message = pcall(c.balance, c, "USD")
+        say(ok, type(message), message)
+        for n = 1, 2 do say(c:balance "USD".available_balance) end
+        local stats = c:stats()
+        say(stats.calls == 3, stats.succeeded == 2)
+        c:close()]])
+      local list = lines(output)
+      assert.matches("^false\tstring\t.*interrupted!$", list[1])
+      assert.same({ "7", "7", "true\ttrue" }, { list[2], list[3], list[4] })
+      assert.equal(4, #list)
+      assert.equal(0, status)
+    end)
+  end
+end)
+
+describe("SIGPIPE", function()
+  before_each(function() sandbox.reset() end)
+  after_each(stop_server)
+
+  -- The lines on signals of /proc/self/status.
+  local look = [[
+    local fork = require "fork"
+    local function signals()
+      local text = ""
+      for line in io.lines "/proc/self/status" do
+        if line:find "^S%a+:%s+%x+$" then text = text .. line .. "\n" end
+      end
+      return text
+    end
+    local function pipe_bit(name)
+      local digit = signals():match(name .. ":%s*%x*(%x)%x%x%x\n")
+      return tonumber(digit, 16) % 2
+    end
+  ]]
+
+  it("keeps its disposition and its mask, whatever happens", function()
+    serve({ read = true, send = http(body(1)), close = true }, { reset = true },
+      { read = true, reset = true })
+    local output, status = run(look .. "local url = '" .. server.url .. [['
+      fork.default_pipe()
+      local before = signals()
+      local raw = client { base_url = url, max_retries = 0 }
+      for n = 1, 4 do raw:balance "USD" end
+      raw:close()
+      local c = client()
+      assert(c:balance "USD")
+      c:balance "ZZZ"
+      client { ca_file = "/nonexistent" }:balance "USD"
+      c = nil
+      collectgarbage()
+      say(pipe_bit "SigIgn", pipe_bit "SigBlk", before == signals())]])
+    assert.equal("0\t0\ttrue\n", output)
+    assert.equal(0, status)
+  end)
+
+  -- A proxy lets TLS begin on a connection that it has closed already: what the client
+  -- writes is answered with a reset, and what it writes then raises the signal.
+  it("does not kill when a server closes while we write", function()
+    serve({ read = true, send = "HTTP/1.1 200 OK\r\n\r\nno TLS, and no more\r\n" })
+    local output, status = run(look .. "local url = '" .. server.url .. [['
+      fork.default_pipe()
+      for n = 1, 20 do
+        local c = client { proxy = url, max_retries = 0 }
+        local _, _, err = c:balance "USD"
+        if err.kind ~= "tls" and err.kind ~= "connect" then say(err.message) end
+        c:close()
+      end
+      say("alive", pipe_bit "SigPnd", pipe_bit "ShdPnd")]])
+    assert.equal("alive\t0\t0\n", output)
+    assert.equal(0, status)
+  end)
+
+  it("that was pending before us is pending still", function()
+    local output, status = run(look .. [[
+      fork.pending_pipe()
+      local before = signals()
+      local c = client()
+      assert(c:balance "USD")
+      c:balance "ZZZ"
+      c:close()
+      local pending = pipe_bit "SigPnd" + pipe_bit "ShdPnd"
+      say(pipe_bit "SigBlk", pending, before == signals())]])
+    assert.equal("1\t1\ttrue\n", output)
+    assert.equal(0, status)
+  end)
+end)
+
+describe("a fork", function()
+  before_each(function() sandbox.reset() end)
+
+  -- The parent asks, forks, waits for the child, and asks again. The child does what it
+  -- is told; what both print comes in this order.
+  local function forked(child, options)
+    local output, status, all = run(([[
+      local fork = require "fork"
+      local c = client(%s)
+      say(c:balance "USD".available_balance)
+      local pid = fork.fork()
+      if pid == 0 then
+        local inherited = c
+        %s
+      else
+        say(fork.wait(pid))
+        say(c:balance "SGD".available_balance)
+        say(c:stats().connections == 1)
+        c:close()
+      end]]):format(options or "", child))
+    assert.equal(0, status, all)
+    return lines(output)
+  end
+
+  -- The connections on which requests came.
+  local function connections()
+    local list = {}
+    for n, request in ipairs(sandbox.requests()) do list[n] = request.connection end
+    return list
+  end
+
+  local ends = {
+    ["_exit"] = "fork.leave(0)",
+    ["os.exit"] = "os.exit(0)",
+    ["os.exit, the state closed"] = "os.exit(0, true)",
+    ["the end of its code"] = "",
+    ["close()"] = "inherited:close() inherited:close() fork.leave(0)",
+    ["a collection"] = "inherited, c = nil, nil collectgarbage() collectgarbage()"
+      .. " fork.leave(0)",
+  }
+
+  for name, ending in pairs(ends) do
+    for _, version in ipairs { "1.1", "2" } do
+      it("leaves the parent its connection, HTTP/" .. version .. ", child ended by "
+        .. name, function()
+        local list = forked([[
+          local value, message, err = inherited:balance "USD"
+          say(value, err.kind, message == err.message and message ~= "", err.attempts)
+          ]] .. ending, ("{ http_version = %q }"):format(version))
+        assert.matches("^nil\tforked\ttrue\t", list[2])
+        assert.same({ "5000.25", list[2], "exit\t0", "10000.00", "true" }, list)
+        local used = connections()
+        assert.equal(2, #used)
+        assert.equal(used[1], used[2])
+      end)
+    end
+  end
+
+  it("leaves the child free to make a client of its own", function()
+    local list = forked [[
+      say(client():balance "XUSD".available_balance)
+      say(select(2, inherited:balance "USD"))
+      fork.leave(0)]]
+    assert.equal("12345678901234567890.12", list[2])
+    assert.matches("fork", list[3], 1, true)
+    assert.same({ "exit\t0", "10000.00", "true" }, { list[4], list[5], list[6] })
+    local used = connections()
+    assert.equal(3, #used)
+    assert.equal(used[1], used[3])
+    assert.not_equal(used[1], used[2])
+  end)
+
+  it("before the first call counts as well", function()
+    local output = run [[
+      local fork = require "fork"
+      local c = client()
+      local pid = fork.fork()
+      if pid == 0 then
+        say(select(3, c:balance "USD").kind)
+        fork.leave(0)
+      end
+      fork.wait(pid)
+      say(c:balance "USD".available_balance)]]
+    assert.equal("forked\n5000.25\n", output)
+  end)
+
+  -- Both processes come back from the function, in the middle of the same call.
+  local middles = {
+    on_request = "{ on_request = split, timeout = 2 }",
+    on_response = "{ on_response = split, timeout = 2 }",
+    on_retry = "{ on_retry = split, timeout = 2 }",
+    token = "{ token = function() split() return TOKEN end, timeout = 2 }",
+  }
+
+  for name, options in pairs(middles) do
+    it("within " .. name .. ", in a call, leaves the call to the parent", function()
+      sandbox.fault { kind = "html",
+        match = { ["x-on-behalf-of"] = sandbox.sub_account } }
+      local output, status, all = run(([[
+        local fork = require "fork"
+        local TOKEN, pid, armed = %q
+        local function split()
+          if armed and not pid then pid = fork.fork() end
+        end
+        local c = client(%s)
+        assert(c:balance "USD")     -- there is a connection to be torn apart
+        armed = true
+        local balance, message, err = c:balance("USD", { on_behalf_of = %q })
+        if pid == 0 then
+          say(balance, (err or {}).kind)
+          fork.leave(0)
+        end
+        fork.wait(pid)
+        say(balance and balance.available_balance, message)]]):format(sandbox.token,
+        options, sandbox.sub_account))
+      assert.equal(0, status, all)
+      assert.equal("nil\tforked\n111.11\tnil\n", output)
+      assert.equal(3, #sandbox.requests())
+    end)
+  end
+end)
+
+describe("descriptors", function()
+  before_each(function() sandbox.reset() end)
+
+  -- The open ones, by number, and their flags.
+  local function descriptors()
+    local list, count = {}, 0
+    for n = 0, 255 do
+      local file = io.open("/proc/self/fdinfo/" .. n)
+      if file then
+        list[n] = file:read "*a":match "flags:%s*(%d+)"
+        file:close()
+        count = count + 1
+      end
+    end
+    return list, count
+  end
+
+  local function count()
+    local _, number = descriptors()
+    return number
+  end
+
+  -- What is open now and was not before, as lists of flags.
+  local function new_ones(before)
+    local list = {}
+    for n, flags in pairs((descriptors())) do
+      if not before[n] then list[#list + 1] = tonumber(flags, 8) end
+    end
+    return list
+  end
+
+  local function is_cloexec(flags)
+    return math.floor(flags / tonumber("2000000", 8)) % 2 == 1
+  end
+
+  local function open_client(version)
+    local client = fixture.client { http_version = version }
+    succeeded(client:balance "USD")
+    sandbox.fault { kind = "drop_before" }
+    succeeded(client:balance "USD")
+    return client
+  end
+
+  it("are not opened before the first call", function()
+    local before = count()
+    local client = fixture.client()
+    assert.equal(before, count())
+    client:close()
+  end)
+
+  it("of connection and poller are closed when a program is run", function()
+    local before = descriptors()
+    local client = open_client "1.1"
+    local closed = 0
+    for _, flags in ipairs(new_ones(before)) do
+      if is_cloexec(flags) then closed = closed + 1 end
+    end
+    assert.is_true(closed >= 3, closed)     -- epoll, timer, connection
+    client:close()
+  end)
+
+  it("are all closed when a program is run, libcurl's own ones, too", function()
+    local before = descriptors()
+    local client = open_client "2"
+    local list = new_ones(before)
+    assert.is_true(#list >= 3)
+    for _, flags in ipairs(list) do assert.is_true(is_cloexec(flags)) end
+    client:close()
+  end)
+
+  local function dozens(make, finish)
+    collectgarbage()
+    collectgarbage()
+    local before = count()
+    for _ = 1, 30 do finish(make()) end
+    collectgarbage()
+    collectgarbage()
+    assert.equal(before, count())
+  end
+
+  local function close(client) client:close() end
+  local function forget() end
+
+  for name, finish in pairs { ["close()"] = close, ["a collection"] = forget } do
+    it("are given back by " .. name, function()
+      dozens(function()
+        local client = fixture.client()
+        succeeded(client:balance "USD")
+        return client
+      end, finish)
+    end)
+
+    it("are given back by " .. name .. " after failures", function()
+      local n = 0
+      dozens(function()
+        n = n + 1
+        local changes = ({
+          { base_url = "https://127.0.0.1:1/api" }, { base_url = sandbox.expired_url },
+          { timeout = 0.01 }, { token = "nonsense" }, { ca_file = "/nonexistent" },
+          { proxy = "http://127.0.0.1:1" },
+        })[n % 6 + 1]
+        if changes.timeout then sandbox.fault { kind = "delay", seconds = 0.05 } end
+        changes.max_retries = 1
+        local client = fixture.client(changes)
+        assert.is_nil((client:balance "USD"))
+        return client
+      end, finish)
+    end)
+  end
+
+  it("stay few, whatever fails on one client", function()
+    local client = fixture.client { max_retries = 0 }
+    succeeded(client:balance "USD")
+    local before = count()
+    for n = 1, 30 do
+      sandbox.fault { kind = n % 2 == 0 and "drop_after" or "truncate" }
+      client:balance "USD"
+    end
+    succeeded(client:balance "USD")
+    assert.is_true(count() <= before + 1)
+    client:close()
+  end)
+
+  it("are given back when the name cannot be resolved", function()
+    dozens(function()
+      local client = fixture.client { max_retries = 0,
+        base_url = "https://" .. ("a"):rep(64) .. ".invalid/api" }
+      failed("dns", client:balance "USD")
+      return client
+    end, close)
+  end)
+end)
+
+describe("the end of a program", function()
+  before_each(function() sandbox.reset() end)
+
+  local ends = {
+    ["its last line"] = { 0, "" },
+    ["a closed client"] = { 0, "c:close()" },
+    ["os.exit"] = { 3, "os.exit(3)" },
+    ["os.exit, the state closed"] = { 3, "os.exit(3, true)" },
+    ["an error"] = { 1, "error 'the end'" },
+    ["a collection"] = { 0, "c = nil collectgarbage()" },
+    ["a client made last"] = { 0, "c = client()" },
+    ["many clients"] = { 0, "Kept = {} for n = 1, 50 do Kept[n] = client() end" },
+    ["a client in a loop of references"] = { 0,
+      "local t = {} t.c = client { on_request = function() return t end } t.t = t" },
+  }
+
+  for name, case in pairs(ends) do
+    it("is clean by " .. name, function()
+      local output, status = run([[
+        local c = client()
+        say(c:balance "USD".available_balance)
+        ]] .. case[2])
+      assert.equal("5000.25\n", output:match "^[^\n]*\n")
+      assert.equal(case[1], status, output)
+      if case[1] ~= 1 then assert.equal("5000.25\n", output) end
+    end)
+  end
+
+  it("is clean within a hook or a token function", function()
+    for _, options in ipairs { "{ on_request = leave }", "{ on_response = leave }",
+      "{ token = leave }", "{ on_retry = leave }" } do
+      sandbox.fault { kind = "html" }
+      local output, status = run(([[
+        local function leave() os.exit(5) end
+        client(%s):balance "USD"]]):format(options))
+      assert.equal("", output)
+      assert.equal(5, status)
+      sandbox.reset()
+    end
+  end)
+end)
+
+describe("a client that nobody holds", function()
+  before_each(function() sandbox.reset() end)
+
+  it("is collected, with its hooks", function()
+    local weak = setmetatable({}, { __mode = "v" })
+    local function use()
+      local client
+      client = fixture.client { on_request = function() return client end }
+      weak[1] = client
+      succeeded(client:balance "USD")
+      sandbox.fault { kind = "status", status = 403 }
+      failed("permission", client:balance "USD")
+    end
+    use()
+    for _ = 1, 3 do collectgarbage() end
+    assert.is_nil(weak[1])
+  end)
+
+  it("is not collected in the middle of its call", function()
+    local balance = succeeded(fixture.client {
+      on_request = function() collectgarbage() collectgarbage() end,
+      on_response = function() collectgarbage() collectgarbage() end,
+      on_retry = function() collectgarbage() collectgarbage() end,
+      token = function()
+        collectgarbage()
+        collectgarbage()
+        return sandbox.token .. ""
+      end,
+    }:balance "USD")
+    assert.equal(5000.25, balance.available_balance)
+  end)
+end)
+
+describe("coroutines", function()
+  before_each(function() sandbox.reset() end)
+
+  it("may share a client, and each gets its own answers", function()
+    local client = fixture.client { amounts = "string" }
+    local amounts = { USD = "5000.25", SGD = "10000.00",
+      XUSD = "12345678901234567890.12" }
+    local threads = {}
+    for currency, amount in pairs(amounts) do
+      threads[#threads + 1] = coroutine.wrap(function()
+        for _ = 1, 5 do
+          local balance = succeeded(client:balance(currency))
+          coroutine.yield(balance.currency == currency
+            and balance.available_balance == amount)
+        end
+        return "done"
+      end)
+    end
+    for _ = 1, 5 do
+      for _, thread in ipairs(threads) do assert.is_true(thread()) end
+    end
+    for _, thread in ipairs(threads) do assert.equal("done", thread()) end
+  end)
+
+  it("may make a client and die; it works on", function()
+    local client
+    coroutine.wrap(function()
+      client = fixture.client {
+        on_request = function() collectgarbage() end,
+        token = function() return sandbox.token end,
+      }
+      succeeded(client:balance "USD")
+    end)()
+    collectgarbage()
+    collectgarbage()
+    succeeded(client:balance "USD")
+    coroutine.wrap(function() succeeded(client:balance "USD") end)()
+  end)
+
+  it("run the hooks of their own calls", function()
+    local seen = {}
+    local client = fixture.client { on_request = function()
+      seen[#seen + 1] = coroutine.running() or "main"
+    end }
+    local thread = coroutine.create(function() return client:balance "USD" end)
+    assert.is_true(coroutine.resume(thread))
+    client:balance "USD"
+    assert.equal(thread, seen[1])
+    assert.not_equal(thread, seen[2])
+  end)
+
+  it("cannot be yielded from a hook: counted, and no harm done", function()
+    local client = fixture.client {
+      on_request = coroutine.yield, on_response = coroutine.yield,
+    }
+    local thread = coroutine.create(function() return client:balance "USD" end)
+    local ok, balance = coroutine.resume(thread)
+    assert.is_true(ok)
+    assert.equal("dead", coroutine.status(thread))
+    assert.equal(5000.25, balance.available_balance)
+    assert.equal(2, client:stats().hook_errors)
+  end)
+end)
+
+-- Where each of these names a server that must not be spoken to.
+describe("proxies in the environment", function()
+  before_each(function() sandbox.reset() end)
+  after_each(stop_server)
+
+  local names = { "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy",
+    "ALL_PROXY" }
+
+  local function with_proxies(code)
+    serve { read = true, send = http("", "407 Who?") }
+    local words = { "-u", "no_proxy", "-u", "NO_PROXY" }
+    for _, name in ipairs(names) do words[#words + 1] = name .. "=" .. server.url end
+    local env = table.concat(words, " ")
+    local output, status = driver.output(("env %s %s 2>&1"):format(env, command(code)))
+    return output, status, server:requests()
+  end
+
+  it("are not used for http://, whose requests are readable", function()
+    local output, _, seen = with_proxies(([[
+      say(client { base_url = %q }:balance "USD".available_balance)
+      say(client { base_url = %q, proxy = "" }:balance "USD".available_balance)
+      ]]):format(sandbox.http_url, sandbox.http_url))
+    assert.equal("5000.25\n5000.25\n", output)
+    assert.equal(0, #seen)
+  end)
+
+  it("are not used with proxy = \"\"", function()
+    local output, _, seen = with_proxies
+      [[say(client { proxy = "" }:balance "USD".available_balance)]]
+    assert.equal("5000.25\n", output)
+    assert.equal(0, #seen)
+  end)
+
+  it("are used for https:// otherwise, for a tunnel that shows no secret", function()
+    local output, _, seen = with_proxies
+      [[say(select(3, client { max_retries = 0 }:balance "USD").kind)]]
+    assert.equal("connect\n", output)
+    assert.equal(1, #seen)
+    assert.matches("^CONNECT ", seen[1])
+    assert.is_nil(seen[1]:find("Bearer", 1, true))
+    assert.is_nil(seen[1]:find("idempotency", 1, true))
+    assert.equal(0, #sandbox.requests())
+  end)
+
+  it("give way to the option", function()
+    local output, _, seen = with_proxies [[
+      local c = client { proxy = "http://127.0.0.1:1", max_retries = 0 }
+      say(select(3, c:balance "USD").kind)]]
+    assert.equal("connect\n", output)
+    assert.equal(0, #seen)
+  end)
+end)
+
+describe("a home directory", function()
+  before_each(function() sandbox.reset() end)
+
+  it("with .netrc and .curlrc changes nothing", function()
+    local home = driver.directory "home"
+    finally(function() os.execute(driver.command("rm", "-rf", home)) end)
+    for name, text in pairs {
+      [".netrc"] = "machine 127.0.0.1 login netrc password netrc\n",
+      [".curlrc"] = "insecure\nheader = \"x-evil: 1\"\n",
+    } do
+      local file = assert(io.open(home .. "/" .. name, "w"))
+      file:write(text)
+      file:close()
+    end
+    local output = run([[say(client():balance "USD".available_balance)]], "HOME=" .. home)
+    assert.equal("5000.25\n", output)
+    local headers = sandbox.requests()[1].headers
+    assert.is_nil(headers.authorization)
+    assert.is_nil(headers["x-evil"])
+  end)
+end)
+
+describe("the module", function()
+  local path = package.searchpath and package.searchpath("uqpay", package.cpath)
+    or (os.getenv "UQPAY_OUT" or "build/5.4") .. "/uqpay.so"
+
+  it("shows one symbol, luaopen_uqpay", function()
+    local output = driver.output(driver.command("nm", "-D", "--defined-only", path))
+    local names = {}
+    for line in output:gmatch "[^\n]+" do
+      names[#names + 1] = line:match "(%S+)$":gsub("@.*", "")
+    end
+    assert.same({ "luaopen_uqpay" }, names)
+  end)
+
+  it("writes no global variable", function()
+    local output = run [[
+      local before = {}
+      for name in pairs(_G) do before[name] = true end
+      package.loaded.uqpay = nil
+      local again = require "uqpay"
+      local c = client()
+      assert(c:balance "USD")
+      c:close()
+      for name in pairs(_G) do if not before[name] then say(name) end end
+      say(type(again.new))]]
+    assert.equal("function\n", output)
+  end)
+
+  it("can be loaded twice in a process, and each works", function()
+    local output, status = run [[
+      local one = require "uqpay"
+      package.loaded.uqpay = nil
+      local two = require "uqpay"
+      local c = client()
+      assert(c:balance "USD")
+      say(one._VERSION == two._VERSION)]]
+    assert.equal("true\n", output)
+    assert.equal(0, status)
+    assert.equal(uqpay._VERSION, require "uqpay"._VERSION)
+  end)
+end)

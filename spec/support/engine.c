@@ -1,0 +1,471 @@
+/*
+** engine.c - the engine's leaves as a Lua module, for the specs alone. Thin:
+** what a function of the engine takes and gives, as Lua values. Texts are
+** handed over in blocks of their very length, so that a memory checker sees
+** each read beyond.
+** SPDX-License-Identifier: MIT
+*/
+#define _GNU_SOURCE
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "amount.h"
+#include "buf.h"
+#include "compat.h"
+#include "poller.h"
+#include "quote.h"
+#include "received.h"
+#include "retry.h"
+#include "uuid.h"
+
+#define BUF "engine.buf" /* metatables */
+#define POLLER "engine.poller"
+#define RECEIVED "engine.received"
+
+int luaopen_engine(lua_State *L);
+
+/* Pushes a copy of the string argument, `more` bytes longer. */
+static char *copy_of(lua_State *L, int arg, size_t more, size_t *len) {
+  const char *text = luaL_checklstring(L, arg, len);
+  char *copy = lua_newuserdata(L, *len + more);
+  if (*len > 0)
+    memcpy(copy, text, *len);
+  return copy;
+}
+
+static char *exactly(lua_State *L, int arg, size_t *len) {
+  return copy_of(L, arg, 0, len);
+}
+
+/* The same with a NUL behind it. */
+static char *terminated(lua_State *L, int arg) {
+  size_t len;
+  char *copy = copy_of(L, arg, 1, &len);
+  copy[len] = '\0';
+  luaL_argcheck(L, strlen(copy) == len, arg, "no NUL expected");
+  return copy;
+}
+
+/* Pushes a new userdata of that class, all zero. */
+static void *new_object(lua_State *L, size_t size, const char *class) {
+  void *object = lua_newuserdata(L, size);
+  memset(object, 0, size);
+  luaL_getmetatable(L, class);
+  lua_setmetatable(L, -2);
+  return object;
+}
+
+static void new_class(lua_State *L, const char *name, lua_CFunction gc,
+                      const luaL_Reg *methods) {
+  luaL_newmetatable(L, name);
+  if (gc != NULL) {
+    lua_pushcfunction(L, gc);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_newtable(L);
+  uqL_setfuncs(L, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+/* ---- buf ---------------------------------------------------------------- */
+
+static struct uq_buf *new_buf(lua_State *L, size_t max) {
+  struct uq_buf *b = new_object(L, sizeof *b, BUF);
+  uq_buf_init(b, max);
+  return b;
+}
+
+/* engine.buf(max) */
+static int buf_new(lua_State *L) {
+  new_buf(L, (size_t)luaL_checknumber(L, 1));
+  return 1;
+}
+
+static struct uq_buf *to_buf(lua_State *L) {
+  return luaL_checkudata(L, 1, BUF);
+}
+
+/* buf:append(text) -> "ok", "full" or "no memory" */
+static int buf_append(lua_State *L) {
+  static const char *const names[] = {"ok", "full", "no memory"};
+  struct uq_buf *b = to_buf(L);
+  size_t len;
+  const char *text = exactly(L, 2, &len);
+  lua_pushstring(L, names[uq_buf_append(b, text, len)]);
+  return 1;
+}
+
+/* buf:size() -> len, cap */
+static int buf_size(lua_State *L) {
+  struct uq_buf *b = to_buf(L);
+  lua_pushinteger(L, (lua_Integer)b->len);
+  lua_pushinteger(L, (lua_Integer)b->cap);
+  return 2;
+}
+
+/* buf:raw(n) -> the first n bytes of its memory; nil: it has none */
+static int buf_raw(lua_State *L) {
+  struct uq_buf *b = to_buf(L);
+  size_t n = (size_t)luaL_checkinteger(L, 2);
+  luaL_argcheck(L, n <= b->cap, 2, "beyond the memory of the buffer");
+  if (b->data == NULL)
+    lua_pushnil(L);
+  else
+    lua_pushlstring(L, b->data, n);
+  return 1;
+}
+
+static int buf_clear(lua_State *L) {
+  uq_buf_clear(to_buf(L));
+  return 0;
+}
+
+static int buf_free(lua_State *L) {
+  uq_buf_free(to_buf(L));
+  return 0;
+}
+
+static const luaL_Reg buf_methods[] = {
+    {"append", buf_append}, {"size", buf_size}, {"raw", buf_raw},
+    {"clear", buf_clear},   {"free", buf_free}, {NULL, NULL}};
+
+/* ---- quote, amount ------------------------------------------------------ */
+
+/* engine.quote(text [, mend [, max]]) -> text, members; or nil, why, at */
+static int quote(lua_State *L) {
+  struct uq_quote result;
+  bool mend = lua_toboolean(L, 2) != 0;
+  size_t len;
+  lua_settop(L, 3);
+  const char *text = exactly(L, 1, &len);
+  struct uq_buf *out =
+      new_buf(L, (size_t)luaL_optnumber(L, 3, (lua_Number)(3 * len + 3)));
+  switch (uq_quote_numbers(text, len, mend, out, &result)) {
+  case UQ_QUOTE_OK:
+    lua_pushlstring(L, out->data != NULL ? out->data : "", out->len);
+    lua_pushinteger(L, (lua_Integer)result.members);
+    return 2;
+  case UQ_QUOTE_BAD:
+    lua_pushnil(L);
+    lua_pushstring(L, result.why);
+    lua_pushinteger(L, (lua_Integer)result.at);
+    return 3;
+  default:
+    lua_pushnil(L);
+    lua_pushliteral(L, "no memory");
+    return 2;
+  }
+}
+
+/* The text of the first argument, of which only the first bytes are meant if
+** the second says so. */
+static const char *number_text(lua_State *L, size_t *len) {
+  lua_settop(L, 2);
+  const char *text = exactly(L, 1, len);
+  size_t part = (size_t)luaL_optinteger(L, 2, (lua_Integer)*len);
+  luaL_argcheck(L, part <= *len, 2, "beyond the text");
+  *len = part;
+  return text;
+}
+
+/* engine.number_scan(text [, len]) -> bytes */
+static int number_scan(lua_State *L) {
+  size_t len;
+  const char *text = number_text(L, &len);
+  lua_pushinteger(L, (lua_Integer)uq_number_scan(text, text + len));
+  return 1;
+}
+
+/* engine.number_valid(text [, len]) */
+static int number_valid(lua_State *L) {
+  size_t len;
+  const char *text = number_text(L, &len);
+  lua_pushboolean(L, uq_number_valid(text, len));
+  return 1;
+}
+
+/* engine.number_double(text [, len]) -> number; or nil and the status */
+static int number_double(lua_State *L) {
+  size_t len;
+  double value;
+  const char *text = number_text(L, &len);
+  luaL_argcheck(L, uq_number_valid(text, len), 1, "a number expected");
+  enum uq_number_status status = uq_number_double(text, len, &value);
+  if (status == UQ_NUMBER_OK) {
+    lua_pushnumber(L, value);
+    return 1;
+  }
+  lua_pushnil(L);
+  lua_pushstring(L, status == UQ_NUMBER_RANGE ? "range" : "no memory");
+  return 2;
+}
+
+/* ---- retry -------------------------------------------------------------- */
+
+static double number_in(lua_State *L, int table, const char *name) {
+  lua_getfield(L, table, name);
+  double value = (double)lua_tonumber(L, -1); /* 0 for nil */
+  lua_pop(L, 1);
+  return value;
+}
+
+static bool flag_in(lua_State *L, int table, const char *name) {
+  lua_getfield(L, table, name);
+  bool value = lua_toboolean(L, -1) != 0;
+  lua_pop(L, 1);
+  return value;
+}
+
+static struct uq_failure to_failure(lua_State *L, int table) {
+  struct uq_failure f;
+  luaL_checktype(L, table, LUA_TTABLE);
+  f.status = (int)number_in(L, table, "status");
+  f.lost = flag_in(L, table, "lost");
+  f.processing = flag_in(L, table, "processing");
+  f.token_refused = flag_in(L, table, "token_refused");
+  f.retry_after = number_in(L, table, "retry_after");
+  return f;
+}
+
+/* engine.retryable { status=, lost=, processing=, ... } */
+static int retryable(lua_State *L) {
+  struct uq_failure f = to_failure(L, 1);
+  lua_pushboolean(L, uq_retryable(&f));
+  return 1;
+}
+
+/* engine.retry({ max_retries=, delay=, delay_max= }, failure, attempt, now,
+** deadline, chance) -> again, wait, stopped */
+static int retry(lua_State *L) {
+  struct uq_failure f = to_failure(L, 2);
+  struct uq_retry_policy policy;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  policy.max_retries = (int)number_in(L, 1, "max_retries");
+  policy.delay = number_in(L, 1, "delay");
+  policy.delay_max = number_in(L, 1, "delay_max");
+  struct uq_retry verdict = uq_retry_decide(
+      &policy, &f, (int)luaL_checkinteger(L, 3), luaL_checknumber(L, 4),
+      luaL_checknumber(L, 5), luaL_checknumber(L, 6));
+  lua_pushboolean(L, verdict.again);
+  lua_pushnumber(L, verdict.wait);
+  lua_pushstring(L, verdict.stopped); /* nil for NULL */
+  return 3;
+}
+
+/* engine.retry_after(value, now) -> seconds */
+static int retry_after(lua_State *L) {
+  double now = luaL_checknumber(L, 2);
+  lua_pushnumber(L, uq_retry_after(terminated(L, 1), now));
+  return 1;
+}
+
+/* ---- uuid --------------------------------------------------------------- */
+
+static int uuid(lua_State *L) {
+  char text[UQ_UUID_LEN + 1];
+  if (!uq_uuid_v4(text))
+    return luaL_error(L, "no randomness");
+  lua_pushstring(L, text);
+  return 1;
+}
+
+static int uuid_valid(lua_State *L) {
+  size_t len;
+  const char *text = exactly(L, 1, &len);
+  lua_pushboolean(L, uq_uuid_valid(text, len));
+  return 1;
+}
+
+/* ---- address ------------------------------------------------------------ */
+
+/* engine.address(url [, size]) -> host; or nil, why */
+static int address(lua_State *L) {
+  size_t size = (size_t)luaL_optinteger(L, 2, 256);
+  const char *url = terminated(L, 1);
+  char *host = lua_newuserdata(L, size);
+  const char *why = uq_address_check(url, host, size);
+  if (why == NULL) {
+    lua_pushstring(L, host);
+    return 1;
+  }
+  lua_pushnil(L);
+  lua_pushstring(L, why);
+  return 2;
+}
+
+static int encrypted(lua_State *L) {
+  lua_pushboolean(L, uq_address_encrypted(terminated(L, 1)));
+  return 1;
+}
+
+/* ---- received ----------------------------------------------------------- */
+
+static int received_new(lua_State *L) {
+  new_object(L, sizeof(struct uq_received), RECEIVED);
+  return 1;
+}
+
+/* received:line(text [, keep = true]) -> taken */
+static int received_line(lua_State *L) {
+  struct uq_received *r = luaL_checkudata(L, 1, RECEIVED);
+  bool keep = lua_isnoneornil(L, 3) || lua_toboolean(L, 3);
+  size_t len;
+  const char *line = exactly(L, 2, &len);
+  luaL_argcheck(L, len > 0, 2, "a line has its end at least");
+  lua_pushboolean(L, uq_received_line(r, line, len, keep));
+  return 1;
+}
+
+/* received:get(name) */
+static int received_get(lua_State *L) {
+  static const char *const names[] = {"request_id", "retry_after", "location",
+                                      NULL};
+  struct uq_received *r = luaL_checkudata(L, 1, RECEIVED);
+  const char *const values[] = {r->request_id, r->retry_after, r->location};
+  lua_pushstring(L, values[luaL_checkoption(L, 2, NULL, names)]);
+  return 1;
+}
+
+static const luaL_Reg received_methods[] = {
+    {"line", received_line}, {"get", received_get}, {NULL, NULL}};
+
+/* ---- poller ------------------------------------------------------------- */
+
+static int poller_new(lua_State *L) {
+  struct uq_poller *p = new_object(L, sizeof *p, POLLER);
+  uq_poller_init(p);
+  int error = uq_poller_open(p);
+  return error == 0 ? 1 : luaL_error(L, "no poller: %s", strerror(error));
+}
+
+static struct uq_poller *to_poller(lua_State *L) {
+  return luaL_checkudata(L, 1, POLLER);
+}
+
+static int poller_close(lua_State *L) {
+  uq_poller_close(to_poller(L));
+  return 0;
+}
+
+/* poller:watch(fd, what) -> errno */
+static int poller_watch(lua_State *L) {
+  int fd = (int)luaL_checkinteger(L, 2);
+  int what = (int)luaL_checkinteger(L, 3);
+  lua_pushinteger(L, uq_poller_watch(to_poller(L), fd, what));
+  return 1;
+}
+
+static int poller_timer(lua_State *L) {
+  uq_poller_timer(to_poller(L), (long)luaL_checkinteger(L, 2));
+  return 0;
+}
+
+static int poller_due(lua_State *L) {
+  lua_pushboolean(L, uq_poller_due(to_poller(L)));
+  return 1;
+}
+
+static int poller_fd(lua_State *L) {
+  lua_pushinteger(L, uq_poller_fd(to_poller(L)));
+  return 1;
+}
+
+/* poller:wait(limit_ms [, max]) -> { [fd] = what }, number of events */
+static int poller_wait(lua_State *L) {
+  struct uq_event events[64];
+  int max = (int)luaL_optinteger(L, 3, 64);
+  luaL_argcheck(L, max > 0 && max <= 64, 3, "1 to 64 expected");
+  int n =
+      uq_poller_wait(to_poller(L), events, max, (long)luaL_checkinteger(L, 2));
+  lua_newtable(L);
+  for (int i = 0; i < n; i++) {
+    lua_pushinteger(L, events[i].what);
+    lua_rawseti(L, -2, events[i].fd);
+  }
+  lua_pushinteger(L, n);
+  return 2;
+}
+
+static const luaL_Reg poller_methods[] = {{"watch", poller_watch},
+                                          {"timer", poller_timer},
+                                          {"due", poller_due},
+                                          {"fd", poller_fd},
+                                          {"wait", poller_wait},
+                                          {"close", poller_close},
+                                          {NULL, NULL}};
+
+/* ---- descriptors to watch ----------------------------------------------- */
+
+/* engine.pipe() -> the end to read, the end to write */
+static int new_pipe(lua_State *L) {
+  int ends[2];
+  if (pipe(ends) != 0)
+    return luaL_error(L, "no pipe");
+  lua_pushinteger(L, ends[0]);
+  lua_pushinteger(L, ends[1]);
+  return 2;
+}
+
+static int write_fd(lua_State *L) {
+  size_t len;
+  const char *text = luaL_checklstring(L, 2, &len);
+  ssize_t n = write((int)luaL_checkinteger(L, 1), text, len);
+  lua_pushboolean(L, n == (ssize_t)len);
+  return 1;
+}
+
+/* engine.read(fd) -> up to 512 bytes, "" at the end */
+static int read_fd(lua_State *L) {
+  char bytes[512];
+  ssize_t n = read((int)luaL_checkinteger(L, 1), bytes, sizeof bytes);
+  if (n < 0)
+    return luaL_error(L, "cannot read");
+  lua_pushlstring(L, bytes, (size_t)n);
+  return 1;
+}
+
+static int close_fd(lua_State *L) {
+  lua_pushboolean(L, close((int)luaL_checkinteger(L, 1)) == 0);
+  return 1;
+}
+
+/* engine.readable(fd, ms): what a plain poll(2) says of it */
+static int readable(lua_State *L) {
+  struct pollfd p = {(int)luaL_checkinteger(L, 1), POLLIN, 0};
+  int n = poll(&p, 1, (int)luaL_checkinteger(L, 2));
+  lua_pushboolean(L, n == 1 && (p.revents & POLLIN) != 0);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"buf", buf_new},
+                                     {"quote", quote},
+                                     {"number_scan", number_scan},
+                                     {"number_valid", number_valid},
+                                     {"number_double", number_double},
+                                     {"retryable", retryable},
+                                     {"retry", retry},
+                                     {"retry_after", retry_after},
+                                     {"uuid", uuid},
+                                     {"uuid_valid", uuid_valid},
+                                     {"address", address},
+                                     {"encrypted", encrypted},
+                                     {"received", received_new},
+                                     {"poller", poller_new},
+                                     {"pipe", new_pipe},
+                                     {"write", write_fd},
+                                     {"read", read_fd},
+                                     {"close", close_fd},
+                                     {"readable", readable},
+                                     {NULL, NULL}};
+
+int luaopen_engine(lua_State *L) {
+  new_class(L, BUF, buf_free, buf_methods);
+  new_class(L, POLLER, poller_close, poller_methods);
+  new_class(L, RECEIVED, NULL, received_methods);
+  lua_newtable(L);
+  uqL_setfuncs(L, functions);
+  return 1;
+}
