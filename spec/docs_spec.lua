@@ -18,7 +18,8 @@ local types = content "src/types/uqpay.lua"
 -- The fields of an annotated class, as a set.
 local function class(name)
   local fields = {}
-  local block = types:match("%-%-%-@class " .. name:gsub("%.", "%%.") .. "[^\n]*\n(.-)\n\n")
+  local pattern = "%-%-%-@class " .. name:gsub("%.", "%%.") .. "[^\n]*\n(.-)\n\n"
+  local block = types:match(pattern)
   assert.is_truthy(block, "no class " .. name)
   for field in block:gmatch "%-%-%-@field ([%w_]+)" do fields[field] = true end
   return fields
@@ -32,7 +33,8 @@ end
 -- The rows of the table in options.c: name -> where it goes.
 local function options()
   local rows = {}
-  for name, where in content "src/options.c":gmatch '{"([%w_]+)",%s*OPT_%u+,%s*FOR_(%u+)' do
+  local row = '{"([%w_]+)",%s*OPT_%u+,%s*FOR_(%u+)'
+  for name, where in content "src/options.c":gmatch(row) do
     rows[name] = where
   end
   return rows
@@ -71,14 +73,16 @@ describe("documented", function()
   it("is every default that the README's table names", function()
     local defaults = content "src/options.c":match "defaults = {(.-)};"
     for name, value in defaults:gmatch "%.([%w_]+) = (%d[%d.]*)" do
-      assert.is_truthy(readme:find("| `" .. name .. "` | " .. value .. " |", 1, true), name)
+      local cells = "| `" .. name .. "` | " .. value .. " |"
+      assert.is_truthy(readme:find(cells, 1, true), name)
     end
   end)
 
   it("is every function and method, and no other", function()
     for name in pairs(uqpay) do
       if name ~= "kinds" and name:sub(1, 1) ~= "_" then
-        assert.is_truthy(types:find("function uqpay." .. name .. "(", 1, true), name)
+        local entry = "function uqpay." .. name .. "("
+        assert.is_truthy(types:find(entry, 1, true), name)
       end
       in_readme(name)
     end

@@ -2,6 +2,7 @@
 -- headers.
 
 local engine = require "engine"
+local random = require "spec.support.random"
 local socket = require "socket"
 local uqpay = require "uqpay"
 
@@ -763,6 +764,152 @@ describe("an address", function()
   end)
 end)
 
+describe("redaction", function()
+  local secret = "eyJhbGciOi.JIUzI1NiJ9-0123456789_abcdefXYZ"
+  local mark = "[redacted]"
+
+  local function hide(text, size) return engine.redact(text, secret, nil, false, size) end
+
+  -- Each character of the text as f writes it.
+  local function written(text, f) return (text:gsub(".", f)) end
+
+  local function as_json(c) return ("\\u%04x"):format(c:byte()) end
+  local function as_url(c) return ("%%%02X"):format(c:byte()) end
+
+  local ways = {
+    function(c) return c end, as_json, as_url,
+    function(c) return as_json(c):gsub("u%x+", string.upper):gsub("U", "u") end,
+    function(c) return as_url(c):lower() end,
+    function(c) return "\\" .. c end, function(c) return c .. " \r\n\t" end,
+  }
+
+  -- The text with each escape undone once, without white space and backslashes.
+  local function decoded(text)
+    local parts, at = {}, 1
+    while at <= #text do
+      local hex = text:match("^\\u00(%x%x)", at) or text:match("^%%(%x%x)", at)
+      local c = hex and string.char(tonumber(hex, 16)) or text:sub(at, at)
+      parts[#parts + 1] = (hex or c:find "[^%s\\]") and c or ""
+      at = at + (hex and (text:byte(at) == 37 and 3 or 6) or 1)
+    end
+    return table.concat(parts)
+  end
+
+  it("hides a secret, however it is written", function()
+    for n, way in ipairs(ways) do
+      local text = written(secret, way)
+      if n == 6 then text = text:gsub("\\u", "u") end
+      local out = hide("<" .. text .. ">")
+      assert.equal("<" .. mark .. ">", (out:gsub("[\\%s]", "")), text)
+    end
+  end)
+
+  it("hides a secret that control bytes break, which a line shows as blanks", function()
+    for byte = 0, 127 do
+      if byte < 32 or byte == 127 then
+        local out = engine.redact(secret:gsub("...", "%0" .. string.char(byte)), secret,
+          nil, true)
+        assert.equal(mark, (out:gsub("%s", "")), byte)
+      end
+    end
+  end)
+
+  it("hides the secret as it was sent, but not the word Bearer", function()
+    local sent = "Bearer " .. secret
+    assert.equal("Bearer " .. mark, engine.redact(sent, sent, nil, false))
+    assert.equal("use Bearer", engine.redact("use Bearer", sent, nil, false))
+  end)
+
+  it("hides both secrets, every time", function()
+    local other = "another-secret-of-some-length"
+    local text = secret .. other .. secret .. " " .. other
+    assert.equal(mark .. mark .. mark .. " " .. mark,
+      engine.redact(text, secret, other, false))
+    assert.equal(mark .. mark .. mark .. " " .. mark,
+      engine.redact(text, other, secret, false))
+    assert.equal(mark, engine.redact(other, nil, other, false))
+  end)
+
+  it("hides every part of 16 characters or more, and no shorter one", function()
+    for length = 1, #secret do
+      for from = 1, #secret - length + 1 do
+        local part = secret:sub(from, from + length - 1)
+        local expected = "<" .. (length < 16 and part or mark) .. ">"
+        assert.equal(expected, hide("<" .. part .. ">"))
+      end
+    end
+  end)
+
+  it("hides a short secret whole", function()
+    for length = 1, 15 do
+      local short = secret:sub(1, length)
+      local out = engine.redact("<" .. short .. ">", short, nil, false)
+      assert.equal("<" .. mark .. ">", out)
+      assert.equal("<>", engine.redact("<>", short, nil, false))
+    end
+  end)
+
+  it("leaves all other text as it is", function()
+    for _, text in ipairs {
+      "", " ", "plain", "\0\1\255", "%41\\u0041\\", ("x"):rep(2048), "%", "%4", "\\u004",
+    } do
+      assert.equal(text, hide(text))
+      assert.equal(text, engine.redact(text, nil, nil, false))
+      assert.equal(text, engine.redact(text, "", nil, false))
+    end
+  end)
+
+  it("makes control bytes blanks in a line", function()
+    for byte = 0, 255 do
+      local c = string.char(byte)
+      local control = byte < 32 or byte == 127
+      assert.equal("a" .. (control and " " or c), engine.redact("a" .. c, nil, nil, true))
+      assert.equal("a" .. c, engine.redact("a" .. c, nil, nil, false))
+    end
+  end)
+
+  it("is cut to the room there is, with no part of a secret at the cut", function()
+    local text = "before " .. secret .. " behind"
+    local whole = "before " .. mark .. " behind"
+    for size = 0, #whole + 5 do
+      local out = hide(text, size)
+      assert.is_true(#out <= size)
+      assert.equal(whole:sub(1, #out), out)
+    end
+  end)
+
+  it("shows nothing that it did not look at", function()
+    for length = 8000, 8400, 10 do
+      local out = hide(("x"):rep(length) .. secret .. secret, 20000)
+      assert.is_nil(out:find(secret:sub(1, 16), 1, true))
+      assert.is_nil(out:find(secret:sub(-16), 1, true))
+    end
+  end)
+
+  it("hides what it must in any mixture, at random", function()
+    local draw = random.generator()
+    for _ = 1, 1500 do
+      local parts = {}
+      for i = 1, draw(6) do
+        local from = draw(#secret)
+        local piece = secret:sub(from, from + draw(#secret) - 1)
+        local way = ways[draw(5)]
+        parts[i] = written(piece, function(c)
+          return draw(3) == 1 and ways[draw(5)](c) or way(c)
+        end) .. random.pick(draw, { "", " ", "\n", "\\", "=", "%", "<b>", "\0" })
+      end
+      local text = table.concat(parts)
+      local out = hide(text, draw(400))
+      local read = decoded(out)
+      for from = 1, #secret - 15 do
+        if read:find(secret:sub(from, from + 15), 1, true) then
+          random.fail("%s\nbecame %s", random.show(text), random.show(out))
+        end
+      end
+    end
+  end)
+end)
+
 describe("received headers", function()
   local received
 
@@ -890,6 +1037,25 @@ describe("received headers", function()
     end
     line "HTTPS: x\r\n"
     assert.equal("new", get "request_id")
+  end)
+
+  it("are complete with their blank line, until another answer begins", function()
+    assert.is_false(received:complete())
+    for _, blank in ipairs { "\r\n", "\n" } do
+      for _, text in ipairs {
+        "HTTP/1.1 200 OK\r\n", "Location: v\r\n", " \r\n", "x\r\n",
+      } do
+        line(text)
+        assert.is_false(received:complete())
+      end
+      line(blank)
+      assert.is_true(received:complete())
+      line("x: trailer\r\n", false)
+      assert.is_true(received:complete())
+    end
+    line "HTTP/1.1 200 OK\r\n"
+    line("\r\n", false)
+    assert.is_false(received:complete())
   end)
 
   it("are counted only, if they are not to be kept", function()

@@ -23,7 +23,7 @@ local function run_smoke(dir)
   local file = assert(io.open(script, "w"))
   file:write(smoke)
   file:close()
-  return driver.output(driver.command("env", "LUA_PATH=;;", "LUA_PATH_5_2=", "LUA_INIT=",
+  return driver.output(driver.command("env", "LUA_PATH=;;", "LUA_INIT=",
     "LUA_CPATH=" .. dir .. "/lib/lua/" .. version .. "/?.so;;", os.getenv "UQPAY_LUA_BIN",
     script, sandbox.url, sandbox.ca_file, sandbox.token) .. " 2>&1")
 end
@@ -50,12 +50,13 @@ describe("installed", function()
   -- The copy keeps objects out of the tree, and the plain build apart from a sanitizer's.
   local function copy_tree()
     driver.output("cp -r Makefile src rockspec spec " .. driver.quote(dir))
-    return "cd " .. driver.quote(dir) .. " && env -u MAKEFLAGS -u MAKELEVEL -u VARIANT "
-      .. "-u CFLAGS -u CC "
+    return "cd " .. driver.quote(dir)
+      .. " && env -u MAKEFLAGS -u MAKELEVEL -u VARIANT -u CFLAGS -u CC "
   end
 
   it("by make, the module works, and uninstall leaves nothing", function()
-    local make = copy_tree() .. "make -s LUA=" .. make_lua .. " DESTDIR=" .. dir .. " PREFIX= "
+    local make = copy_tree() .. "make -s LUA=" .. make_lua
+      .. " DESTDIR=" .. dir .. " PREFIX= "
     local output = driver.output(make .. "install 2>&1")
     assert.is_truthy(run_smoke(dir):find(works), output)
     assert.is_true(exists(dir .. types))
@@ -65,12 +66,14 @@ describe("installed", function()
   end)
 
   it("by make, every variable of the caller's holds", function()
-    local make = copy_tree() .. "make -s LUA=" .. make_lua .. " LUA_CMOD=/here LUA_LMOD=/there"
-      .. " DESTDIR=" .. dir .. "/root CC=gcc CFLAGS='-O0 -DUQ_SPEC=1' LDFLAGS='-Wl,-z,now' "
+    local make = copy_tree() .. "make -s LUA=" .. make_lua .. " LUA_CMOD=/here"
+      .. " LUA_LMOD=/there DESTDIR=" .. dir .. "/root CC=gcc CFLAGS='-O0 -DUQ_SPEC=1'"
+      .. " LDFLAGS='-Wl,-z,now' "
     driver.output(make .. "install 2>&1")
     assert.is_true(exists(dir .. "/root/here/uqpay.so"))
     assert.is_true(exists(dir .. "/root/there/uqpay/types/uqpay.lua"))
-    local flags = driver.output("readelf -d " .. driver.quote(dir .. "/root/here/uqpay.so"))
+    local module_there = driver.quote(dir .. "/root/here/uqpay.so")
+    local flags = driver.output("readelf -d " .. module_there)
     assert.is_truthy(flags:find("NOW", 1, true))
   end)
 

@@ -48,7 +48,7 @@ function exact(number) return (("%%.17g"):format(number):gsub(",", ".")) end
 
 -- Runs the script in a fresh interpreter and returns what it printed.
 local function run(script, ...)
-  local interpreter = os.getenv "UQPAY_LUA" or arg[-1]
+  local interpreter = os.getenv "UQPAY_LUA"
   local path = write("child.lua", prelude:format(package.path, package.cpath) .. script)
   return driver.output("LC_ALL=de_DE LOCPATH=" .. driver.quote(dir) .. " "
     .. driver.command(interpreter, path, ...) .. " 2>&1")

@@ -366,12 +366,14 @@ describe("options", function()
     end
 
     it("include those of the other one", function()
-      each_option("new", function(name, row)
-        if row.at == "new" then unknown("balance", name) end
-      end)
-      each_option("balance", function(name, row)
-        if row.at == "balance" then unknown("new", name) end
-      end)
+      for method, other in pairs { new = "balance", balance = "new" } do
+        each_option(method, function(name, row)
+          if row.at ~= method then return end
+          local meant = unknown(other, name):match "did you mean '(.*)'"
+          local at = meant and options[meant].at or other
+          assert.is_true(at == other or at == "both", meant)
+        end)
+      end
       nothing_was_sent(client)
     end)
   end)
@@ -846,7 +848,7 @@ describe("options", function()
           base_url = %q, token = "a-token-for-nobody", max_retries = 0, timeout = 5 }
         print(select(3, client:balance "USD").status)]]):format(package.cpath, base_url)
       local told = driver.output(("env -u no_proxy -u NO_PROXY http_proxy=%s %s -e %s")
-        :format(server.url, driver.quote(arg[-1]), driver.quote(code)))
+        :format(server.url, driver.quote(os.getenv "UQPAY_LUA"), driver.quote(code)))
       local seen = table.concat(server:requests())
       server:stop()
       return seen, told

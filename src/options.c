@@ -33,8 +33,8 @@ struct option {
   const char *name;
   enum option_type type;
   int where;
-  size_t offset; /* in struct uq_options */
-  double min, max;
+  size_t offset;   /* in struct uq_options */
+  double min, max; /* of a number; of a word, max is the array's size */
   const char *const *names;
   /* NULL: it will do; else what is expected */
   const char *(*check)(const char *text, size_t len);
@@ -129,17 +129,19 @@ static const char *const amounts_names[] = {"number", "string", NULL};
 static const char *const http_names[] = {"auto", "1.1", "2", NULL};
 
 #define AT(field) offsetof(struct uq_options, field)
+#define SIZE(field) sizeof(((struct uq_options *)0)->field)
 
 static const struct option options[] = {
     {"environment", OPT_NAME, FOR_NEW, AT(environment), 0, 0, environment_names,
      NULL},
     {"base_url", OPT_TEXT, FOR_NEW, AT(base_url), 0, 0, NULL, check_base_url},
     {"token", OPT_TOKEN, FOR_NEW, 0, 0, 0, NULL, NULL},
-    {"on_behalf_of", OPT_WORD, FOR_BOTH, AT(on_behalf_of), 0, 0, NULL,
-     check_uuid},
-    {"currency", OPT_WORD, FOR_BOTH, AT(currency), 0, 0, NULL, check_currency},
-    {"idempotency_key", OPT_WORD, FOR_CALL, AT(idempotency_key), 0, 0, NULL,
-     check_uuid},
+    {"on_behalf_of", OPT_WORD, FOR_BOTH, AT(on_behalf_of), 0,
+     SIZE(on_behalf_of), NULL, check_uuid},
+    {"currency", OPT_WORD, FOR_BOTH, AT(currency), 0, SIZE(currency), NULL,
+     check_currency},
+    {"idempotency_key", OPT_WORD, FOR_CALL, AT(idempotency_key), 0,
+     SIZE(idempotency_key), NULL, check_uuid},
     {"allow_key_reuse", OPT_SWITCH, FOR_CALL, AT(allow_key_reuse), 0, 0, NULL,
      NULL},
     {"timeout", OPT_SECONDS, FOR_BOTH, AT(timeout), 0.001, 86400, NULL, NULL},
@@ -167,6 +169,7 @@ static const struct option options[] = {
 };
 
 #undef AT
+#undef SIZE
 
 #define OPTION_COUNT (sizeof options / sizeof *options)
 
@@ -411,7 +414,7 @@ static void read_option(lua_State *L, const struct reading *r,
     keep(L, r, o->name);
     break;
   case OPT_WORD:
-    strcpy(field, read_text(L, r, o)); /* its check bounds it */
+    snprintf(field, (size_t)o->max, "%s", read_text(L, r, o));
     break;
   case OPT_SECONDS:
     *(double *)(void *)field = read_number(L, r, o, "seconds");
@@ -543,7 +546,7 @@ void uqL_options_call(lua_State *L, int first, const char *method,
   if (currency != NULL && o->currency[0] != '\0')
     bad_option(L, &r, "currency", "it was given as an argument already");
   if (currency != NULL)
-    strcpy(o->currency, currency); /* the check bounds it */
+    snprintf(o->currency, sizeof o->currency, "%s", currency);
   if (o->currency[0] == '\0')
     luaL_error(L,
                "bad argument 'currency' to '%s' (a currency code such as "

@@ -15,8 +15,8 @@
                          whole */
 #define VIEW_MAX 8192 /* bytes that are looked at: more than are ever shown */
 
-/* A text as one reads it, escapes undone, white space and backslashes left out;
-** and where in the text each character begins and ends. */
+/* A text as one reads it, escapes undone, blanks, control bytes and backslashes
+** left out; and where in the text each character begins and ends. */
 struct view {
   size_t len;
   char text[VIEW_MAX];
@@ -64,7 +64,8 @@ static size_t read_char(const char *p, const char *end, char *c) {
     *c = (char)value;
     return n;
   }
-  *c = strchr("\\ \t\r\n", *p) != NULL ? '\0' : *p;
+  /* white space and other control bytes, and what escapes a character */
+  *c = (unsigned char)*p <= ' ' || *p == 0x7F || *p == '\\' ? '\0' : *p;
   return 1;
 }
 

@@ -17,6 +17,7 @@
 #include "poller.h"
 #include "quote.h"
 #include "received.h"
+#include "redact.h"
 #include "retry.h"
 #include "uuid.h"
 
@@ -301,6 +302,23 @@ static int encrypted(lua_State *L) {
   return 1;
 }
 
+/* ---- redact ------------------------------------------------------------- */
+
+/* engine.redact(text, sent, earlier, line [, size]) -> text */
+static int redact(lua_State *L) {
+  struct uq_secrets secrets;
+  size_t size = (size_t)luaL_optinteger(L, 5, 2048), len;
+  lua_settop(L, 4);
+  secrets.sent = lua_isnil(L, 2) ? NULL : terminated(L, 2);
+  secrets.earlier = lua_isnil(L, 3) ? NULL : terminated(L, 3);
+  const char *text = exactly(L, 1, &len);
+  char *out = lua_newuserdata(L, size);
+  size_t written =
+      uq_redact(text, len, &secrets, lua_toboolean(L, 4) != 0, out, size);
+  lua_pushlstring(L, out, written);
+  return 1;
+}
+
 /* ---- received ----------------------------------------------------------- */
 
 static int received_new(lua_State *L) {
@@ -329,8 +347,16 @@ static int received_get(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg received_methods[] = {
-    {"line", received_line}, {"get", received_get}, {NULL, NULL}};
+static int received_complete(lua_State *L) {
+  struct uq_received *r = luaL_checkudata(L, 1, RECEIVED);
+  lua_pushboolean(L, r->complete);
+  return 1;
+}
+
+static const luaL_Reg received_methods[] = {{"line", received_line},
+                                            {"get", received_get},
+                                            {"complete", received_complete},
+                                            {NULL, NULL}};
 
 /* ---- poller ------------------------------------------------------------- */
 
@@ -452,6 +478,7 @@ static const luaL_Reg functions[] = {{"buf", buf_new},
                                      {"uuid_valid", uuid_valid},
                                      {"address", address},
                                      {"encrypted", encrypted},
+                                     {"redact", redact},
                                      {"received", received_new},
                                      {"poller", poller_new},
                                      {"pipe", new_pipe},

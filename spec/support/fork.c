@@ -1,16 +1,25 @@
 /*
 ** fork.c - what plain Lua has no words for and the specs of processes need:
 ** fork, wait, _exit, and the state of SIGPIPE. For the specs alone.
+**
+** Preloaded (LD_PRELOAD) it makes send() raise SIGPIPE, which newer versions
+** of libcurl ask it not to do: so it is with the older ones.
 ** SPDX-License-Identifier: MIT
 */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include <lauxlib.h>
 #include <lua.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+ssize_t send(int fd, const void *bytes, size_t n, int flags) {
+  return syscall(SYS_sendto, fd, bytes, n, flags & ~MSG_NOSIGNAL, NULL, 0);
+}
 
 /* fork() -> 0 in the child, the child's pid in the parent */
 static int fork_fork(lua_State *L) {

@@ -1,0 +1,104 @@
+-- A finalizer that ran while an answer was judged, and asked with the same client for
+-- another account, left its own answer in the buffers that both shared: the outer call
+-- returned a balance of the wrong account.
+
+local cjson = require "cjson"
+local driver = require "spec.support.driver"
+local sandbox = require "spec.support.sandbox"
+
+-- In the child: at every allocation of the outer call there is a collection, which finds
+-- one piece of garbage, whose finalizer makes a call of its own and drops the next piece.
+local prelude = [[
+  local uqpay = require "uqpay"
+  local cjson = require "cjson"
+  local pieces, armed, first, inner = {}, false, nil, {}
+  local client = uqpay.new { base_url = %q, token = %q, amounts = "string",
+    retry_delay = 0, timeout = 20, on_response = function() end }
+  local function finalizer()
+    if not armed then return end
+    armed = false
+    local ok, balance, message = pcall(client.balance, client, "USD", %s)
+    inner[#inner + 1] = ok and balance and balance.available_balance or message or balance
+    pieces[first] = nil
+    first = first + 1
+    armed = true
+    collectgarbage "restart"    -- 5.2 rests after a finalizer
+  end
+  for n = 1, 200 do
+    if newproxy then
+      pieces[n] = newproxy(true)
+      getmetatable(pieces[n]).__gc = finalizer
+    else
+      pieces[n] = setmetatable({}, { __gc = finalizer })
+    end
+  end
+  assert(client:balance "USD")
+  collectgarbage("setpause", 0)
+  collectgarbage("setstepmul", 1000000)
+  if _VERSION == "Lua 5.4" then collectgarbage("incremental", 0, 1000, 30) end
+  collectgarbage()
+  armed, first, pieces[1] = true, 2, nil
+  collectgarbage "restart"
+  local balance, _, err = client:balance("USD", %s)
+  armed = false
+  err = err and setmetatable(err, nil)
+  print(cjson.encode { outer = balance or err, inner = inner })
+  client:close()
+]]
+
+local function run(own, other)
+  local code = prelude:format(sandbox.http_url, sandbox.token, other, own)
+  local text = driver.output(driver.command("env", "LUA_PATH=" .. package.path,
+    "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA", "-e", code)
+    .. " 2>&1; echo \"exit $?\"")
+  local output, status = text:match "^(.*)exit (%d+)\n$"
+  assert.equal("0", status, output)
+  return cjson.decode(output)
+end
+
+describe("a finalizer that asks for another account", function()
+  local sub, master = nil, "{}"
+  setup(function()
+    sandbox.start()
+    sub = ("{ on_behalf_of = %q }"):format(sandbox.sub_account)
+  end)
+  before_each(function() sandbox.reset() end)
+
+  -- Enough inner calls, and each has its own answer.
+  local function check_inner(inner, amount)
+    assert.is_true(#inner > 20 and #inner < 190, #inner)
+    for _, value in ipairs(inner) do assert.equal(amount, value) end
+  end
+
+  it("leaves a balance as it is, either way round", function()
+    local result = run(master, sub)
+    assert.equal("5000.25", result.outer.available_balance)
+    check_inner(result.inner, "111.11")
+    result = run(sub, master)
+    assert.equal("111.11", result.outer.available_balance)
+    check_inner(result.inner, "5000.25")
+  end)
+
+  it("leaves an error as it is", function()
+    local body = '{"type":"outer_type","code":"outer_code","message":"outer words",'
+      .. '"missing_fields":["outer_a","outer_b"]}'
+    sandbox.fault { kind = "answer", status = 400, body = body,
+      headers = { ["x-request-id"] = "outer-id" },
+      match = { ["x-on-behalf-of"] = sandbox.sub_account } }
+    local result = run(sub, master)
+    local err = result.outer
+    assert.same({ "outer_type", "outer_code", "outer-id", body, { "outer_a", "outer_b" } },
+      { err.type, err.code, err.request_id, err.body, err.missing_fields })
+    assert.matches("outer words", err.message, 1, true)
+    assert.equal(sandbox.sub_account, err.on_behalf_of)
+    check_inner(result.inner, "5000.25")
+  end)
+
+  it("leaves a balance after a retry as it is", function()
+    sandbox.fault { kind = "status", status = 503, store = false,
+      match = { ["x-on-behalf-of"] = sandbox.sub_account } }
+    local result = run(sub, master)
+    assert.equal("111.11", result.outer.available_balance)
+    check_inner(result.inner, "5000.25")
+  end)
+end)
