@@ -56,7 +56,10 @@ describe("balance", function()
     sandbox.reset()
     client = fixture.client()
   end)
-  after_each(function() client:close() end)
+  after_each(function()
+    client:close()
+    assert.same({}, sandbox.faults(), "faults that no request met")
+  end)
 
   describe("returns", function()
     it("the eight documented fields, no more", function()
@@ -749,13 +752,17 @@ describe("the module", function()
   it("leaves lua-cjson's own settings alone, and does not heed them", function()
     sandbox.start()
     sandbox.reset()
-    local cjson = require "cjson"
+    sandbox.fault { kind = "answer", body = [==[
+      {"balance_id":"1","currency":"USD","available_balance":1,"margin_balance":2,
+       "frozen_balance":3,"create_time":"a","last_trade_time":"b",
+       "balance_status":"ACTIVE","more":[["deep"]]}]==] }
+    local cjson, client = require "cjson", fixture.client()
     cjson.decode_max_depth(1)
-    local ok, balance = pcall(function() return fixture.client():balance "USD" end)
+    local ok, balance = pcall(function() return (client:balance "USD") end)
     local deep = pcall(cjson.decode, "[[1]]")
     cjson.decode_max_depth(1000)
     assert.is_true(ok)
-    assert.same(dollars, balance)
+    assert.same({ { "deep" } }, balance.more)
     assert.is_false(deep)
   end)
 

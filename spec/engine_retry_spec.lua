@@ -357,7 +357,7 @@ describe("Retry-After as a date", function()
       -- the bytes next to the digits
       ["Sun, 0: Nov 1994 08:49:37 GMT"] = time + 4 * day,
       ["Sun, 1/ Nov 1994 08:49:37 GMT"] = time + 3 * day,
-      ["Sun, 06 Nov 199: 08:49:37 GMT"] = time + 2191 * day,
+      ["Sun, 06 Nov 199: 08:49:37 GMT"] = time + 2192 * day,
       ["Sun, 06 Nov 1994 0::49:37 GMT"] = time + 2 * 3600,
       ["Sun, 06 Nov 1994 08:4::37 GMT"] = time + 60,
       ["Sun, 06 Nov 1994 08:49:3: GMT"] = time + 3,
@@ -380,7 +380,8 @@ describe("Retry-After as a date", function()
       "Sun, 06 Nov 1994 8:49:37 PM GMT", "Sun, 06 Nov 1994 008:49:37 GMT",
       "1994-11-06T08:49:37Z", "784111777", "Sunday, 06 Nov 1994 08:49:37 GMT",
       "S1n, 06 Nov 1994 08:49:37 GMT", "   , 06 Nov 1994 08:49:37 GMT",
-      "Su\228, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov -994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMTx",
+      "Su\228, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov -994 08:49:37 GMT",
+      "Sun, 06 Nov 1994 08:49:37 GMTx",
     } do
       cases[text] = time
     end

@@ -11,7 +11,7 @@ local expected = {
   ["errors.lua"] = { "^USD\t5000%.25\n", "ZZZ\tinvalid_request\t", "HTTP 400 ",
                      "status 400\trequest %x+" },
   ["token.lua"] = { "^reading the token: new\n", "5000%.25\n$" },
-  ["hooks.lua"] = { "^POST https://127%.0%.0%.1:%d+/api/v1/issuing/balances attempt 1, key ",
+  ["hooks.lua"] = { "^POST https://%S+:%d+/api/v1/issuing/balances attempt 1, key ",
                     "  200 in 0%.%d+ s, request %x+\n", "5000%.25\n$" },
 }
 

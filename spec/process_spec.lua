@@ -357,6 +357,7 @@ end)
 
 describe("descriptors", function()
   before_each(function() sandbox.reset() end)
+  after_each(stop_server)
 
   -- The open ones, by number, and their flags.
   local function descriptors()
@@ -468,6 +469,35 @@ describe("descriptors", function()
     succeeded(client:balance "USD")
     assert.is_true(count() <= before + 1)
     client:close()
+  end)
+
+  -- A number that was ours goes to whoever opens a descriptor next. Here that is somebody
+  -- who has not read yet what he was sent.
+  it("of others are left alone", function()
+    serve { send = "hello", keep = true }
+    for _, order in ipairs {
+      { kind = "drop_after" }, { kind = "truncate" }, { kind = "delay", seconds = 0.05 },
+      { kind = "garbage", body = http(body(1)) },
+    } do
+      local client = fixture.client { max_retries = 0 }
+      succeeded(client:balance "USD")
+      sandbox.fault { order, order }
+      client:balance("USD", { timeout = order.seconds and 0.02 })
+      sandbox.reset()
+      local others = {}
+      for n = 1, 3 do
+        others[n] = assert(socket.connect("127.0.0.1", server.port))
+        assert.truthy(socket.select({ others[n] }, nil, 5)[1])
+      end
+      for _ = 1, 3 do succeeded(client:balance "USD") end
+      for _, other in ipairs(others) do
+        assert.equal("hello", other:receive(5))
+        other:settimeout(0)
+        assert.equal("timeout", select(2, other:receive(1)))
+        assert.truthy(other:send "thanks")
+        other:close()
+      end
+    end
   end)
 
   it("are given back when the name cannot be resolved", function()

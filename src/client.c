@@ -6,10 +6,10 @@
 
 #include "uqpay.h"
 
-struct uq_client *uqL_client_check(lua_State *L, int idx) {
-  struct uq_client *c = luaL_checkudata(L, idx, UQ_CLIENT);
+static struct uq_client *check_client(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   if (c->transport == NULL)
-    luaL_error(L, "attempt to use a closed uqpay client");
+    luaL_error(L, UQ_CLOSED);
   return c;
 }
 
@@ -39,7 +39,7 @@ static int client_tostring(lua_State *L) {
 /* client:balance(currency [, options]) or client:balance{...}: blocks up to the
 ** timeout. Retrieve Issuing Balance. */
 static int client_balance(lua_State *L) {
-  struct uq_client *c = uqL_client_check(L, 1);
+  struct uq_client *c = check_client(L);
   struct uq_options o = c->options;
   uqL_options_call(L, 2, "balance", &o);
   uqL_call_new(L, 1, &uq_endpoint_balance, &o);
@@ -54,7 +54,7 @@ static void set_count(lua_State *L, const char *name, double value) {
 
 /* client:stats(): what the client has done so far. */
 static int client_stats(lua_State *L) {
-  const struct uq_stats *s = &uqL_client_check(L, 1)->stats;
+  const struct uq_stats *s = &check_client(L)->stats;
   lua_newtable(L);
   set_count(L, "calls", s->calls);
   set_count(L, "succeeded", s->succeeded);

@@ -61,45 +61,38 @@ static int on_new_socket(void *unused, curl_socket_t fd, curlsocktype type) {
   return CURL_SOCKOPT_OK;
 }
 
-#define SET(option, value)                                     \
-  do {                                                         \
-    CURLcode set_code = curl_easy_setopt(easy, option, value); \
-    if (set_code != CURLE_OK)                                  \
-      return set_code;                                         \
-  } while (0)
-
 /* For options that only make things better where this libcurl has them. */
 #define TRY(option, value) (void)curl_easy_setopt(easy, option, value)
 
 CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o) {
-  SET(CURLOPT_SOCKOPTFUNCTION, on_new_socket);
-  SET(CURLOPT_NOSIGNAL, 1L);
-  SET(CURLOPT_POST, 1L);
-  SET(CURLOPT_USERAGENT, o->user_agent);
-  SET(CURLOPT_FOLLOWLOCATION, 0L); /* our headers would follow */
+  UQ_SET(easy, CURLOPT_SOCKOPTFUNCTION, on_new_socket);
+  UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
+  UQ_SET(easy, CURLOPT_POST, 1L);
+  UQ_SET(easy, CURLOPT_USERAGENT, o->user_agent);
+  UQ_SET(easy, CURLOPT_FOLLOWLOCATION, 0L); /* our headers would follow */
 #if LIBCURL_VERSION_NUM >= 0x075500
   TRY(CURLOPT_PROTOCOLS_STR, "https,http"); /* address.h sees to it already */
 #else
-  SET(CURLOPT_PROTOCOLS, CURLPROTO_HTTPS | CURLPROTO_HTTP);
+  UQ_SET(easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTPS | CURLPROTO_HTTP);
 #endif
-  SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-  SET(CURLOPT_HTTP09_ALLOWED, 0L);
+  UQ_SET(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+  UQ_SET(easy, CURLOPT_HTTP09_ALLOWED, 0L);
   TRY(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
   TRY(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-  SET(CURLOPT_SSL_VERIFYPEER, 1L);
-  SET(CURLOPT_SSL_VERIFYHOST, 2L);
-  SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+  UQ_SET(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+  UQ_SET(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+  UQ_SET(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
   CURLcode code = set_trust(easy, o);
   if (code != CURLE_OK)
     return code;
   if (o->pinned_public_key != NULL)
-    SET(CURLOPT_PINNEDPUBLICKEY, o->pinned_public_key);
+    UQ_SET(easy, CURLOPT_PINNEDPUBLICKEY, o->pinned_public_key);
   if (o->proxy != NULL)
-    SET(CURLOPT_PROXY, o->proxy);
+    UQ_SET(easy, CURLOPT_PROXY, o->proxy);
   if (o->http_version == UQ_HTTP_2)
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    UQ_SET(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
   else /* a lone call costs a third less over 1.1 */
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    UQ_SET(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
   TRY(CURLOPT_MAXAGE_CONN, (long)MAX_IDLE_SECONDS);
 #if LIBCURL_VERSION_NUM >= 0x075000
   TRY(CURLOPT_MAXLIFETIME_CONN, (long)MAX_CONNECTION_SECONDS);

@@ -11,6 +11,14 @@
 
 #include "transport.h"
 
+/* Sets an option of a handle, or returns from a function of type CURLcode. */
+#define UQ_SET(easy, option, value)                            \
+  do {                                                         \
+    CURLcode set_code = curl_easy_setopt(easy, option, value); \
+    if (set_code != CURLE_OK)                                  \
+      return set_code;                                         \
+  } while (0)
+
 #pragma GCC visibility push(hidden)
 
 /* Sets a new handle up for the requests of a transport. Anything but CURLE_OK:

@@ -68,7 +68,8 @@ static enum uq_quote_status skip_string(struct scan *s, const char **at) {
     if (c < 0x20)
       return bad(s, p, "control byte in a string");
     if (c == '\\') {
-      p += 2; /* which escapes there are is the library's matter */
+      /* which escapes there are is the library's matter */
+      p += s->end - p > 1 ? 2 : 1;
     } else if (c < 0x80) {
       p++;
     } else {

@@ -48,25 +48,27 @@ static int hex_number(const char *p, const char *end, int n) {
   return value;
 }
 
-/* Reads one character at p: its length, and *c; *c is 0 for what is left out.
- */
+/* Reads one character at p, and returns how many bytes it takes. White space
+** and other control bytes are left out, and what escapes others: *c is 0. */
 static size_t read_char(const char *p, const char *end, char *c) {
   int value = -1;
   size_t n = 1;
-  if (*p == '\\' && end - p >= 6 && p[1] == 'u') {
+  if (*p == '\\' && end - p >= 2 && strchr("bfnrt", p[1]) != NULL) {
+    value = 0; /* a control byte in JSON's words */
+    n = 2;
+  } else if (*p == '\\' && end - p >= 6 && p[1] == 'u') {
     value = hex_number(p + 2, end, 4);
     n = 6;
   } else if (*p == '%') {
     value = hex_number(p + 1, end, 2);
     n = 3;
   }
-  if (value > 0 && value < 0x7F) {
-    *c = (char)value;
-    return n;
+  if (value < 0 || value > 0x7F) {
+    value = (unsigned char)*p;
+    n = 1;
   }
-  /* white space and other control bytes, and what escapes a character */
-  *c = (unsigned char)*p <= ' ' || *p == 0x7F || *p == '\\' ? '\0' : *p;
-  return 1;
+  *c = value <= ' ' || value == 0x7F || value == '\\' ? '\0' : (char)value;
+  return n;
 }
 
 static void read_view(struct view *v, const char *text, size_t len) {

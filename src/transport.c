@@ -123,25 +123,18 @@ static size_t on_header(char *line, size_t size, size_t n, void *exchange) {
 /* handles                                                                   */
 /* ------------------------------------------------------------------------ */
 
-#define SET(option, value)                                     \
-  do {                                                         \
-    CURLcode set_code = curl_easy_setopt(easy, option, value); \
-    if (set_code != CURLE_OK)                                  \
-      return set_code;                                         \
-  } while (0)
-
 /* The options that bear on the exchange itself. */
 static CURLcode set_callbacks(struct uq_exchange *x) {
   CURL *easy = x->easy;
-  SET(CURLOPT_PRIVATE, x);
-  SET(CURLOPT_ERRORBUFFER, x->error);
-  SET(CURLOPT_WRITEFUNCTION, on_body);
-  SET(CURLOPT_WRITEDATA, x);
-  SET(CURLOPT_HEADERFUNCTION, on_header);
-  SET(CURLOPT_HEADERDATA, x);
-  SET(CURLOPT_HTTPHEADER, x->lines);
-  SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
-  SET(CURLOPT_CLOSESOCKETDATA, x->transport);
+  UQ_SET(easy, CURLOPT_PRIVATE, x);
+  UQ_SET(easy, CURLOPT_ERRORBUFFER, x->error);
+  UQ_SET(easy, CURLOPT_WRITEFUNCTION, on_body);
+  UQ_SET(easy, CURLOPT_WRITEDATA, x);
+  UQ_SET(easy, CURLOPT_HEADERFUNCTION, on_header);
+  UQ_SET(easy, CURLOPT_HEADERDATA, x);
+  UQ_SET(easy, CURLOPT_HTTPHEADER, x->lines);
+  UQ_SET(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+  UQ_SET(easy, CURLOPT_CLOSESOCKETDATA, x->transport);
   return CURLE_OK;
 }
 
@@ -279,7 +272,7 @@ static CURLcode set_url(struct uq_exchange *x, const char *text) {
   if (parsed != CURLUE_OK)
     return parsed == CURLUE_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY
                                           : CURLE_URL_MALFORMAT;
-  SET(CURLOPT_CURLU, x->url);
+  UQ_SET(easy, CURLOPT_CURLU, x->url);
   x->url_text = strdup(text);
   return x->url_text == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
 }
@@ -293,12 +286,13 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     code = link_headers(x);
   if (code != CURLE_OK)
     return code;
-  SET(CURLOPT_POSTFIELDS, r->body);
-  SET(CURLOPT_POSTFIELDSIZE, (long)r->body_len);
-  SET(CURLOPT_TIMEOUT_MS, r->timeout_ms);
-  SET(CURLOPT_CONNECTTIMEOUT_MS, r->connect_timeout_ms);
-  SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)r->max_response_bytes);
-  SET(CURLOPT_FRESH_CONNECT, (long)uq_idle_spoiled(&x->transport->connections));
+  UQ_SET(easy, CURLOPT_POSTFIELDS, r->body);
+  UQ_SET(easy, CURLOPT_POSTFIELDSIZE, (long)r->body_len);
+  UQ_SET(easy, CURLOPT_TIMEOUT_MS, r->timeout_ms);
+  UQ_SET(easy, CURLOPT_CONNECTTIMEOUT_MS, r->connect_timeout_ms);
+  UQ_SET(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)r->max_response_bytes);
+  UQ_SET(easy, CURLOPT_FRESH_CONNECT,
+         (long)uq_idle_spoiled(&x->transport->connections));
   return CURLE_OK;
 }
 

@@ -47,6 +47,8 @@
 #define UQ_CALL "uqpay.call"
 #define UQ_ERROR "uqpay.error"
 
+#define UQ_CLOSED "attempt to use a closed uqpay client"
+
 #define UQ_CURRENCY_MAX 5
 #define UQ_HOST_MAX 256
 #define UQ_URL_MAX 1100
@@ -119,9 +121,6 @@ struct uq_client {
 
 /* Registers the class. */
 void uqL_client_open(lua_State *L);
-
-/* The client at idx. Raises if it is none, or closed. */
-struct uq_client *uqL_client_check(lua_State *L, int idx);
 
 /* uqpay.new */
 int uqL_client_new(lua_State *L);

@@ -1,6 +1,5 @@
 -- Lua may run a finalizer at any of its allocations. One that closed the client while
--- `balance` was at work, or emptied the options while `new` was, made them use memory
--- that was freed.
+-- `balance` was at work made it use memory that was freed.
 
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"

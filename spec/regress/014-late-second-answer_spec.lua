@@ -1,0 +1,73 @@
+-- What a server sent unasked stayed in a kept connection, and the next call took it for
+-- its answer: the balance of an earlier question, or anybody's.
+
+local faulty = require "spec.support.faulty_driver"
+local fixture = require "spec.support.fixture"
+local sandbox = require "spec.support.sandbox"
+local socket = require "socket"
+
+local function http(amount)
+  local body = ('{"balance_id":"x","currency":"USD","available_balance":%d,'
+    .. '"margin_balance":0,"frozen_balance":0,"create_time":"","last_trade_time":"",'
+    .. '"balance_status":"ACTIVE"}'):format(amount)
+  return ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"):format(#body, body)
+end
+
+-- Waits until bytes lie unread in a connection of this process's machine to the port: the
+-- kernel's table has its peer's address, and tx_queue:rx_queue.
+local function until_unread(port)
+  local pattern = ("^%%s*%%d+: %%x+:%%x+ %%x+:%04X %%x+ %%x+:(%%x+)"):format(port)
+  local deadline = socket.gettime() + 5
+  repeat
+    for line in io.lines "/proc/net/tcp" do
+      local unread = line:match(pattern)
+      if unread and tonumber(unread, 16) > 0 then return end
+    end
+    socket.sleep(0.005)
+  until socket.gettime() > deadline
+  error "the second answer never came"
+end
+
+describe("an answer that nobody asked for", function()
+  local server, client
+  setup(function() sandbox.start() end)
+  after_each(function()
+    client:close()
+    server:stop()
+  end)
+
+  local function start(late, changes)
+    server = faulty.start {
+      { { read = true, send = http(1) }, { wait = 0.05, send = late },
+        { read = true, send = http(98), keep = true } },
+      { read = true, send = http(2), keep = true },
+    }
+    changes = changes or {}
+    changes.base_url, changes.ca_file = server.url, false
+    client = fixture.client(changes)
+    assert.equal(1, fixture.succeeded(client:balance "USD").available_balance)
+  end
+
+  for name, late in pairs {
+    ["a whole one"] = http(99), ["half of one"] = http(99):sub(1, 40),
+    ["two of them"] = http(99) .. http(99), ["a line end"] = "\r\n",
+  } do
+    it("is no later call's, though it comes while the connection is idle: " .. name,
+      function()
+        start(late)
+        until_unread(server.port)
+        assert.equal(2, fixture.succeeded(client:balance "USD").available_balance)
+        assert.equal(2, client:stats().connections)
+      end)
+  end
+
+  it("is not the call's within whose on_request it comes", function()
+    local waiting
+    start(http(99), { on_request = function()
+      if waiting then until_unread(server.port) end
+    end })
+    waiting = true
+    assert.equal(2, fixture.succeeded(client:balance "USD").available_balance)
+    assert.equal(0, client:stats().hook_errors)
+  end)
+end)
