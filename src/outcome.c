@@ -56,8 +56,9 @@ static const struct uq_outcome outcomes[] = {
 ** curl reports it under the same code as one that was refused. Its text, which
 ** differs by TLS library, is all that tells them apart. */
 static bool handshake_cut(const char *text) {
-  static const char *const signs[] = {"syscall", "eof",        "reset",
-                                      "closed",  "terminated", "pull function"};
+  static const char *const signs[] = {
+      "syscall",    "eof",           "reset",         "closed",
+      "terminated", "pull function", "not connected", "broken pipe"};
   for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
     if (uq_contains(text, strlen(text), signs[i]))
       return true;

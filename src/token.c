@@ -5,6 +5,7 @@
 */
 #include <string.h>
 
+#include "ascii.h"
 #include "clock.h"
 #include "uqpay.h"
 
@@ -24,6 +25,8 @@ const char *uq_token_take(struct uq_buf *token, const char *text, size_t len) {
   }
   if (len == 0)
     return "a token expected, got an empty string";
+  if (uq_begins(text, len, "bearer") && len == prefix - 1)
+    return "a token behind \"Bearer \" expected, got the word alone";
   if (len > MAX_TOKEN)
     return "a token of at most 8192 bytes expected";
   for (size_t i = 0; i < len; i++) {

@@ -34,6 +34,7 @@ struct uq_transport {
   struct uq_exchange *active; /* in flight, linked by next and prev */
   struct uq_idle connections; /* idle ones of HTTP/1.1 */
   pid_t owner;
+  struct uq_transport *next; /* among the abandoned ones */
 };
 
 struct uq_exchange {
@@ -183,28 +184,39 @@ bool uq_transport_forked(const struct uq_transport *t) {
   return getpid() != t->owner;
 }
 
-/* Frees an exchange; of a parent's only what is no handle. */
-static void free_exchange(struct uq_exchange *x, bool forked) {
-  if (!forked) {
-    curl_easy_cleanup(x->easy);
-    curl_url_cleanup(x->url);
-  }
+static void free_exchange(struct uq_exchange *x) {
+  curl_easy_cleanup(x->easy);
+  curl_url_cleanup(x->url);
   uq_buf_free(&x->headers);
   uq_buf_free(&x->response);
   free(x->url_text);
   free(x);
 }
 
+/* What a forked child inherited: never used, never freed, and kept in sight. */
+static struct uq_transport *abandoned;
+
+static void abandon(struct uq_transport *t) {
+  uq_poller_close(&t->poller);
+  t->next = __atomic_load_n(&abandoned, __ATOMIC_RELAXED);
+  while (!__atomic_compare_exchange_n(&abandoned, &t->next, t, true,
+                                      __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+    continue;
+}
+
 void uq_transport_free(struct uq_transport *t) {
-  bool forked = uq_transport_forked(t);
   struct uq_sigpipe guard;
+  if (uq_transport_forked(t)) {
+    abandon(t);
+    return;
+  }
   uq_sigpipe_hold(&guard);
   while (t->idle != NULL) {
     struct uq_exchange *x = t->idle;
     t->idle = x->next;
-    free_exchange(x, forked);
+    free_exchange(x);
   }
-  if (t->multi != NULL && !forked)
+  if (t->multi != NULL)
     curl_multi_cleanup(t->multi);
   uq_sigpipe_release(&guard);
   uq_poller_close(&t->poller); /* after the multi: it still unwatches */
@@ -231,7 +243,7 @@ struct uq_exchange *uq_exchange_acquire(struct uq_transport *t) {
   x->easy = curl_easy_init();
   x->url = curl_url();
   if (x->easy == NULL || x->url == NULL) {
-    free_exchange(x, false);
+    free_exchange(x);
     return NULL;
   }
   x->setup = uq_handle_setup(x->easy, &t->options);
@@ -358,21 +370,26 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
 
 bool uq_exchange_done(const struct uq_exchange *x) { return x->done; }
 
-void uq_exchange_release(struct uq_exchange *x) {
-  struct uq_transport *t = x->transport;
-  if (uq_transport_forked(t)) {
+/* Takes the exchange out of the multi handle, if it is there: a parent's stays,
+** never to be touched again. False: it must not be used again. */
+static bool retire(struct uq_exchange *x) {
+  struct uq_sigpipe guard;
+  if (uq_transport_forked(x->transport)) {
     if (x->in_multi)
       unlink_active(x);
-    free_exchange(x, true);
-    return;
+    return true;
   }
-  struct uq_sigpipe guard;
   uq_sigpipe_hold(&guard);
   if (x->in_multi)
     finish(x, CURLE_ABORTED_BY_CALLBACK);
   uq_sigpipe_release(&guard);
-  if (x->code != CURLE_OK) { /* libcurl keeps traces of a failure in a handle */
-    free_exchange(x, false);
+  return x->code == CURLE_OK; /* libcurl keeps traces of a failure */
+}
+
+void uq_exchange_release(struct uq_exchange *x) {
+  struct uq_transport *t = x->transport;
+  if (!retire(x)) {
+    free_exchange(x);
     return;
   }
   uq_buf_clear(&x->headers);
