@@ -153,7 +153,7 @@ value() { sed -n "s/^$1=//p" "$dir/env"; }
 run() {
     dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-sandbox.XXXXXX")
     start
-    trap 'kill "${watch-}" 2> /dev/null; stop' EXIT
+    trap 'kill "${watch-}" 2> /dev/null || true; stop' EXIT
     sed 's/=/ = /' "$dir/env"
     cat <<EOF
 
