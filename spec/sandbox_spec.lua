@@ -752,10 +752,10 @@ describe("the launcher", function()
 
   -- The whole group is what a terminal interrupts: the children of the shell, too.
   for who, target in pairs { ["by itself"] = "", ["with all its group"] = "-" } do
-    it("run: prints a line that works, leaves nothing when terminated " .. who, function()
+    it("run: prints a line that works, leaves nothing if terminated " .. who, function()
       local log = os.tmpname()
-      local pid = driver.output("setsid " .. driver.command("sh", launcher, "run") .. " > "
-        .. log .. " 2>&1 & echo $!"):match "%d+"
+      local pid = driver.output("setsid " .. driver.command("sh", launcher, "run")
+        .. " > " .. log .. " 2>&1 & echo $!"):match "%d+"
       finally(function()
         driver.output("kill -s TERM -- -" .. pid .. " 2> /dev/null")
         os.remove(log)
@@ -768,7 +768,8 @@ describe("the launcher", function()
       end
       local line = text:match "\n(curl .-'{\"currency\":\"USD\"}')\n"
       assert.truthy(line, text)
-      local answer = driver.output(line:gsub("%$%(uuidgen%)", new_key()) .. " 2> /dev/null")
+      line = line:gsub("%$%(uuidgen%)", new_key())
+      local answer = driver.output(line .. " 2> /dev/null")
       assert.matches('"currency":"USD"', answer, 1, true)
       local server, dir = text:match "pid = (%d+)", text:match "ca_file = (.-)/ca.pem"
       driver.output("kill -s TERM -- " .. target .. pid)
