@@ -96,10 +96,6 @@ void uqL_call_open(lua_State *L) {
   lua_pop(L, 1);
 }
 
-static void copy_text(char *to, size_t size, const char *from) {
-  snprintf(to, size, "%s", from);
-}
-
 /* Whole milliseconds, rounded up: 0 would mean "no limit" to the engine. */
 static long to_ms(double seconds) { return (long)ceil(seconds * 1000); }
 
@@ -117,7 +113,7 @@ void uqL_call_new(lua_State *L, int client, const struct uq_endpoint *e,
     luaL_error(L, UQ_CLOSED);
   call->endpoint = e;
   call->options = *o;
-  copy_text(call->key, sizeof call->key, o->idempotency_key);
+  memcpy(call->key, o->idempotency_key, sizeof call->key);
   uq_endpoint_body(o->currency, call->body);
   call->started = uq_clock();
   call->deadline = call->started + o->timeout;
