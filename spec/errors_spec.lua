@@ -430,12 +430,12 @@ describe("an error", function()
 
     it("names the place that a redirect leads to, without its query", function()
       order { kind = "redirect", status = 302,
-        location = "https://elsewhere.invalid/login?token=abc#frag" }
+        location = "https://elsewhere.invalid/login?token=query-part#fragment-part" }
       local err = fixture.failed("protocol", client:balance "USD")
       assert.matches("redirects are refused, this one to https://elsewhere.invalid/login",
         err.message, 1, true)
-      assert.is_nil(err.message:find("abc", 1, true))
-      assert.is_nil(err.message:find("frag", 1, true))
+      assert.is_nil(err.message:find("query-part", 1, true))
+      assert.is_nil(err.message:find("fragment-part", 1, true))
     end)
   end)
 

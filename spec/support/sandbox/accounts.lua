@@ -100,7 +100,7 @@ function accounts.add_token(options)
   local merchant = merchants[options.merchant or "master"]
   if not merchant then return nil, 'merchant must be "master" or "other"' end
   local text = options.token or new_token(merchant)
-  local ends = ngx.time() + (options.life or 1800)
+  local ends = ngx.now() + (options.life or 1800)
   store.set("token " .. text,
     { merchant = merchant, ends = ends, forbidden = options.forbidden })
   return text, ends
