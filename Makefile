@@ -34,9 +34,10 @@ LUA_LMOD ?= $(PREFIX)/share/lua/$(LUA_ABI)
 VARIANT ?=
 OUT = build/$(LUA)$(VARIANT)
 
-BINDING = uqpay client call token endpoint options answer error json
+BINDING = uqpay internal client call attempt hook token endpoint options answer error \
+	json
 ENGINE = transport handle idle received outcome process address poller clock \
-	retry redact quote amount uuid buf
+	schedule pace retry redact quote amount uuid buf
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))
 OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(SOURCES))
 MODULE = $(OUT)/uqpay.so
@@ -87,7 +88,7 @@ spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
 spec: export UQPAY_OUT = $(OUT)
 spec: all $(OUT)/engine.so $(OUT)/fork.so
-	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
+	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua;src/?.lua' \
 		-o plainTerminal $(SPEC)
 
 # All specs on all five Luas.
@@ -142,6 +143,7 @@ print-incdir:
 install: all
 	$(INSTALL) -d $(DESTDIR)$(LUA_CMOD) $(DESTDIR)$(LUA_LMOD)/uqpay/types
 	$(INSTALL) -m 755 $(MODULE) $(DESTDIR)$(LUA_CMOD)/uqpay.so
+	$(INSTALL) -m 644 src/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay
 	$(INSTALL) -m 644 src/types/uqpay.lua $(DESTDIR)$(LUA_LMOD)/uqpay/types
 
 uninstall:

@@ -29,16 +29,23 @@ build = {
   modules = {
     uqpay = {
       sources = {
-        "src/uqpay.c", "src/client.c", "src/call.c", "src/token.c", "src/endpoint.c",
-        "src/options.c", "src/answer.c", "src/error.c", "src/json.c", "src/transport.c", "src/handle.c", "src/idle.c",
+        "src/uqpay.c", "src/internal.c", "src/client.c", "src/call.c", "src/attempt.c",
+        "src/hook.c", "src/token.c", "src/endpoint.c", "src/options.c", "src/answer.c",
+        "src/error.c", "src/json.c", "src/transport.c", "src/handle.c", "src/idle.c",
         "src/received.c", "src/outcome.c", "src/process.c", "src/address.c",
-        "src/poller.c", "src/clock.c", "src/retry.c", "src/redact.c", "src/quote.c", "src/amount.c",
-        "src/uuid.c", "src/buf.c",
+        "src/poller.c", "src/clock.c", "src/schedule.c", "src/pace.c", "src/retry.c",
+        "src/redact.c", "src/quote.c", "src/amount.c", "src/uuid.c", "src/buf.c",
       },
       libraries = { "curl", "pthread", "m" },
       incdirs = { "$(CURL_INCDIR)" },
       libdirs = { "$(CURL_LIBDIR)" },
     },
+    ["uqpay.batch"] = "src/uqpay/batch.lua",
+    ["uqpay.hub"] = "src/uqpay/hub.lua",
+    ["uqpay.loop"] = "src/uqpay/loop.lua",
+    ["uqpay.cqueues"] = "src/uqpay/cqueues.lua",
+    ["uqpay.luv"] = "src/uqpay/luv.lua",
+    ["uqpay.copas"] = "src/uqpay/copas.lua",
     ["uqpay.types.uqpay"] = "src/types/uqpay.lua",
   },
 }

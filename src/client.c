@@ -4,6 +4,7 @@
 */
 #include <string.h>
 
+#include "clock.h"
 #include "uqpay.h"
 
 static struct uq_client *check_client(lua_State *L) {
@@ -36,19 +37,97 @@ static int client_tostring(lua_State *L) {
   return 1;
 }
 
+void uqL_client_peer(lua_State *L, int idx) {
+  uqL_getpeer(L, idx);
+  lua_getfield(L, -1, "client");
+  uqL_getpeer(L, -1);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
 /* client:balance(currency [, options]) or client:balance{...}: blocks up to the
 ** timeout. Retrieve Issuing Balance. */
 static int client_balance(lua_State *L) {
   struct uq_client *c = check_client(L);
   struct uq_options o = c->options;
   uqL_options_call(L, 2, "balance", &o);
-  uqL_call_new(L, 1, &uq_endpoint_balance, &o);
-  return uqL_call_run(L, lua_gettop(L));
+  return uqL_call_run(L, 1, &uq_endpoint_balance, &o);
+}
+
+/* client:start_balance(...): the same without waiting; a call object. */
+static int client_start_balance(lua_State *L) {
+  struct uq_client *c = check_client(L);
+  struct uq_options o = c->options;
+  uqL_options_call(L, 2, "start_balance", &o);
+  uqL_call_start(L, 1, &uq_endpoint_balance, &o);
+  return 1;
+}
+
+/* client:balances(queries [, options]): see uqpay/batch.lua, which needs not be
+** there for anything else. */
+static int client_balances(lua_State *L) {
+  check_client(L);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "uqpay.batch");
+  lua_call(L, 1, 1);
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+/* client:step([seconds]) -> can a call be stepped? Lets the network go on,
+** waiting for at most so long: 0 by default. */
+static int client_step(lua_State *L) {
+  struct uq_client *c = check_client(L);
+  double limit = (double)luaL_optnumber(L, 2, 0);
+  luaL_argcheck(L, limit >= 0 && limit <= 86400, 2,
+                "seconds from 0 to 86400 expected");
+  lua_pushboolean(L, uqL_call_wait(L, c, limit));
+  return 1;
+}
+
+/* client:ready() -> the id of a call to be stepped now; nil: there is none. Each
+** is named once. */
+static int client_ready(lua_State *L) {
+  double id = uq_call_next(check_client(L));
+  if (id == 0)
+    return 0;
+  uqL_pushcount(L, id);
+  return 1;
+}
+
+/* client:pollfd() -> one descriptor for all calls, readable when client:step has
+** something to do; nil: there is none. */
+static int client_pollfd(lua_State *L) {
+  struct uq_client *c = check_client(L);
+  int fd = uq_transport_forked(c->transport) ? -1
+                                             : uq_transport_fd(c->transport);
+  if (fd < 0)
+    return 0;
+  lua_pushinteger(L, fd);
+  return 1;
+}
+
+/* client:events() -> "r": what to wait for on the descriptor. */
+static int client_events(lua_State *L) {
+  check_client(L);
+  lua_pushliteral(L, "r");
+  return 1;
+}
+
+/* client:timeout() -> seconds after which client:step is due, whatever the
+** descriptor says; nil: none. */
+static int client_timeout(lua_State *L) {
+  double due = uq_call_due(check_client(L));
+  if (due < 0)
+    return 0;
+  double left = due - uq_clock();
+  lua_pushnumber(L, left > 0 ? left : 0);
+  return 1;
 }
 
 static void set_count(lua_State *L, const char *name, double value) {
-  if (!uqL_pushint64(L, (long long)value))
-    lua_pushnumber(L, value);
+  uqL_pushcount(L, value);
   lua_setfield(L, -2, name);
 }
 
@@ -71,6 +150,7 @@ int uqL_client_new(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   struct uq_client *c = lua_newuserdata(L, sizeof *c);
   memset(c, 0, sizeof *c);
+  uq_schedule_init(&c->schedule);
   luaL_getmetatable(L, UQ_CLIENT);
   lua_setmetatable(L, 2);
   lua_newtable(L);
@@ -83,7 +163,9 @@ int uqL_client_new(lua_State *L) {
   const struct uq_options *o = &c->options;
   struct uq_transport_options transport = {
       o->ca_file, o->ca_path,    o->pinned_public_key,
-      o->proxy,   o->user_agent, (enum uq_http_version)o->http_version};
+      o->proxy,   o->user_agent, (enum uq_http_version)o->http_version,
+      uq_call_ready};
+  uq_pace_init(&c->pace, o->rate_limit);
   c->transport = uq_transport_new(&transport);
   if (c->transport == NULL)
     return luaL_error(L, "not enough memory");
@@ -97,17 +179,17 @@ static const luaL_Reg metamethods[] = {{"__gc", client_close},
                                        {NULL, NULL}};
 
 static const luaL_Reg methods[] = {{"balance", client_balance},
+                                   {"start_balance", client_start_balance},
+                                   {"balances", client_balances},
+                                   {"step", client_step},
+                                   {"ready", client_ready},
+                                   {"pollfd", client_pollfd},
+                                   {"events", client_events},
+                                   {"timeout", client_timeout},
                                    {"close", client_close},
                                    {"stats", client_stats},
                                    {NULL, NULL}};
 
 void uqL_client_open(lua_State *L) {
-  luaL_newmetatable(L, UQ_CLIENT);
-  uqL_setfuncs(L, metamethods);
-  lua_newtable(L);
-  uqL_setfuncs(L, methods);
-  lua_setfield(L, -2, "__index");
-  lua_pushliteral(L, UQ_CLIENT);
-  lua_setfield(L, -2, "__name");
-  lua_pop(L, 1);
+  uqL_class(L, UQ_CLIENT, metamethods, methods);
 }

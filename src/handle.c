@@ -89,10 +89,6 @@ CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o) {
     UQ_SET(easy, CURLOPT_PINNEDPUBLICKEY, o->pinned_public_key);
   if (o->proxy != NULL)
     UQ_SET(easy, CURLOPT_PROXY, o->proxy);
-  if (o->http_version == UQ_HTTP_2)
-    UQ_SET(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-  else /* a lone call costs a third less over 1.1 */
-    UQ_SET(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
   TRY(CURLOPT_MAXAGE_CONN, (long)MAX_IDLE_SECONDS);
 #if LIBCURL_VERSION_NUM >= 0x075000
   TRY(CURLOPT_MAXLIFETIME_CONN, (long)MAX_CONNECTION_SECONDS);
@@ -100,5 +96,18 @@ CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o) {
 #if LIBCURL_VERSION_NUM >= 0x075700
   TRY(CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver thread */
 #endif
+  return CURLE_OK;
+}
+
+CURLcode uq_handle_version(CURL *easy, enum uq_http_version *current,
+                           enum uq_http_version wanted) {
+  if (*current == wanted)
+    return CURLE_OK;
+  bool two = wanted == UQ_HTTP_2;
+  UQ_SET(easy, CURLOPT_HTTP_VERSION,
+         (long)(two ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+  /* for a connection that is being opened, rather than open another */
+  UQ_SET(easy, CURLOPT_PIPEWAIT, (long)two);
+  *current = wanted;
   return CURLE_OK;
 }

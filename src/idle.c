@@ -4,15 +4,39 @@
 */
 #include "idle.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
-bool uq_idle_add(struct uq_idle *idle, int fd) {
-  if (idle->count == UQ_IDLE_MAX)
+#define SILENCE 0.001 /* seconds that a look at all of them is good for */
+
+void uq_idle_free(struct uq_idle *idle) {
+  free(idle->sockets);
+  memset(idle, 0, sizeof *idle);
+}
+
+static bool make_room(struct uq_idle *idle) {
+  if (idle->count < idle->room)
+    return true;
+  int room = idle->room == 0 ? 8 : 2 * idle->room;
+  struct pollfd *grown =
+      realloc(idle->sockets, (size_t)room * sizeof *idle->sockets);
+  if (grown == NULL)
     return false;
+  idle->sockets = grown;
+  idle->room = room;
+  return true;
+}
+
+void uq_idle_add(struct uq_idle *idle, int fd) {
+  if (!make_room(idle)) {
+    (void)shutdown(fd, SHUT_RDWR);
+    return;
+  }
   idle->sockets[idle->count].fd = fd;
   idle->sockets[idle->count].events = POLLIN;
   idle->count++;
-  return true;
+  idle->looked = 0;
 }
 
 void uq_idle_remove(struct uq_idle *idle, int fd) {
@@ -24,9 +48,12 @@ void uq_idle_remove(struct uq_idle *idle, int fd) {
   }
 }
 
-bool uq_idle_spoiled(struct uq_idle *idle) {
+bool uq_idle_spoiled(struct uq_idle *idle, double now) {
   bool spoiled = false;
-  if (idle->count == 0 || poll(idle->sockets, (nfds_t)idle->count, 0) <= 0)
+  if (idle->count == 0 || now < idle->looked + SILENCE)
+    return false;
+  idle->looked = now;
+  if (poll(idle->sockets, (nfds_t)idle->count, 0) <= 0)
     return false;
   for (int i = idle->count - 1; i >= 0; i--) {
     int fd = idle->sockets[i].fd;

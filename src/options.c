@@ -125,6 +125,7 @@ static const char *check_pin(const char *text, size_t len) {
 static const char *const environment_names[] = {"sandbox", "production", NULL};
 static const char *const environment_urls[] = {
     "https://api-sandbox.uqpaytech.com/api", "https://api.uqpay.com/api"};
+static const int environment_limits[] = {500, 300}; /* calls a minute */
 static const char *const amounts_names[] = {"number", "string", NULL};
 static const char *const http_names[] = {"auto", "1.1", "2", NULL};
 
@@ -152,6 +153,8 @@ static const struct option options[] = {
      NULL},
     {"retry_delay_max", OPT_SECONDS, FOR_BOTH, AT(retry_delay_max), 0, 3600,
      NULL, NULL},
+    {"rate_limit", OPT_WHOLE, FOR_NEW, AT(rate_limit), 0, 1000000, NULL, NULL},
+    {"queued", OPT_SWITCH, FOR_CALL, AT(queued), 0, 0, NULL, NULL},
     {"max_response_bytes", OPT_WHOLE, FOR_BOTH, AT(max_response_bytes), 1024,
      67108864, NULL, NULL},
     {"amounts", OPT_NAME, FOR_BOTH, AT(amounts), 0, 0, amounts_names, NULL},
@@ -181,6 +184,7 @@ static const struct uq_options defaults = {
     .max_retries = 2,
     .max_response_bytes = 1048576,
     .environment = -1,
+    .rate_limit = -1,
     .user_agent = "lua-uqpay/" UQ_VERSION,
 };
 
@@ -482,10 +486,13 @@ static void settle_new(lua_State *L, const struct reading *r) {
   struct uq_client *c = r->client;
   if (c->token.len == 0 && !c->token_function)
     bad_option(L, r, "token", "a string or function expected, got none");
-  if (o->base_url == NULL)
-    o->base_url = environment_urls[o->environment < 0 ? 0 : o->environment];
-  else if (o->environment >= 0)
+  int environment = o->environment < 0 ? 0 : o->environment;
+  if (o->base_url != NULL && o->environment >= 0)
     bad_option(L, r, "base_url", "not together with environment");
+  if (o->rate_limit < 0) /* another address has limits of its own */
+    o->rate_limit = o->base_url == NULL ? environment_limits[environment] : 0;
+  if (o->base_url == NULL)
+    o->base_url = environment_urls[environment];
   size_t len = strlen(o->base_url);
   while (len > 0 && o->base_url[len - 1] == '/')
     len--;

@@ -63,8 +63,21 @@ int uq_poller_watch(struct uq_poller *p, int fd, int what) {
   return error == EEXIST ? control(p, EPOLL_CTL_MOD, fd, events) : error;
 }
 
-void uq_poller_timer(struct uq_poller *p, long ms) {
-  p->due = ms < 0 ? -1 : uq_clock() + (double)ms / 1000;
+void uq_poller_timer(struct uq_poller *p, double due) { p->due = due; }
+
+void uq_poller_arm(struct uq_poller *p) {
+  if (p->timer >= 0)
+    uq_poller_fd(p);
+}
+
+void uq_poller_notify(struct uq_poller *p) {
+  struct itimerspec when;
+  if (p->timer < 0)
+    return;
+  memset(&when, 0, sizeof when);
+  when.it_value.tv_nsec = 1;
+  timerfd_settime(p->timer, TFD_TIMER_ABSTIME, &when, NULL);
+  p->armed = 0;
 }
 
 bool uq_poller_due(const struct uq_poller *p) {

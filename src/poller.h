@@ -37,8 +37,8 @@ void uq_poller_close(struct uq_poller *p);
 ** forgets it. 0 or an errno. */
 int uq_poller_watch(struct uq_poller *p, int fd, int what);
 
-/* Sets the timer to go off in ms milliseconds; below 0 disarms it. */
-void uq_poller_timer(struct uq_poller *p, long ms);
+/* Sets the moment on uq_clock when the timer goes off; below 0: never. */
+void uq_poller_timer(struct uq_poller *p, double due);
 
 /* Is the timer due? */
 bool uq_poller_due(const struct uq_poller *p);
@@ -46,6 +46,9 @@ bool uq_poller_due(const struct uq_poller *p);
 /* The descriptor for others to wait on. Ask again before each of their waits:
 ** asking is what opens and sets the timerfd. -1: there is none to be had. */
 int uq_poller_fd(struct uq_poller *p);
+
+void uq_poller_arm(struct uq_poller *p);
+void uq_poller_notify(struct uq_poller *p);
 
 /*
 ** Waits until something is ready, the timer is due, a signal comes, or limit

@@ -96,7 +96,7 @@ bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
     lua_pushliteral(L, "the token function must not use its own client");
     return false;
   }
-  uqL_getpeer(L, owner);
+  uqL_client_peer(L, owner);
   lua_getfield(L, -1, "token");
   lua_pushstring(L, reason);
   c->token_running = true;

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "address.h"
+#include "clock.h"
 #include "handle.h"
 #include "idle.h"
 #include "outcome.h"
@@ -24,7 +26,9 @@
 
 #define MAX_HEADERS 8             /* lines of a request */
 #define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
-#define MAX_EVENTS 16
+#define MAX_EVENTS 64
+#define MAX_CONNECTIONS 512 /* kept open */
+#define STREAMS 50          /* of a connection, before another is opened */
 
 struct uq_transport {
   struct uq_transport_options options;
@@ -32,7 +36,13 @@ struct uq_transport {
   CURLM *multi;               /* NULL until the first request */
   struct uq_exchange *idle;   /* the pool, linked by next */
   struct uq_exchange *active; /* in flight, linked by next and prev */
+  size_t in_flight;           /* their number */
+  bool crowd;                 /* it has had requests side by side */
+  long spoken;                /* the last answer's CURL_HTTP_VERSION_; 0: none */
+  long connection_limit;      /* at once; 0: none */
   struct uq_idle connections; /* idle ones of HTTP/1.1 */
+  double timer;               /* curl's, on uq_clock; below 0: not set */
+  double alarm;               /* the caller's; the same */
   pid_t owner;
   struct uq_transport *next; /* among the abandoned ones */
 };
@@ -40,6 +50,7 @@ struct uq_transport {
 struct uq_exchange {
   struct uq_transport *transport;
   struct uq_exchange *next, *prev;
+  void *owner; /* NULL: nobody is told */
   CURL *easy;
   CURLU *url;
   char *url_text; /* what url was parsed from */
@@ -52,6 +63,7 @@ struct uq_exchange {
   bool started;            /* libcurl has seen this request */
   int start_errno;         /* why it has not */
   bool in_multi, done;
+  enum uq_http_version version; /* the handle is set to it; AUTO: not yet */
   CURLcode setup; /* not OK: start reports it, the handle is never used */
   CURLcode code;
   char error[CURL_ERROR_SIZE];
@@ -85,7 +97,7 @@ static int on_close(void *transport, curl_socket_t fd) {
 static int on_timer(CURLM *multi, long ms, void *transport) {
   struct uq_transport *t = transport;
   (void)multi;
-  uq_poller_timer(&t->poller, ms);
+  t->timer = ms < 0 ? -1 : uq_clock() + (double)ms / 1000;
   return 0;
 }
 
@@ -149,7 +161,8 @@ static CURLMcode set_multi(struct uq_transport *t) {
   if (code == CURLM_OK)
     code = curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
   if (code == CURLM_OK)
-    code = curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)UQ_IDLE_MAX);
+    code =
+        curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)MAX_CONNECTIONS);
   return code;
 }
 
@@ -175,6 +188,7 @@ uq_transport_new(const struct uq_transport_options *options) {
   if (t == NULL)
     return NULL;
   t->options = *options;
+  t->timer = t->alarm = -1;
   uq_poller_init(&t->poller);
   t->owner = getpid();
   return t;
@@ -220,6 +234,7 @@ void uq_transport_free(struct uq_transport *t) {
     curl_multi_cleanup(t->multi);
   uq_sigpipe_release(&guard);
   uq_poller_close(&t->poller); /* after the multi: it still unwatches */
+  uq_idle_free(&t->connections);
   free(t);
 }
 
@@ -289,6 +304,31 @@ static CURLcode set_url(struct uq_exchange *x, const char *text) {
   return x->url_text == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
 }
 
+/* A lone call costs a third less over 1.1; side by side they would need a
+** connection each. Both at once do not go together: libcurl, seeing an answer
+** over 1.1, thinks that the host cannot multiplex. */
+static enum uq_http_version wanted_version(const struct uq_exchange *x) {
+  const struct uq_transport *t = x->transport;
+  if (!uq_address_encrypted(x->url_text))
+    return UQ_HTTP_1_1;
+  if (t->options.http_version != UQ_HTTP_AUTO)
+    return t->options.http_version;
+  return t->crowd ? UQ_HTTP_2 : UQ_HTTP_1_1;
+}
+
+/* How many connections the requests in flight may share. libcurl by itself
+** opens one for each request that finds the first connection full. */
+static void limit_connections(struct uq_transport *t) {
+  long limit = 0;
+  if (t->options.http_version != UQ_HTTP_1_1 && t->crowd &&
+      t->spoken != CURL_HTTP_VERSION_1_1)
+    limit = 2 + (long)(t->in_flight / STREAMS);
+  if (limit == t->connection_limit)
+    return;
+  t->connection_limit = limit;
+  (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
+}
+
 static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
   CURL *easy = x->easy;
   CURLcode code = x->setup;
@@ -296,6 +336,8 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     code = set_url(x, r->url);
   if (code == CURLE_OK)
     code = link_headers(x);
+  if (code == CURLE_OK)
+    code = uq_handle_version(easy, &x->version, wanted_version(x));
   if (code != CURLE_OK)
     return code;
   UQ_SET(easy, CURLOPT_POSTFIELDS, r->body);
@@ -304,7 +346,7 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
   UQ_SET(easy, CURLOPT_CONNECTTIMEOUT_MS, r->connect_timeout_ms);
   UQ_SET(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)r->max_response_bytes);
   UQ_SET(easy, CURLOPT_FRESH_CONNECT,
-         (long)uq_idle_spoiled(&x->transport->connections));
+         (long)uq_idle_spoiled(&x->transport->connections, uq_clock()));
   return CURLE_OK;
 }
 
@@ -316,6 +358,7 @@ static void link_active(struct uq_exchange *x) {
   if (t->active != NULL)
     t->active->prev = x;
   t->active = x;
+  t->in_flight++;
   x->in_multi = true;
 }
 
@@ -327,7 +370,24 @@ static void unlink_active(struct uq_exchange *x) {
   if (x->next != NULL)
     x->next->prev = x->prev;
   x->next = x->prev = NULL;
+  x->transport->in_flight--;
   x->in_multi = false;
+}
+
+/* Sets the poller's timer to what is due first, curl's or the caller's. */
+static void set_timer(struct uq_transport *t) {
+  double due = t->timer;
+  if (due < 0 || (t->alarm >= 0 && t->alarm < due))
+    due = t->alarm;
+  uq_poller_timer(&t->poller, due);
+}
+
+/* Whoever waits on the descriptor must see the timer, too. */
+static void arm(struct uq_transport *t) {
+  if (t->multi == NULL)
+    return;
+  set_timer(t);
+  uq_poller_arm(&t->poller);
 }
 
 static void finish(struct uq_exchange *x, CURLcode code) {
@@ -337,11 +397,15 @@ static void finish(struct uq_exchange *x, CURLcode code) {
   }
   x->code = code;
   x->done = true;
+  if (x->owner != NULL)
+    x->transport->options.done(x->owner);
 }
 
 void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   struct uq_transport *t = x->transport;
   int error = open_multi(t);
+  t->crowd |= r->crowd;
+  x->owner = r->owner;
   x->response.max = r->max_response_bytes;
   memset(&x->received, 0, sizeof x->received);
   x->refused = UQ_OK;
@@ -359,6 +423,7 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
     finish(x, code);
     return;
   }
+  limit_connections(t);
   CURLMcode added = curl_multi_add_handle(t->multi, x->easy);
   x->started = added == CURLM_OK;
   if (x->started)
@@ -366,6 +431,7 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   else
     finish(x, added == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY
                                            : CURLE_FAILED_INIT);
+  arm(t);
 }
 
 bool uq_exchange_done(const struct uq_exchange *x) { return x->done; }
@@ -388,6 +454,7 @@ static bool retire(struct uq_exchange *x) {
 
 void uq_exchange_release(struct uq_exchange *x) {
   struct uq_transport *t = x->transport;
+  x->owner = NULL;
   if (!retire(x)) {
     free_exchange(x);
     return;
@@ -500,8 +567,8 @@ static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
                (events[i].what & UQ_POLL_ERR ? CURL_CSELECT_ERR : 0);
     code = curl_multi_socket_action(t->multi, events[i].fd, what, &running);
   }
-  if (code == CURLM_OK && uq_poller_due(&t->poller)) {
-    uq_poller_timer(&t->poller, -1); /* curl sets it anew if it has a need */
+  if (code == CURLM_OK && t->timer >= 0 && uq_clock() >= t->timer) {
+    t->timer = -1; /* curl sets it anew if it has a need */
     code = curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
   }
   return code;
@@ -515,6 +582,9 @@ static void remember_connection(struct uq_exchange *x) {
   long version = CURL_HTTP_VERSION_NONE;
   curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd);
   curl_easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
+  if (version == CURL_HTTP_VERSION_NONE)
+    return;
+  x->transport->spoken = version;
   if (fd != CURL_SOCKET_BAD && version <= CURL_HTTP_VERSION_1_1)
     uq_idle_add(&x->transport->connections, fd);
 }
@@ -530,6 +600,7 @@ static void reap(struct uq_transport *t) {
     remember_connection(x);
     finish(x, code);
   }
+  limit_connections(t);
 }
 
 void uq_transport_step(struct uq_transport *t, long limit_ms) {
@@ -539,6 +610,7 @@ void uq_transport_step(struct uq_transport *t, long limit_ms) {
     (void)poll(NULL, 0, (int)limit_ms);
     return;
   }
+  set_timer(t);
   int count = uq_poller_wait(&t->poller, events, MAX_EVENTS, limit_ms);
   uq_sigpipe_hold(&guard);
   CURLMcode code = act(t, events, count);
@@ -547,7 +619,27 @@ void uq_transport_step(struct uq_transport *t, long limit_ms) {
   else
     reap(t);
   uq_sigpipe_release(&guard);
+  arm(t);
 }
+
+int uq_transport_fd(struct uq_transport *t) {
+  if (open_multi(t) != 0)
+    return -1;
+  set_timer(t);
+  return uq_poller_fd(&t->poller);
+}
+
+void uq_transport_alarm(struct uq_transport *t, double when) {
+  t->alarm = when;
+  arm(t);
+}
+
+void uq_transport_notify(struct uq_transport *t) {
+  if (t->multi != NULL)
+    uq_poller_notify(&t->poller);
+}
+
+double uq_transport_due(const struct uq_transport *t) { return t->timer; }
 
 void uq_transport_info(struct uq_transport_info *info) {
   const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);

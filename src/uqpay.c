@@ -4,12 +4,6 @@
 */
 #include "uqpay.h"
 
-#if defined(__GNUC__)
-#define UQ_EXPORT __attribute__((visibility("default")))
-#else
-#define UQ_EXPORT
-#endif
-
 static int uqpay_uuid(lua_State *L) {
   char uuid[UQ_UUID_LEN + 1];
   if (!uq_uuid_v4(uuid))
@@ -48,6 +42,18 @@ static const luaL_Reg functions[] = {{"new", uqL_client_new},
                                      {"uuid", uqpay_uuid},
                                      {"info", uqpay_info},
                                      {NULL, NULL}};
+
+void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
+               const luaL_Reg *methods) {
+  luaL_newmetatable(L, name);
+  uqL_setfuncs(L, metamethods);
+  lua_newtable(L);
+  uqL_setfuncs(L, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushstring(L, name); /* 5.1, 5.2 and LuaJIT do not set it */
+  lua_setfield(L, -2, "__name");
+  lua_pop(L, 1);
+}
 
 UQ_EXPORT int luaopen_uqpay(lua_State *L);
 

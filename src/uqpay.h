@@ -34,10 +34,18 @@
 #include "buf.h"
 #include "compat.h"
 #include "kind.h"
+#include "pace.h"
 #include "redact.h"
 #include "retry.h"
+#include "schedule.h"
 #include "transport.h"
 #include "uuid.h"
+
+#if defined(__GNUC__)
+#define UQ_EXPORT __attribute__((visibility("default")))
+#else
+#define UQ_EXPORT
+#endif
 
 #pragma GCC visibility push(hidden)
 
@@ -52,6 +60,12 @@
 #define UQ_CURRENCY_MAX 5
 #define UQ_HOST_MAX 256
 #define UQ_URL_MAX 1100
+
+/* ---- uqpay.c ------------------------------------------------------------ */
+
+/* Registers a class: its metatable, and methods behind __index. */
+void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
+               const luaL_Reg *methods);
 
 /* ---- options.c ---------------------------------------------------------- */
 
@@ -78,7 +92,9 @@ struct uq_options {
   int environment; /* index into the names; -1: not given */
   int amounts;     /* enum uq_amounts */
   int http_version;
+  int rate_limit; /* calls a minute; 0: no limit */
   bool allow_key_reuse;
+  bool queued; /* waits for the rate limit do not count as its time */
 };
 
 struct uq_client;
@@ -114,6 +130,8 @@ struct uq_client {
   bool token_function, token_running;
   bool on_request, on_response, on_retry;
   struct uq_call *calls;
+  struct uq_schedule schedule; /* of its calls */
+  struct uq_pace pace;
   struct uq_stats stats;
   char keys[UQ_KEYS_REMEMBERED][UQ_UUID_LEN + 1]; /* callers' own, a ring */
   unsigned next_key;
@@ -124,6 +142,9 @@ void uqL_client_open(lua_State *L);
 
 /* uqpay.new */
 int uqL_client_new(lua_State *L);
+
+/* Pushes the peer table of the client, or of the client of the call, at idx. */
+void uqL_client_peer(lua_State *L, int idx);
 
 /* ---- token.c ------------------------------------------------------------ */
 
@@ -136,7 +157,7 @@ const char *uq_token_take(struct uq_buf *token, const char *text, size_t len);
 const char *uq_token_need(const struct uq_client *c);
 
 /* Asks the token function, and puts what it gives in the place of the client's
-** token. owner is the index of a userdata with the client's peer table. False:
+** token. owner is the index of the client or of a call of it. False:
 ** pushes why there is no new token; the client may be closed now. */
 bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
                    const char *reason);
@@ -185,20 +206,32 @@ const char *uq_endpoint_token(const struct uq_buf *headers);
 /* Registers the class. */
 void uqL_call_open(lua_State *L);
 
-/* Pushes a call of the client at idx (absolute), not begun. Raises if the
- *client
- ** is closed. */
-void uqL_call_new(lua_State *L, int client, const struct uq_endpoint *e,
-                  const struct uq_options *o);
+/* Makes a call of the client at idx (absolute) and blocks until it is finished,
+** up to its timeout. Returns the number of results pushed: the balance, or nil,
+** message and error. Raises if the client is closed, and what a debug hook
+** raises (the interpreter's Ctrl-C); the call is then canceled. */
+int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
+                 const struct uq_options *o);
 
-/* Lets the call at idx go on without waiting. 0: it is not finished; else the
-** number of results pushed: the balance, or nil, message and error. */
-int uqL_call_step(lua_State *L, int idx);
+/* Pushes a call object, begun. Raises if the client is closed. */
+void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
+                    const struct uq_options *o);
 
-/* Steps the call at idx until it is finished; blocks up to its timeout.
-** Returns the number of results pushed. Raises what a debug hook raises (the
-** interpreter's Ctrl-C); the call is then cancelled. */
-int uqL_call_run(lua_State *L, int idx);
+/* Lets the network go on until a call of the client can be stepped, at most for
+** `limit` seconds. Can one? The client may be closed afterwards. Raises what a
+** debug hook raises. */
+bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit);
+
+/* When uqL_call_wait is due on uq_clock, whatever the descriptor says; below 0:
+** not for its own sake. */
+double uq_call_due(const struct uq_client *c);
+
+/* The transport's word that the exchange of a call is finished. */
+void uq_call_ready(void *call);
+
+/* The number of the next call that can be stepped; 0: there is none. Each is
+** named once. */
+double uq_call_next(struct uq_client *c);
 
 /* Ends every call of the client with kind `canceled`. */
 void uq_call_cancel_all(struct uq_client *c);

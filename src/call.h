@@ -1,0 +1,88 @@
+/*
+** call.h - what the files of a call share: its state. See call.c for its life,
+** attempt.c for its course, hook.c for what the user's hooks are told.
+** SPDX-License-Identifier: MIT
+*/
+#ifndef UQ_CALL_H
+#define UQ_CALL_H
+
+#include "uqpay.h"
+
+#pragma GCC visibility push(hidden)
+
+#define UQ_GRACE 0.1 /* seconds for the engine to notice a deadline by itself */
+
+enum uq_call_state {
+  UQ_CALL_READY,     /* to begin an attempt */
+  UQ_CALL_IN_FLIGHT, /* an exchange is */
+  UQ_CALL_WAITING,   /* until turn.wake */
+  UQ_CALL_ENDED
+};
+
+/* What ends a call from outside. */
+struct uq_ending {
+  enum uq_kind kind;
+  const char *message;
+  const char *stopped; /* the error's retry_stopped */
+};
+
+struct uq_call {
+  struct uq_turn turn;      /* in the client's schedule; the first member */
+  struct uq_client *client; /* NULL: ended, or the client is closed */
+  struct uq_client *home;   /* the same, never NULL: the peer table keeps it */
+  struct uq_call *next, *prev;
+  const struct uq_endpoint *endpoint;
+  struct uq_options options;
+  enum uq_call_state state;
+  const struct uq_ending *ended; /* why, if it was before its time */
+  struct uq_exchange *exchange; /* while in flight */
+  struct uq_answer answer;      /* while it is judged */
+  struct uq_buf scratch;        /* the same */
+  struct uq_buf earlier;        /* header block whose token was refused */
+  double id;                    /* among the client's calls */
+  double started, deadline;     /* on uq_clock */
+  double attempted;             /* when the last attempt began */
+  double slot;                  /* when the rate limit lets it go */
+  unsigned slot_change;         /* of the pace, when the slot was booked */
+  bool booked;                  /* slot is */
+  int attempts, retries;
+  unsigned token_serial; /* the token of the last attempt */
+  bool token_asked;      /* the token function was, for this call */
+  bool token_renewed;    /* after a 401: once a call */
+  bool busy;             /* being stepped */
+  bool is_object;        /* a call object, with a peer table of its own ... */
+  int results;           /* ... that keeps so many of them, when it is over */
+  char key[UQ_UUID_LEN + 1];
+  char body[UQ_BODY_MAX];
+};
+
+/* ---- call.c ------------------------------------------------------------- */
+
+/* Ends the call, as a success or a failure: its exchange and its turn go back,
+** its client forgets it. Nothing if it has ended already. */
+void uq_call_end(struct uq_call *call, bool good);
+
+/* ---- attempt.c ---------------------------------------------------------- */
+
+/* Lets the call at idx go on without waiting. 0: it is not finished; else the
+** number of results pushed: the balance, or nil, message and error. */
+int uqL_attempt_step(lua_State *L, int idx);
+
+/* ---- hook.c ------------------------------------------------------------- */
+
+/* Each is called only if the client has the hook. Afterwards the client may be
+** closed. */
+
+/* Before an attempt. */
+void uqL_hook_request(lua_State *L, int idx);
+
+/* Of the answer; at the top: the result, or the error table. */
+void uqL_hook_response(lua_State *L, int idx, bool good,
+                       const struct uq_secrets *secrets);
+
+/* Of the retry that the error table at the top leads to. */
+void uqL_hook_retry(lua_State *L, int idx, double wait);
+
+#pragma GCC visibility pop
+
+#endif

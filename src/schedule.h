@@ -1,0 +1,50 @@
+/*
+** schedule.h - whose turn it is among the calls of a client: those that wait
+** for a moment, and those that can go on. Knows no Lua and no curl.
+** SPDX-License-Identifier: MIT
+*/
+#ifndef UQ_SCHEDULE_H
+#define UQ_SCHEDULE_H
+
+#include <stdbool.h>
+
+#pragma GCC visibility push(hidden)
+
+/* A place in a list; all zero: in none. */
+struct uq_turn {
+  struct uq_turn *next, *prev;
+  double wake; /* while waiting: until when, on uq_clock */
+};
+
+struct uq_schedule {
+  struct uq_turn waiting; /* heads of rings; waiting: by wake, earliest first */
+  struct uq_turn ready;   /* in the order in which they became so */
+};
+
+/* The schedule must not be moved in memory any more. */
+void uq_schedule_init(struct uq_schedule *s);
+
+/* Puts a turn, wherever it was, among those that wait. */
+void uq_schedule_wait(struct uq_schedule *s, struct uq_turn *turn, double wake);
+
+/* Puts a turn, wherever it was, among those that can go on. */
+void uq_schedule_ready(struct uq_schedule *s, struct uq_turn *turn);
+
+/* Takes a turn out of the list that it is in, if any. */
+void uq_schedule_leave(struct uq_turn *turn);
+
+/* Makes ready whoever has waited long enough. */
+void uq_schedule_advance(struct uq_schedule *s, double now);
+
+/* Takes the first that can go on out of its list. NULL: there is none. */
+struct uq_turn *uq_schedule_next(struct uq_schedule *s);
+
+/* Can anybody go on? */
+bool uq_schedule_any(const struct uq_schedule *s);
+
+/* When the first of those that wait will be ready; below 0: nobody waits. */
+double uq_schedule_wake(const struct uq_schedule *s);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,32 @@
+-- uqpay.cqueues: uqpay for programs that run in a cqueues controller.
+-- SPDX-License-Identifier: MIT
+
+local condition = require "cqueues.condition"
+local cqueues = require "cqueues"
+
+return require "uqpay.loop" {
+  inside = function()
+    return cqueues.running() ~= nil
+  end,
+
+  spawn = function(f)
+    cqueues.running():wrap(f)
+  end,
+
+  watch = function(fd)
+    local readable = { pollfd = fd, events = "r" }
+    return {
+      wait = function() cqueues.poll(readable) end,
+      stop = function() cqueues.cancel(fd) end,
+    }
+  end,
+
+  park = function(slot)
+    slot.condition = slot.condition or condition.new()
+    slot.condition:wait()
+  end,
+
+  wake = function(slot)
+    slot.condition:signal()
+  end,
+}
