@@ -25,7 +25,7 @@ return require "uqpay.loop" {
   watch = function(fd)
     local stopped, asked = false, false
     local socket = {
-      getfd = function() return stopped and -1 or fd end,
+      getfd = function() return fd end,
       dirty = function() return stopped end,
       receive = function()
         if asked or stopped then return "" end
@@ -44,8 +44,8 @@ return require "uqpay.loop" {
 
   park = function(slot)
     slot.woken = false
-    wait_for {
-      getfd = function() return -1 end,
+    wait_for { -- select never waits for the descriptor of one that is dirty
+      getfd = function() return slot.woken and 0 or -1 end,
       dirty = function() return slot.woken end,
       receive = function()
         if slot.woken then return "" end
