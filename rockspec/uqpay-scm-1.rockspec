@@ -30,9 +30,11 @@ build = {
     uqpay = {
       sources = {
         "src/uqpay.c", "src/client.c", "src/call.c", "src/token.c", "src/endpoint.c",
-        "src/options.c", "src/answer.c", "src/error.c", "src/json.c", "src/transport.c", "src/handle.c", "src/idle.c",
+        "src/options.c", "src/answer.c", "src/error.c", "src/json.c", "src/values.c",
+        "src/transport.c", "src/handle.c", "src/idle.c",
         "src/received.c", "src/outcome.c", "src/process.c", "src/address.c",
-        "src/poller.c", "src/clock.c", "src/retry.c", "src/redact.c", "src/quote.c", "src/amount.c",
+        "src/poller.c", "src/clock.c", "src/retry.c", "src/redact.c", "src/quote.c",
+        "src/amount.c", "src/decimal.c", "src/currency.c", "src/moment.c",
         "src/uuid.c", "src/buf.c",
       },
       libraries = { "curl", "pthread", "m" },
