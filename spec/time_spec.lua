@@ -268,6 +268,7 @@ describe("a time", function()
       end
       if at < #text and not ({ [19] = true, [21] = true })[at] then
         refused("is no time", text:sub(1, at))
+        assert.is_nil((engine.moment(text:sub(1, at))))     -- and no byte is read beyond
       end
     end
   end)
