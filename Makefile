@@ -34,10 +34,10 @@ LUA_LMOD ?= $(PREFIX)/share/lua/$(LUA_ABI)
 VARIANT ?=
 OUT = build/$(LUA)$(VARIANT)
 
-BINDING = uqpay internal client call attempt hook token endpoint options answer error \
-	json
+BINDING = uqpay internal client call attempt hook token endpoint options answer \
+	error json values
 ENGINE = transport handle idle received outcome process address poller clock \
-	schedule pace retry redact quote amount uuid buf
+	schedule pace retry redact quote amount decimal currency moment uuid buf
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))
 OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(SOURCES))
 MODULE = $(OUT)/uqpay.so

@@ -91,6 +91,14 @@ describe("documented", function()
       assert.is_truthy(types:find("function client:" .. name .. "(", 1, true), name)
       assert.is_truthy(readme:find("`client:" .. name .. "(", 1, true), name)
     end
+    local amounts = getmetatable(uqpay.amount(1)).__index
+    for name in pairs(amounts) do
+      assert.is_truthy(types:find("function amount:" .. name .. "(", 1, true), name)
+      assert.is_truthy(readme:find("`a:" .. name .. "(", 1, true), name)
+    end
+    for name in types:gmatch "\nfunction amount:([%w_]+)" do
+      assert.equal("function", type(amounts[name]))
+    end
     for name in types:gmatch "\nfunction client:([%w_]+)" do
       assert.equal("function", type(methods[name]))
     end

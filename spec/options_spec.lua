@@ -89,8 +89,10 @@ local options = {
   max_response_bytes = { at = "both", types = "number",
     good = { 1024, 1048576, 67108864 },
     bad = { 0, -1, 1023, 1024.5, 67108865, 2 ^ 32 + 4096, 2 ^ 53, huge, -huge, nan } },
-  amounts = { at = "both", types = "string", good = { "number", "string" },
-    bad = { "", "float", "Number", "string ", "string\0", "numbers" } },
+  amounts = { at = "both", types = "string", good = { "number", "string", "exact" },
+    bad = {
+      "", "float", "Exact", "exact ", "Number", "string ", "string\0", "numbers",
+    } },
   ca_file = { at = "new", types = "string", good = texts, bad = no_texts },
   ca_path = { at = "new", types = "string", good = texts, bad = no_texts },
   pinned_public_key = { at = "new", types = "string",
@@ -766,6 +768,9 @@ describe("options", function()
       assert.equal("10000.00", available(strings, "SGD"))
       assert.equal("10000.00", available(numbers, "SGD", { amounts = "string" }))
       assert.equal(10000, available(strings, "SGD", { amounts = "number" }))
+      local exact = available(strings, "SGD", { amounts = "exact" })
+      assert.equal("userdata", type(exact))
+      assert.equal("10000.00", tostring(exact))
       assert.equal(10000, available(numbers, "SGD"))
     end)
 

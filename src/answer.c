@@ -304,6 +304,13 @@ static const char *type_name(enum uq_json_type type) {
   return names[type];
 }
 
+/* What is wrong with a number that has no place in that form of amounts. */
+static const char *out_of_range(int amounts) {
+  return amounts == UQ_AMOUNTS_EXACT
+             ? "more than 38 digits: use amounts = \"string\""
+             : "out of a double's range: use amounts = \"string\"";
+}
+
 /* At the top: a field's value, which an amount is put in the place of. NULL: as
 ** the schema wants it; else what was expected. */
 static const char *check_field(lua_State *L, const struct uq_question *q,
@@ -317,7 +324,7 @@ static const char *check_field(lua_State *L, const struct uq_question *q,
     if (!number)
       return "a number, or its digits in a string, expected";
     if (!uqL_json_push_number(L, text, len, q->amounts, true))
-      return "out of a double's range: use amounts = \"string\"";
+      return out_of_range(q->amounts);
     lua_replace(L, -2);
     return NULL;
   }
@@ -405,8 +412,8 @@ static bool judge_success(lua_State *L, const struct uq_question *q,
     const char *name =
         lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "array element";
     uqL_push_redacted(L, name, strlen(name), MAX_TEXT, &q->secrets, true);
-    lua_pushfstring(L, "the answer's %s: out of a double's range",
-                    lua_tostring(L, -1));
+    lua_pushfstring(L, "the answer's %s: %s", lua_tostring(L, -1),
+                    out_of_range(q->amounts));
     return refuse(L, q, a, UQ_SCHEMA);
   }
   if ((size_t)counted != members) { /* the last one would win, unseen */

@@ -103,9 +103,16 @@ static bool push_integer(lua_State *L, const char *text, size_t len) {
 
 bool uqL_json_push_number(lua_State *L, const char *text, size_t len,
                           int amounts, bool money) {
+  struct uq_decimal exact;
   double value;
   if (amounts == UQ_AMOUNTS_STRING) {
     lua_pushlstring(L, text, len);
+    return true;
+  }
+  if (amounts == UQ_AMOUNTS_EXACT) {
+    if (uq_decimal_parse(text, len, &exact) != UQ_DECIMAL_OK)
+      return false;
+    uqL_amount_push(L, &exact);
     return true;
   }
   if (!money && push_integer(L, text, len))

@@ -126,7 +126,7 @@ static const char *const environment_names[] = {"sandbox", "production", NULL};
 static const char *const environment_urls[] = {
     "https://api-sandbox.uqpaytech.com/api", "https://api.uqpay.com/api"};
 static const int environment_limits[] = {500, 300}; /* calls a minute */
-static const char *const amounts_names[] = {"number", "string", NULL};
+static const char *const amounts_names[] = {"number", "string", "exact", NULL};
 static const char *const http_names[] = {"auto", "1.1", "2", NULL};
 
 #define AT(field) offsetof(struct uq_options, field)

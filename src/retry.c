@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "moment.h"
+
 /* A server that asks for more patience than this is not believed. */
 #define RETRY_AFTER_MAX 3600.0
 
@@ -52,16 +54,6 @@ struct uq_retry uq_retry_decide(const struct uq_retry_policy *policy,
   return verdict;
 }
 
-/* Days from 1970-01-01 to a date of the Gregorian calendar. */
-static int64_t days_from_civil(int64_t year, int month, int day) {
-  year -= month <= 2; /* years begin in March: the leap day comes last */
-  int64_t era = year / 400, of_era = year % 400;
-  int64_t day_of_year =
-      (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-  int64_t day_of_era = of_era * 365 + of_era / 4 - of_era / 100 + day_of_year;
-  return era * 146097 + day_of_era - 719468;
-}
-
 /* The number that the n digits at p are. */
 static int read_digits(const char *p, int n) {
   int value = 0;
@@ -96,15 +88,11 @@ static double http_date(const char *text) {
   int day = read_digits(text + 5, 2), month = read_month(text + 8);
   int year = read_digits(text + 12, 4), hour = read_digits(text + 17, 2);
   int minute = read_digits(text + 20, 2), second = read_digits(text + 23, 2);
-  if (month == 0 || year < 1970 || hour > 23 || minute > 59 || second > 60)
+  int64_t days;
+  if (year < 1970 || !uq_date_days(year, month, day, &days) || hour > 23 ||
+      minute > 59 || second > 60)
     return -1; /* 60: a leap second */
-  int64_t first = days_from_civil(year, month, 1);
-  int64_t next = month == 12 ? days_from_civil(year + 1, 1, 1)
-                             : days_from_civil(year, month + 1, 1);
-  if (day < 1 || day > next - first)
-    return -1;
-  return (double)(first + day - 1) * 86400 + hour * 3600.0 + minute * 60.0 +
-         second;
+  return (double)days * 86400 + hour * 3600.0 + minute * 60.0 + second;
 }
 
 static double sane(double seconds) {

@@ -41,6 +41,9 @@ static int uqpay_info(lua_State *L) {
 static const luaL_Reg functions[] = {{"new", uqL_client_new},
                                      {"uuid", uqpay_uuid},
                                      {"info", uqpay_info},
+                                     {"amount", uqL_amount_new},
+                                     {"sum", uqL_amount_sum},
+                                     {"time", uqL_time},
                                      {NULL, NULL}};
 
 void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
@@ -60,6 +63,7 @@ UQ_EXPORT int luaopen_uqpay(lua_State *L);
 UQ_EXPORT int luaopen_uqpay(lua_State *L) {
   uqL_json_open(L);
   uqL_error_open(L);
+  uqL_amount_open(L);
   uqL_call_open(L);
   uqL_client_open(L);
   lua_newtable(L);

@@ -33,6 +33,7 @@
 
 #include "buf.h"
 #include "compat.h"
+#include "decimal.h"
 #include "kind.h"
 #include "pace.h"
 #include "redact.h"
@@ -54,6 +55,7 @@
 #define UQ_CLIENT "uqpay.client" /* metatables */
 #define UQ_CALL "uqpay.call"
 #define UQ_ERROR "uqpay.error"
+#define UQ_AMOUNT "uqpay.amount"
 
 #define UQ_CLOSED "attempt to use a closed uqpay client"
 
@@ -69,7 +71,7 @@ void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
 
 /* ---- options.c ---------------------------------------------------------- */
 
-enum uq_amounts { UQ_AMOUNTS_NUMBER, UQ_AMOUNTS_STRING };
+enum uq_amounts { UQ_AMOUNTS_NUMBER, UQ_AMOUNTS_STRING, UQ_AMOUNTS_EXACT };
 
 /* Strings are borrowed from the copies that the client's peer table keeps, NULL
 ** if not given; words are here, "" if not given. */
@@ -280,8 +282,8 @@ enum uq_json_type uqL_json_type(lua_State *L, int idx, const char **text,
                                 size_t *len);
 
 /* Pushes a number's text as the Lua value that `amounts` asks for; money is a
-** float, anything else an integer where it is one. False, nothing pushed: no
-** double is near it. */
+** float, anything else an integer where it is one. False, nothing pushed: it is
+** beyond the range of that. */
 bool uqL_json_push_number(lua_State *L, const char *text, size_t len,
                           int amounts, bool money);
 
@@ -289,6 +291,19 @@ bool uqL_json_push_number(lua_State *L, const char *text, size_t len,
 ** and takes the nulls out. Returns the members counted, nulls included, or -1:
 ** a number is out of range, and its name is pushed. */
 long uqL_json_settle(lua_State *L, int amounts);
+
+/* ---- values.c ----------------------------------------------------------- */
+
+/* Registers the class of amounts. */
+void uqL_amount_open(lua_State *L);
+
+/* Pushes an amount. */
+void uqL_amount_push(lua_State *L, const struct uq_decimal *value);
+
+/* uqpay.amount, uqpay.sum, uqpay.time */
+int uqL_amount_new(lua_State *L);
+int uqL_amount_sum(lua_State *L);
+int uqL_time(lua_State *L);
 
 /* ---- error.c ------------------------------------------------------------ */
 

@@ -14,6 +14,8 @@
 #include "amount.h"
 #include "buf.h"
 #include "compat.h"
+#include "decimal.h"
+#include "moment.h"
 #include "poller.h"
 #include "quote.h"
 #include "received.h"
@@ -133,7 +135,7 @@ static const luaL_Reg buf_methods[] = {
     {"append", buf_append}, {"size", buf_size}, {"raw", buf_raw},
     {"clear", buf_clear},   {"free", buf_free}, {NULL, NULL}};
 
-/* ---- quote, amount ------------------------------------------------------ */
+/* ---- quote, amount, decimal, moment ------------------------------------- */
 
 /* engine.quote(text [, mend [, max]]) -> text, members; or nil, why, at */
 static int quote(lua_State *L) {
@@ -201,6 +203,41 @@ static int number_double(lua_State *L) {
   }
   lua_pushnil(L);
   lua_pushstring(L, status == UQ_NUMBER_RANGE ? "range" : "no memory");
+  return 2;
+}
+
+/* engine.decimal(text) -> all its digits; or nil and the status */
+static int decimal(lua_State *L) {
+  static const char *const names[] = {"ok", "bad", "range"};
+  struct uq_decimal d;
+  char out[UQ_DECIMAL_TEXT];
+  size_t len;
+  const char *text = exactly(L, 1, &len);
+  enum uq_decimal_status status = uq_decimal_parse(text, len, &d);
+  if (status != UQ_DECIMAL_OK) {
+    lua_pushnil(L);
+    lua_pushstring(L, names[status]);
+    return 2;
+  }
+  uq_decimal_text(&d, out);
+  lua_pushstring(L, out);
+  return 1;
+}
+
+/* engine.moment(text) -> seconds, nanoseconds; or nil and the status */
+static int moment(lua_State *L) {
+  static const char *const names[] = {"ok", "none", "zone", "bad"};
+  struct uq_moment m;
+  size_t len;
+  const char *text = exactly(L, 1, &len);
+  enum uq_moment_status status = uq_moment_parse(text, len, NULL, &m);
+  if (status != UQ_MOMENT_OK) {
+    lua_pushnil(L);
+    lua_pushstring(L, names[status]);
+    return 2;
+  }
+  lua_pushnumber(L, (lua_Number)m.seconds);
+  lua_pushnumber(L, (lua_Number)m.nanoseconds);
   return 2;
 }
 
@@ -471,6 +508,8 @@ static const luaL_Reg functions[] = {{"buf", buf_new},
                                      {"number_scan", number_scan},
                                      {"number_valid", number_valid},
                                      {"number_double", number_double},
+                                     {"decimal", decimal},
+                                     {"moment", moment},
                                      {"retryable", retryable},
                                      {"retry", retry},
                                      {"retry_after", retry_after},

@@ -48,7 +48,7 @@ local uqpay = {}
 ---@field retry_delay? number                 # before the first retry, then doubled (default 0.5; 0 to 3600)
 ---@field retry_delay_max? number             # ceiling of the doubling (default 5; at least retry_delay; 0 to 3600)
 ---@field max_response_bytes? integer         # of a body (default 1048576; 1024 to 67108864)
----@field amounts? "number"|"string"          # money as the nearest double, or as its exact digits (default "number")
+---@field amounts? "number"|"string"|"exact"  # money as the nearest double, its digits, or a uqpay.amount (default "number")
 ---@field ca_file? string                     # authorities, PEM; then no others are trusted
 ---@field ca_path? string                     # folder of authorities, hashed as by `openssl rehash`
 ---@field pinned_public_key? string           # "sha256//<base64>", several with ";" between
@@ -105,7 +105,7 @@ local uqpay = {}
 ---@field retry_delay? number
 ---@field retry_delay_max? number
 ---@field max_response_bytes? integer
----@field amounts? "number"|"string"
+---@field amounts? "number"|"string"|"exact"
 
 ---@class uqpay.balance_query: uqpay.call_options
 ---@field currency? string
@@ -116,9 +116,10 @@ local uqpay = {}
 ---@class uqpay.balance
 ---@field balance_id string
 ---@field currency string
----@field available_balance number|string # a float, or with amounts = "string" its digits as sent
----@field margin_balance number|string
----@field frozen_balance number|string
+---A float; with amounts = "string" its digits as sent, with "exact" an amount.
+---@field available_balance number|string|uqpay.amount
+---@field margin_balance number|string|uqpay.amount
+---@field frozen_balance number|string|uqpay.amount
 ---@field create_time string              # as sent, for example "2024-03-21T17:17:32+08:00"
 ---@field last_trade_time string
 ---@field balance_status string           # ACTIVE, PENDING, PROCESSING, CLOSED, or what the API adds
@@ -164,6 +165,18 @@ local uqpay = {}
 ---@field poller string      # "epoll"
 ---@field cjson string       # lua-cjson's version
 
+---An exact decimal number of up to 38 digits, any of them behind the point. Never changes,
+---never rounds. `==` compares amounts alone, never one with a number or string.
+---@class uqpay.amount
+---@operator add(uqpay.amount.like): uqpay.amount
+---@operator sub(uqpay.amount.like): uqpay.amount
+---@operator unm: uqpay.amount
+---@operator concat(any): string
+local amount = {}
+
+---What stands for an amount: one, a decimal string as JSON writes numbers, a whole number.
+---@alias uqpay.amount.like uqpay.amount|string|integer
+
 ---@class uqpay.client
 local client = {}
 
@@ -175,6 +188,69 @@ function uqpay.new(options) end
 ---A fresh lower-case UUID of version 4.
 ---@return string
 function uqpay.uuid() end
+
+---An exact amount of a decimal string, a whole number or an amount. Text that is no number,
+---or has more than 38 digits, gives nil and a message; floats with a fraction raise.
+---@param x uqpay.amount.like
+---@return uqpay.amount? amount
+---@return string? message
+function uqpay.amount(x) end
+
+---The exact sum of a list, or of what a function returns until nil. If the function's nil
+---comes with a message, that is the result. Raises beyond 38 digits.
+---@param list uqpay.amount.like[]|fun(): uqpay.amount.like?, string?, any
+---@return uqpay.amount? sum
+---@return string? message
+---@return any err
+function uqpay.sum(list) end
+
+---The Unix time of a text of the API, in whole seconds, and the fraction behind them. The
+---zone ("Z", "+08:00") stands in where the text has none. An empty text and the zero date
+---give nil, "no date"; what is no moment gives nil and a message.
+---@param text string
+---@param zone? string
+---@return integer? seconds
+---@return number|string fraction # or the message
+function uqpay.time(text, zone) end
+
+---The sum, with the longer fraction of the two. Raises beyond 38 digits, as `+` does.
+---@param other uqpay.amount.like
+---@return uqpay.amount
+function amount:add(other) end
+
+---@param other uqpay.amount.like
+---@return uqpay.amount
+function amount:sub(other) end
+
+---@return uqpay.amount
+function amount:neg() end
+
+---Whether it is less (-1), equal (0) or more (1).
+---@param other uqpay.amount.like
+---@return -1|0|1
+function amount:cmp(other) end
+
+---@return -1|0|1
+function amount:sign() end
+
+---The whole number of minor units of a currency of ISO 4217, or of that many decimals; nil
+---and a message if it would not be whole, does not fit, or the currency is unknown.
+---@param currency string|integer
+---@return integer? units
+---@return string? message
+function amount:minor(currency) end
+
+---A text with the decimals of a currency (or that many), and a separator between thousands;
+---nil and a message if digits would be lost, or the currency is unknown.
+---@param currency? string|integer
+---@param separator? string
+---@return string? text
+---@return string? message
+function amount:format(currency, separator) end
+
+---The nearest double: digits may be lost.
+---@return number
+function amount:tonumber() end
 
 ---What this module is built on.
 ---@return uqpay.info
