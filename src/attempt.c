@@ -19,6 +19,12 @@ static struct uq_call *to_call(lua_State *L, int idx) {
   return lua_touserdata(L, idx);
 }
 
+/* Is it the client's login, rather than a call that wants a token for itself?
+ */
+static bool is_login(const struct uq_call *call) {
+  return call == call->client->login;
+}
+
 /* ------------------------------------------------------------------------ */
 /* the end                                                                   */
 /* ------------------------------------------------------------------------ */
@@ -51,7 +57,8 @@ static int fail(lua_State *L, struct uq_call *call, const char *stopped) {
   lua_pushboolean(L, lua_toboolean(L, -1)); /* nil: an error of our own */
   lua_setfield(L, -3, "retryable");
   lua_pop(L, 1);
-  add_context(L, call);
+  if (call->client == NULL || !is_login(call))
+    add_context(L, call); /* the calls that wait for a login add their own */
   uq_call_end(call, false);
   return uqL_error_return(L);
 }
@@ -122,12 +129,24 @@ static bool start_exchange(struct uq_call *call) {
   call->exchange = uq_exchange_acquire(c->transport);
   if (call->exchange == NULL)
     return false;
-  if (uq_endpoint_headers(uq_exchange_headers(call->exchange), c->token.data,
-                          call->key, call->options.on_behalf_of) != UQ_BUF_OK)
+  struct uq_headers headers = {NULL,
+                               NULL,
+                               c->token.data,
+                               call->key,
+                               call->options.on_behalf_of,
+                               call->body[0] != '\0'};
+  if (is_login(call)) {
+    headers.client_id = c->options.client_id;
+    headers.api_key = c->api_key.data;
+    headers.token = NULL;
+  }
+  if (uq_endpoint_headers(uq_exchange_headers(call->exchange), &headers) !=
+      UQ_BUF_OK)
     return false;
-  uq_endpoint_url(call->endpoint, c->options.base_url, url);
+  uq_endpoint_url(call->endpoint, c->options.base_url, call->query, url);
   request.owner = call;
   request.url = url;
+  request.post = call->endpoint->method[0] == 'P';
   request.body = call->body;
   request.body_len = strlen(call->body);
   request.timeout_ms = to_ms(call->deadline - call->attempted);
@@ -139,9 +158,9 @@ static bool start_exchange(struct uq_call *call) {
   return true;
 }
 
-/* Runs what the user has to say before an attempt: the token function if there
-** is a need, and the hook. 0, or the results of a call that ends here. */
-static int before_attempt(lua_State *L, int idx) {
+/* Asks the token function if there is a need. 0, or the results of a call that
+** ends here. */
+static int ask_token(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   const char *need = call->token_asked ? NULL : uq_token_need(call->client);
   if (need != NULL) {
@@ -152,7 +171,18 @@ static int before_attempt(lua_State *L, int idx) {
     if (!asked)
       return fail_with(L, call, UQ_AUTH, lua_tostring(L, -1));
   }
-  if (call->key[0] == '\0' && !uq_uuid_v4(call->key))
+  return 0;
+}
+
+/* Sees to the token, the key and the hook. 0, or the results of a call that
+** ends here. */
+static int before_attempt(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
+  int results = ask_token(L, idx);
+  if (results > 0)
+    return results;
+  bool keyed = call->endpoint->params == NULL;
+  if (keyed && call->key[0] == '\0' && !uq_uuid_v4(call->key))
     return fail_with(L, call, UQ_CONFIG,
                      "the system gives no random bytes for a key");
   if (call->client->on_request)
@@ -183,7 +213,8 @@ static int begin_attempt(lua_State *L, int idx) {
   if (call->attempted >= call->deadline)
     return fail_late(L, call);
   call->attempts++;
-  c->stats.attempts++;
+  if (!is_login(call))
+    c->stats.attempts++;
   if (first_use && !sent_before)
     remember_key(c, call->key);
   call->state = UQ_CALL_IN_FLIGHT; /* it may be over at once */
@@ -199,11 +230,19 @@ static bool renew_token(lua_State *L, int idx) {
   struct uq_client *c = call->client;
   unsigned refused = call->token_serial;
   int table = lua_gettop(L);
-  if (!c->token_function || call->token_renewed)
+  bool renewable = c->token_function || (c->api_key.len > 0 && !is_login(call));
+  if (!renewable || call->token_renewed)
     return false;
   call->token_renewed = true;
   if (c->token_serial != refused) /* another call has renewed it already */
     return true;
+  if (c->api_key.len > 0) {
+    uq_token_drop(c);
+    if (call->login != 0 && c->login == NULL)
+      return false; /* one login a call */
+    call->login = c->login != NULL ? c->logins : 0;
+    return true;
+  }
   call->token_asked = true;
   bool asked = uqL_token_ask(L, idx, c, "rejected");
   if (!asked && call->client != NULL) {
@@ -222,6 +261,11 @@ static double chance(void) {
   return uq_random(&bits, sizeof bits) ? (double)bits / 4294967296.0 : 0.5;
 }
 
+struct uq_pace *uq_attempt_pace(const struct uq_call *call,
+                                struct uq_client *c) {
+  return call == c->login ? &c->login_pace : &c->pace;
+}
+
 /* Waits for the moment, if that is not past. */
 static void wait_until(struct uq_call *call, double wake) {
   call->state = UQ_CALL_WAITING;
@@ -231,12 +275,13 @@ static void wait_until(struct uq_call *call, double wake) {
 /* The server has refused for haste: that concerns every call of the client. A
 ** queued call's time stands still meanwhile. */
 static void slow_down(struct uq_call *call, double now, double pause) {
-  uq_pace_refused(&call->client->pace, now, pause);
+  uq_pace_refused(uq_attempt_pace(call, call->client), now, pause);
   if (call->options.queued)
     call->deadline += pause;
 }
 
-static struct uq_retry decide(struct uq_call *call, const struct uq_failure *f) {
+static struct uq_retry decide(struct uq_call *call,
+                              const struct uq_failure *f) {
   const struct uq_options *o = &call->options;
   struct uq_retry_policy policy = {o->max_retries, o->retry_delay,
                                    o->retry_delay_max};
@@ -262,7 +307,8 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
     verdict = decide(call, f);
   if (!verdict.again)
     return fail(L, call, verdict.stopped);
-  call->home->stats.retries++;
+  if (!is_login(call))
+    call->home->stats.retries++;
   if (call->client->on_retry)
     uqL_hook_retry(L, idx, verdict.wait);
   if (call->client == NULL)
@@ -293,8 +339,8 @@ static int settle(lua_State *L, int idx) {
                           call->options.currency,
                           o->ca_file != NULL ? o->ca_file : o->ca_path,
                           call->options.amounts,
-                          {uq_endpoint_token(&call->answer.sent),
-                           uq_endpoint_token(&call->earlier)},
+                          {uq_endpoint_secret(&call->answer.sent),
+                           uq_endpoint_secret(&call->earlier)},
                           &call->scratch};
   bool good = uqL_answer_judge(L, &q, &call->answer, &f);
   if (good)
@@ -312,7 +358,7 @@ static int settle(lua_State *L, int idx) {
 /* Has the rate limit let the call go? If not, it waits for its turn. Gives the
 ** results of a call that ends here, or 0. */
 static int take_turn(lua_State *L, struct uq_call *call, bool *go) {
-  struct uq_pace *pace = &call->client->pace;
+  struct uq_pace *pace = uq_attempt_pace(call, call->client);
   double now = uq_clock();
   if (!call->booked || call->slot_change != pace->changes) {
     call->slot = uq_pace_book(pace, now);
@@ -343,20 +389,90 @@ static int take_turn(lua_State *L, struct uq_call *call, bool *go) {
   return 0;
 }
 
-int uqL_attempt_step(lua_State *L, int idx) {
+/* The call wants the token itself: it has that now. */
+static int give_token(lua_State *L, struct uq_call *call) {
+  struct uq_client *c = call->client;
+  static const size_t prefix = sizeof "Bearer " - 1;
+  uq_call_end(call, true);
+  lua_pushlstring(L, c->token.data + prefix, c->token.len - prefix);
+  if (c->token_end == 0)
+    return 1;
+  uqL_pushcount(L, floor(c->token_end));
+  return 2;
+}
+
+/* When a call that waits for the login must be stepped at the latest. */
+static double login_end(const struct uq_call *call) {
+  const struct uq_call *login = call->client->login;
+  if (login != NULL && login->state == UQ_CALL_WAITING &&
+      login->turn.wake < call->deadline)
+    return login->turn.wake;
+  return call->deadline;
+}
+
+/* The call is to begin an attempt, or to wait for what that needs. */
+static int prepare(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   bool go = false;
+  switch (uqL_login(L, idx)) {
+  case UQ_LOGIN_WAIT:
+    if (uq_clock() >= call->deadline)
+      return fail_late(L, call);
+    wait_until(call, login_end(call));
+    call->state = UQ_CALL_LOGIN;
+    return 0;
+  case UQ_LOGIN_FAILED:
+    return call->client == NULL ? fail_ended(L, call) : fail(L, call, NULL);
+  default:
+    break;
+  }
+  if (call->client == NULL) /* a hook of the login closed it */
+    return fail_ended(L, call);
+  if (call->endpoint->login && !is_login(call)) {
+    int results = ask_token(L, idx);
+    return results > 0 ? results : give_token(L, call);
+  }
+  int results = take_turn(L, call, &go);
+  return go ? begin_attempt(L, idx) : results;
+}
+
+double uq_attempt_end(const struct uq_call *call) {
+  if (call->state == UQ_CALL_WAITING || call->state == UQ_CALL_LOGIN)
+    return call->turn.wake;
+  return call->deadline + UQ_GRACE;
+}
+
+/* Is it time for a call that waits? */
+static bool is_due(const struct uq_call *call) {
+  const struct uq_call *login = call->client->login;
+  if (uq_clock() >= call->turn.wake)
+    return true;
+  if (call->state != UQ_CALL_LOGIN)
+    return false;
+  return login == NULL || uq_attempt_ready(login);
+}
+
+bool uq_attempt_ready(const struct uq_call *call) {
+  switch (call->state) {
+  case UQ_CALL_IN_FLIGHT:
+    return uq_exchange_done(call->exchange);
+  case UQ_CALL_WAITING:
+  case UQ_CALL_LOGIN:
+    return is_due(call);
+  default:
+    return true;
+  }
+}
+
+int uqL_attempt_step(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
   if (call->client == NULL)
     return fail_ended(L, call);
   if (uq_transport_forked(call->client->transport))
     return fail_forked(L, call);
-  if (call->state == UQ_CALL_IN_FLIGHT) {
-    if (uq_exchange_done(call->exchange))
-      return settle(L, idx);
-    return uq_clock() > call->deadline + UQ_GRACE ? fail_late(L, call) : 0;
-  }
-  if (call->state == UQ_CALL_WAITING && uq_clock() < call->turn.wake)
-    return 0;
-  int results = take_turn(L, call, &go);
-  return go ? begin_attempt(L, idx) : results;
+  if (call->state != UQ_CALL_IN_FLIGHT)
+    return uq_attempt_ready(call) ? prepare(L, idx) : 0;
+  if (uq_exchange_done(call->exchange))
+    return settle(L, idx);
+  return uq_clock() > call->deadline + UQ_GRACE ? fail_late(L, call) : 0;
 }

@@ -10,7 +10,7 @@
 
 #include "clock.h"
 
-#define SLICE                                                       \
+#define SLICE                                                        \
   0.25 /* seconds, the longest wait in one piece: a signal that came \
           just before it would go unseen for so long */
 
@@ -36,8 +36,9 @@ void uq_call_end(struct uq_call *call, bool good) {
   if (x != NULL)
     uq_exchange_release(x);
   uq_schedule_leave(&call->turn);
-  if (call->booked && call->slot_change == c->pace.changes)
-    uq_pace_return(&c->pace);
+  struct uq_pace *pace = uq_attempt_pace(call, c);
+  if (call->booked && call->slot_change == pace->changes)
+    uq_pace_return(pace);
   if (call->prev != NULL)
     call->prev->next = call->next;
   else
@@ -45,6 +46,8 @@ void uq_call_end(struct uq_call *call, bool good) {
   if (call->next != NULL)
     call->next->prev = call->prev;
   call->next = call->prev = NULL;
+  if (c->login == call)
+    return;
   if (good)
     c->stats.succeeded++;
   else
@@ -64,7 +67,15 @@ void uq_call_cancel_all(struct uq_client *c) {
 
 void uq_call_ready(void *owner) {
   struct uq_call *call = owner;
-  uq_schedule_ready(&call->client->schedule, &call->turn);
+  struct uq_client *c = call->client;
+  if (call != c->login) {
+    uq_schedule_ready(&c->schedule, &call->turn);
+    return;
+  }
+  for (call = c->calls; call != NULL; call = call->next) { /* who wait for it */
+    if (call->state == UQ_CALL_LOGIN)
+      uq_schedule_ready(&c->schedule, &call->turn);
+  }
 }
 
 static int call_gc(lua_State *L) {
@@ -77,9 +88,11 @@ static int call_gc(lua_State *L) {
 }
 
 /* Pushes a call of the client at idx, not begun, whose peer table is the one at
-** the top, and pops that. Raises if the client is closed. */
+** the top, and pops that. query must outlive it. Raises if the client is
+*closed.
+*/
 static struct uq_call *new_call(lua_State *L, int client,
-                                const struct uq_endpoint *e,
+                                const struct uq_endpoint *e, const char *query,
                                 const struct uq_options *o) {
   struct uq_call *call = lua_newuserdata(L, sizeof *call);
   memset(call, 0, sizeof *call);
@@ -93,9 +106,11 @@ static struct uq_call *new_call(lua_State *L, int client,
   if (c->transport == NULL) /* closed meanwhile: see rule 8 */
     luaL_error(L, UQ_CLOSED);
   call->endpoint = e;
+  call->query = query;
   call->options = *o;
   memcpy(call->key, o->idempotency_key, sizeof call->key);
-  uq_endpoint_body(o->currency, call->body);
+  if (e->params == NULL)
+    uq_endpoint_body(o->currency, call->body);
   call->started = uq_clock();
   call->deadline = call->started + o->timeout;
   call->client = call->home = c;
@@ -104,7 +119,7 @@ static struct uq_call *new_call(lua_State *L, int client,
     c->calls->prev = call;
   c->calls = call;
   call->state = UQ_CALL_READY;
-  call->id = ++c->stats.calls;
+  call->id = ++c->ids;
   return call;
 }
 
@@ -142,9 +157,8 @@ static void step_engine(struct uq_client *c, double limit) {
 /* Lets a debug hook run: that is how an interpreter tells of Ctrl-C. False:
 ** pushes what it raised. */
 static bool run_debug_hook(lua_State *L) {
-  return lua_gethook(L) == NULL ||
-         (luaL_loadstring(L, "return") == LUA_OK &&
-          lua_pcall(L, 0, 0, 0) == LUA_OK);
+  return lua_gethook(L) == NULL || (luaL_loadstring(L, "return") == LUA_OK &&
+                                    lua_pcall(L, 0, 0, 0) == LUA_OK);
 }
 
 bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit) {
@@ -182,14 +196,14 @@ double uq_call_next(struct uq_client *c) {
 
 int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
                  const struct uq_options *o) {
+  const char *query = lua_tostring(L, -1);
   uqL_getpeer(L, client);
-  struct uq_call *call = new_call(L, client, e, o);
+  struct uq_call *call = new_call(L, client, e, query, o);
   int idx = lua_gettop(L);
   int results;
+  call->client->stats.calls++;
   while ((results = uqL_attempt_step(L, idx)) == 0) {
-    double end = call->state == UQ_CALL_WAITING ? call->turn.wake
-                                                : call->deadline + UQ_GRACE;
-    step_engine(call->client, end - uq_clock());
+    step_engine(call->client, uq_attempt_end(call) - uq_clock());
     if (!run_debug_hook(L)) {
       end_early(call, &canceled);
       lua_error(L);
@@ -223,9 +237,7 @@ static int step(lua_State *L) {
   return 0;
 }
 
-/* Steps the call at idx. True: it has its results. What a step raises, out of
-** memory above all, ends the call first. */
-static bool step_call(lua_State *L, int idx) {
+bool uqL_call_step(lua_State *L, int idx) {
   struct uq_call *call = lua_touserdata(L, idx);
   if (call->results > 0 || call->busy) /* busy: this is one of its own hooks */
     return call->results > 0;
@@ -241,15 +253,36 @@ static bool step_call(lua_State *L, int idx) {
   return call->results > 0;
 }
 
-void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
-                    const struct uq_options *o) {
-  lua_createtable(L, 3, 1);
+/* Pushes a call object, not begun. Its table keeps the query at the top. */
+static struct uq_call *new_object(lua_State *L, int client,
+                                  const struct uq_endpoint *e,
+                                  const struct uq_options *o) {
+  const char *query = lua_tostring(L, -1);
+  lua_createtable(L, 3, 2);
+  lua_insert(L, -2);
+  lua_setfield(L, -2, "query");
   lua_pushvalue(L, client);
   lua_setfield(L, -2, "client");
-  struct uq_call *call = new_call(L, client, e, o);
+  struct uq_call *call = new_call(L, client, e, query, o);
   call->is_object = true;
-  step_call(L, lua_gettop(L));
+  return call;
+}
+
+void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
+                    const struct uq_options *o) {
+  struct uq_call *call = new_object(L, client, e, o);
+  call->client->stats.calls++;
+  uqL_call_step(L, lua_gettop(L));
   tell_others(call->home);
+}
+
+void uqL_call_login(lua_State *L, int client, const struct uq_options *o) {
+  lua_pushliteral(L, "");
+  struct uq_call *call = new_object(L, client, UQ_ENDPOINT_TOKEN, o);
+  struct uq_client *c = call->client;
+  c->login = call;
+  c->logins++;
+  c->stats.logins++;
 }
 
 static struct uq_call *check_call(lua_State *L) {
@@ -258,8 +291,7 @@ static struct uq_call *check_call(lua_State *L) {
 
 /* Is the client one that can be stepped? */
 static bool is_live(const struct uq_call *call) {
-  return call->client != NULL &&
-         !uq_transport_forked(call->client->transport);
+  return call->client != NULL && !uq_transport_forked(call->client->transport);
 }
 
 /* call:step() -> is it finished? Never blocks. */
@@ -267,7 +299,7 @@ static int call_step(lua_State *L) {
   struct uq_call *call = check_call(L);
   if (is_live(call))
     step_engine(call->client, 0);
-  lua_pushboolean(L, step_call(L, 1));
+  lua_pushboolean(L, uqL_call_step(L, 1));
   tell_others(call->home);
   return 1;
 }
@@ -282,7 +314,7 @@ static int call_done(lua_State *L) {
 ** is not finished. */
 static int call_result(lua_State *L) {
   struct uq_call *call = check_call(L);
-  if (call->client != NULL || call->busy || !step_call(L, 1))
+  if (call->client != NULL || call->busy || !uqL_call_step(L, 1))
     return luaL_error(L, "the call is not finished");
   lua_settop(L, 1);
   uqL_getpeer(L, 1);
@@ -323,8 +355,8 @@ static int call_pollfd(lua_State *L) {
 /* call:getfd(): the same for LuaSocket, -1 instead of nil. */
 static int call_getfd(lua_State *L) {
   struct uq_call *call = check_call(L);
-  lua_pushinteger(
-      L, is_live(call) ? uq_transport_fd(call->client->transport) : -1);
+  lua_pushinteger(L, is_live(call) ? uq_transport_fd(call->client->transport)
+                                   : -1);
   return 1;
 }
 
@@ -337,11 +369,7 @@ static int call_events(lua_State *L) {
 
 /* Has it something to do now? */
 static bool is_ready(const struct uq_call *call) {
-  if (!is_live(call) || call->state == UQ_CALL_READY)
-    return true;
-  if (call->state == UQ_CALL_WAITING)
-    return call->turn.wake <= uq_clock();
-  return uq_exchange_done(call->exchange);
+  return !is_live(call) || uq_attempt_ready(call);
 }
 
 /* call:dirty() -> need nobody wait before the next step? For LuaSocket. */
@@ -356,8 +384,7 @@ static int call_timeout(lua_State *L) {
   struct uq_call *call = check_call(L);
   double left = 0;
   if (!is_ready(call)) {
-    double end = call->state == UQ_CALL_WAITING ? call->turn.wake
-                                                : call->deadline + UQ_GRACE;
+    double end = uq_attempt_end(call);
     double due = uq_call_due(call->client);
     left = (due >= 0 && due < end ? due : end) - uq_clock();
   }
@@ -367,7 +394,7 @@ static int call_timeout(lua_State *L) {
 
 static int call_tostring(lua_State *L) {
   static const char *const states[] = {"ready", "in flight", "waiting",
-                                       "finished"};
+                                       "waiting", "finished"};
   struct uq_call *call = check_call(L);
   lua_pushfstring(L, "uqpay.call (%s %s, %s)", call->endpoint->name,
                   call->options.currency, states[call->state]);
@@ -378,11 +405,13 @@ static const luaL_Reg metamethods[] = {
     {"__gc", call_gc}, {"__tostring", call_tostring}, {NULL, NULL}};
 
 static const luaL_Reg methods[] = {
-    {"step", call_step},         {"done", call_done},
-    {"result", call_result},     {"cancel", call_cancel},
-    {"id", call_id},             {"attempts", call_attempts},
-    {"pollfd", call_pollfd},     {"events", call_events},
-    {"timeout", call_timeout},   {"getfd", call_getfd},
-    {"dirty", call_dirty},       {NULL, NULL}};
+    {"step", call_step},       {"done", call_done},
+    {"result", call_result},   {"cancel", call_cancel},
+    {"id", call_id},           {"attempts", call_attempts},
+    {"pollfd", call_pollfd},   {"events", call_events},
+    {"timeout", call_timeout}, {"getfd", call_getfd},
+    {"dirty", call_dirty},     {NULL, NULL}};
 
-void uqL_call_open(lua_State *L) { uqL_class(L, UQ_CALL, metamethods, methods); }
+void uqL_call_open(lua_State *L) {
+  uqL_class(L, UQ_CALL, metamethods, methods);
+}

@@ -10,12 +10,14 @@
 
 #pragma GCC visibility push(hidden)
 
-#define UQ_GRACE 0.1 /* seconds for the engine to notice a deadline by itself */
+#define UQ_GRACE 0.1 /* seconds for the engine to notice a deadline by itself \
+                      */
 
 enum uq_call_state {
   UQ_CALL_READY,     /* to begin an attempt */
   UQ_CALL_IN_FLIGHT, /* an exchange is */
   UQ_CALL_WAITING,   /* until turn.wake */
+  UQ_CALL_LOGIN,     /* for the client's login; until turn.wake, too */
   UQ_CALL_ENDED
 };
 
@@ -32,20 +34,22 @@ struct uq_call {
   struct uq_client *home;   /* the same, never NULL: the peer table keeps it */
   struct uq_call *next, *prev;
   const struct uq_endpoint *endpoint;
+  const char *query; /* a string that the stack or the peer table keeps */
   struct uq_options options;
   enum uq_call_state state;
   const struct uq_ending *ended; /* why, if it was before its time */
-  struct uq_exchange *exchange; /* while in flight */
-  struct uq_answer answer;      /* while it is judged */
-  struct uq_buf scratch;        /* the same */
-  struct uq_buf earlier;        /* header block whose token was refused */
-  double id;                    /* among the client's calls */
-  double started, deadline;     /* on uq_clock */
-  double attempted;             /* when the last attempt began */
-  double slot;                  /* when the rate limit lets it go */
-  unsigned slot_change;         /* of the pace, when the slot was booked */
-  bool booked;                  /* slot is */
+  struct uq_exchange *exchange;  /* while in flight */
+  struct uq_answer answer;       /* while it is judged */
+  struct uq_buf scratch;         /* the same */
+  struct uq_buf earlier;         /* header block whose token was refused */
+  double id;                     /* among the client's calls */
+  double started, deadline;      /* on uq_clock */
+  double attempted;              /* when the last attempt began */
+  double slot;                   /* when the rate limit lets it go */
+  unsigned slot_change;          /* of the pace, when the slot was booked */
+  bool booked;                   /* slot is */
   int attempts, retries;
+  unsigned login;        /* the login that it waited for; 0: none */
   unsigned token_serial; /* the token of the last attempt */
   bool token_asked;      /* the token function was, for this call */
   bool token_renewed;    /* after a 401: once a call */
@@ -62,11 +66,28 @@ struct uq_call {
 ** its client forgets it. Nothing if it has ended already. */
 void uq_call_end(struct uq_call *call, bool good);
 
+/* Steps the call object at idx. True: it has its results. Raises what its step
+** raises, out of memory above all; the call is ended then. */
+bool uqL_call_step(lua_State *L, int idx);
+
+/* Pushes a call that logs the client at idx (absolute) in, not begun. */
+void uqL_call_login(lua_State *L, int client, const struct uq_options *o);
+
 /* ---- attempt.c ---------------------------------------------------------- */
 
 /* Lets the call at idx go on without waiting. 0: it is not finished; else the
 ** number of results pushed: the balance, or nil, message and error. */
 int uqL_attempt_step(lua_State *L, int idx);
+
+/* Is it at work, rather than waiting for a moment? */
+bool uq_attempt_ready(const struct uq_call *call);
+
+/* Whose turns it takes under the rate limit. */
+struct uq_pace *uq_attempt_pace(const struct uq_call *call,
+                                struct uq_client *c);
+
+/* When its wait ends by itself, on uq_clock. */
+double uq_attempt_end(const struct uq_call *call);
 
 /* ---- hook.c ------------------------------------------------------------- */
 

@@ -24,6 +24,7 @@ static int client_close(lua_State *L) {
   if (transport != NULL)
     uq_transport_free(transport);
   uq_buf_free(&c->token);
+  uq_buf_free(&c->api_key);
   uq_wipe(c->keys, sizeof c->keys);
   return 0;
 }
@@ -45,22 +46,39 @@ void uqL_client_peer(lua_State *L, int idx) {
   lua_pop(L, 1);
 }
 
-/* client:balance(currency [, options]) or client:balance{...}: blocks up to the
-** timeout. Retrieve Issuing Balance. */
-static int client_balance(lua_State *L) {
-  struct uq_client *c = check_client(L);
-  struct uq_options o = c->options;
-  uqL_options_call(L, 2, "balance", &o);
-  return uqL_call_run(L, 1, &uq_endpoint_balance, &o);
+/* The endpoint whose method is called, an upvalue. */
+static const struct uq_endpoint *called(lua_State *L) {
+  return &uq_endpoints[lua_tointeger(L, lua_upvalueindex(1))];
 }
 
-/* client:start_balance(...): the same without waiting; a call object. */
-static int client_start_balance(lua_State *L) {
+/* client:balance(currency [, options]), client:balance{...},
+** client:transactions{...} and so on: blocks up to the timeout. */
+static int client_call(lua_State *L) {
   struct uq_client *c = check_client(L);
+  const struct uq_endpoint *e = called(L);
   struct uq_options o = c->options;
-  uqL_options_call(L, 2, "start_balance", &o);
-  uqL_call_start(L, 1, &uq_endpoint_balance, &o);
+  uqL_options_call(L, 2, e, e->name, &o);
+  return uqL_call_run(L, 1, e, &o);
+}
+
+/* client:start_balance(...) and so on: the same without waiting; a call object.
+ */
+static int client_start(lua_State *L) {
+  struct uq_client *c = check_client(L);
+  const struct uq_endpoint *e = called(L);
+  struct uq_options o = c->options;
+  uqL_options_call(L, 2, e, lua_tostring(L, lua_upvalueindex(2)), &o);
+  uqL_call_start(L, 1, e, &o);
   return 1;
+}
+
+/* client:invalidate_token(): the next call gets a new one. */
+static int client_invalidate_token(lua_State *L) {
+  struct uq_client *c = check_client(L);
+  if (!c->token_function && c->api_key.len == 0)
+    return luaL_error(L, "the token of this client is fixed");
+  uq_token_drop(c);
+  return 0;
 }
 
 /* client:balances(queries [, options]): see uqpay/batch.lua, which needs not be
@@ -86,7 +104,8 @@ static int client_step(lua_State *L) {
   return 1;
 }
 
-/* client:ready() -> the id of a call to be stepped now; nil: there is none. Each
+/* client:ready() -> the id of a call to be stepped now; nil: there is none.
+*Each
 ** is named once. */
 static int client_ready(lua_State *L) {
   double id = uq_call_next(check_client(L));
@@ -96,12 +115,13 @@ static int client_ready(lua_State *L) {
   return 1;
 }
 
-/* client:pollfd() -> one descriptor for all calls, readable when client:step has
+/* client:pollfd() -> one descriptor for all calls, readable when client:step
+*has
 ** something to do; nil: there is none. */
 static int client_pollfd(lua_State *L) {
   struct uq_client *c = check_client(L);
-  int fd = uq_transport_forked(c->transport) ? -1
-                                             : uq_transport_fd(c->transport);
+  int fd =
+      uq_transport_forked(c->transport) ? -1 : uq_transport_fd(c->transport);
   if (fd < 0)
     return 0;
   lua_pushinteger(L, fd);
@@ -141,6 +161,7 @@ static int client_stats(lua_State *L) {
   set_count(L, "attempts", s->attempts);
   set_count(L, "retries", s->retries);
   set_count(L, "connections", s->connections);
+  set_count(L, "logins", s->logins);
   set_count(L, "hook_errors", s->hook_errors);
   return 1;
 }
@@ -159,13 +180,15 @@ int uqL_client_new(lua_State *L) {
   lua_pushvalue(L, 2);
   lua_setfield(L, -2, "client"); /* a call holds this table, and so us */
   uq_buf_init(&c->token, 16384);
+  uq_buf_init(&c->api_key, 1024);
   uqL_options_new(L, 1, c); /* may raise: __gc must free the token */
   const struct uq_options *o = &c->options;
   struct uq_transport_options transport = {
-      o->ca_file, o->ca_path,    o->pinned_public_key,
-      o->proxy,   o->user_agent, (enum uq_http_version)o->http_version,
+      o->ca_file,   o->ca_path,    o->pinned_public_key,
+      o->proxy,     o->user_agent, (enum uq_http_version)o->http_version,
       uq_call_ready};
   uq_pace_init(&c->pace, o->rate_limit);
+  uq_pace_init(&c->login_pace, o->login_limit);
   c->transport = uq_transport_new(&transport);
   if (c->transport == NULL)
     return luaL_error(L, "not enough memory");
@@ -178,18 +201,32 @@ static const luaL_Reg metamethods[] = {{"__gc", client_close},
                                        {"__tostring", client_tostring},
                                        {NULL, NULL}};
 
-static const luaL_Reg methods[] = {{"balance", client_balance},
-                                   {"start_balance", client_start_balance},
-                                   {"balances", client_balances},
-                                   {"step", client_step},
-                                   {"ready", client_ready},
-                                   {"pollfd", client_pollfd},
-                                   {"events", client_events},
-                                   {"timeout", client_timeout},
-                                   {"close", client_close},
-                                   {"stats", client_stats},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"balances", client_balances},
+    {"invalidate_token", client_invalidate_token},
+    {"step", client_step},
+    {"ready", client_ready},
+    {"pollfd", client_pollfd},
+    {"events", client_events},
+    {"timeout", client_timeout},
+    {"close", client_close},
+    {"stats", client_stats},
+    {NULL, NULL}};
 
 void uqL_client_open(lua_State *L) {
   uqL_class(L, UQ_CLIENT, metamethods, methods);
+  luaL_getmetatable(L, UQ_CLIENT);
+  lua_getfield(L, -1, "__index");
+  for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
+    const char *name = uq_endpoints[i].name;
+    lua_pushinteger(L, i);
+    lua_pushcclosure(L, client_call, 1);
+    lua_setfield(L, -2, name);
+    lua_pushfstring(L, "start_%s", name);
+    lua_pushinteger(L, i);
+    lua_pushvalue(L, -2);
+    lua_pushcclosure(L, client_start, 2);
+    lua_rawset(L, -3);
+  }
+  lua_pop(L, 2);
 }

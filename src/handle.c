@@ -67,7 +67,6 @@ static int on_new_socket(void *unused, curl_socket_t fd, curlsocktype type) {
 CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o) {
   UQ_SET(easy, CURLOPT_SOCKOPTFUNCTION, on_new_socket);
   UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
-  UQ_SET(easy, CURLOPT_POST, 1L);
   UQ_SET(easy, CURLOPT_USERAGENT, o->user_agent);
   UQ_SET(easy, CURLOPT_FOLLOWLOCATION, 0L); /* our headers would follow */
 #if LIBCURL_VERSION_NUM >= 0x075500

@@ -3,8 +3,8 @@
 ** change no result.
 ** SPDX-License-Identifier: MIT
 */
-#include "clock.h"
 #include "call.h"
+#include "clock.h"
 
 static void set_number(lua_State *L, const char *name, double value) {
   lua_pushnumber(L, value);
@@ -34,7 +34,8 @@ static void run_hook(lua_State *L, int idx, const char *name) {
 /* Pushes what all hooks are told. */
 static void push_info(lua_State *L, const struct uq_call *call, int attempt) {
   char url[UQ_URL_MAX];
-  uq_endpoint_url(call->endpoint, call->home->options.base_url, url);
+  uq_endpoint_url(call->endpoint, call->home->options.base_url, call->query,
+                  url);
   lua_newtable(L);
   uqL_error_set(L, "endpoint", call->endpoint->name);
   uqL_error_set(L, "method", call->endpoint->method);

@@ -34,7 +34,7 @@ static int internal_check(lua_State *L) {
   lua_settop(L, 3);
   lua_pushliteral(L, "USD");
   lua_insert(L, 3);
-  uqL_options_call(L, 3, method, &o);
+  uqL_options_call(L, 3, UQ_ENDPOINT_BALANCE, method, &o);
   return 0;
 }
 
@@ -53,9 +53,9 @@ static int internal_peer(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"clock", internal_clock},   {"failure", internal_failure},
-    {"check", internal_check},   {"closed", internal_closed},
-    {"peer", internal_peer},     {NULL, NULL}};
+    {"clock", internal_clock}, {"failure", internal_failure},
+    {"check", internal_check}, {"closed", internal_closed},
+    {"peer", internal_peer},   {NULL, NULL}};
 
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);
 

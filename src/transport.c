@@ -38,8 +38,8 @@ struct uq_transport {
   struct uq_exchange *active; /* in flight, linked by next and prev */
   size_t in_flight;           /* their number */
   bool crowd;                 /* it has had requests side by side */
-  long spoken;                /* the last answer's CURL_HTTP_VERSION_; 0: none */
-  long connection_limit;      /* at once; 0: none */
+  long spoken;           /* the last answer's CURL_HTTP_VERSION_; 0: none */
+  long connection_limit; /* at once; 0: none */
   struct uq_idle connections; /* idle ones of HTTP/1.1 */
   double timer;               /* curl's, on uq_clock; below 0: not set */
   double alarm;               /* the caller's; the same */
@@ -161,8 +161,8 @@ static CURLMcode set_multi(struct uq_transport *t) {
   if (code == CURLM_OK)
     code = curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
   if (code == CURLM_OK)
-    code =
-        curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)MAX_CONNECTIONS);
+    code = curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS,
+                             (long)MAX_CONNECTIONS);
   return code;
 }
 
@@ -340,8 +340,13 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     code = uq_handle_version(easy, &x->version, wanted_version(x));
   if (code != CURLE_OK)
     return code;
-  UQ_SET(easy, CURLOPT_POSTFIELDS, r->body);
-  UQ_SET(easy, CURLOPT_POSTFIELDSIZE, (long)r->body_len);
+  if (r->post) {
+    UQ_SET(easy, CURLOPT_POST, 1L);
+    UQ_SET(easy, CURLOPT_POSTFIELDS, r->body);
+    UQ_SET(easy, CURLOPT_POSTFIELDSIZE, (long)r->body_len);
+  } else {
+    UQ_SET(easy, CURLOPT_HTTPGET, 1L);
+  }
   UQ_SET(easy, CURLOPT_TIMEOUT_MS, r->timeout_ms);
   UQ_SET(easy, CURLOPT_CONNECTTIMEOUT_MS, r->connect_timeout_ms);
   UQ_SET(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)r->max_response_bytes);

@@ -41,6 +41,7 @@ struct uq_request {
   void *owner; /* for done; it is told only as long as nobody takes or releases
                   the exchange */
   const char *url;
+  bool post;        /* or else a GET, which has no body */
   const char *body; /* borrowed until the exchange is released */
   size_t body_len;
   long timeout_ms; /* for the whole attempt */

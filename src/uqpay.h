@@ -61,7 +61,8 @@
 
 #define UQ_CURRENCY_MAX 5
 #define UQ_HOST_MAX 256
-#define UQ_URL_MAX 1100
+#define UQ_URL_MAX 2200
+#define UQ_QUERY_MAX 1024
 
 /* ---- uqpay.c ------------------------------------------------------------ */
 
@@ -82,6 +83,7 @@ struct uq_options {
   const char *pinned_public_key;
   const char *proxy;
   const char *user_agent;
+  const char *client_id;
   char currency[UQ_CURRENCY_MAX + 1];
   char on_behalf_of[UQ_UUID_LEN + 1];
   char idempotency_key[UQ_UUID_LEN + 1];
@@ -95,21 +97,27 @@ struct uq_options {
   int amounts;     /* enum uq_amounts */
   int http_version;
   int rate_limit; /* calls a minute; 0: no limit */
+  int login_limit;
   bool allow_key_reuse;
   bool queued; /* waits for the rate limit do not count as its time */
 };
 
 struct uq_client;
+struct uq_endpoint;
 
-/* Reads the table at idx given to uqpay.new, into c->options, c->token and the
-** peer table on the top of the stack. Raises, naming the option. */
+/* Reads the table at idx given to uqpay.new, into c->options, c->token,
+** c->api_key and the peer table on the top of the stack. Raises, naming the
+*option. */
 void uqL_options_new(lua_State *L, int idx, struct uq_client *c);
 
-/* Reads the arguments of a method from first on: a currency and an option
-** table, or the table alone. o holds the client's options. Raises, naming the
-** argument or option. */
-void uqL_options_call(lua_State *L, int first, const char *method,
-                      struct uq_options *o);
+/* Reads the arguments of the endpoint's method from first on: a currency and an
+** option table, or the table alone. o holds the client's options. Pushes the
+** query of the request. Raises, naming the argument or option. */
+void uqL_options_call(lua_State *L, int first, const struct uq_endpoint *e,
+                      const char *method, struct uq_options *o);
+
+/* Is this a currency code? NULL: yes; else what is expected. */
+const char *uq_currency_check(const char *text, size_t len);
 
 /* ---- client.c ----------------------------------------------------------- */
 
@@ -117,6 +125,7 @@ struct uq_stats {
   double calls, succeeded, failed;
   double attempts, retries;
   double connections;
+  double logins;
   double hook_errors;
 };
 
@@ -127,13 +136,21 @@ struct uq_client {
   struct uq_options options;
   char host[UQ_HOST_MAX]; /* for messages */
   struct uq_buf token;    /* as sent; empty: there is none yet */
+  struct uq_buf api_key;  /* empty: no login */
   double token_end;       /* Unix seconds; 0: not told */
+  double token_until;     /* the same on uq_clock, which nobody sets back */
+  double token_life;      /* seconds, when it was got */
   unsigned token_serial;  /* counts the tokens */
+  struct uq_call *login;  /* the login that goes on; the peer table keeps it */
+  double login_pause;     /* on uq_clock: none ahead of need before */
+  unsigned logins;        /* counts those begun ... */
+  unsigned login_failed;  /* ... and names the last that failed */
   bool token_function, token_running;
   bool on_request, on_response, on_retry;
   struct uq_call *calls;
   struct uq_schedule schedule; /* of its calls */
-  struct uq_pace pace;
+  struct uq_pace pace, login_pace;
+  double ids; /* given to calls so far */
   struct uq_stats stats;
   char keys[UQ_KEYS_REMEMBERED][UQ_UUID_LEN + 1]; /* callers' own, a ring */
   unsigned next_key;
@@ -150,72 +167,150 @@ void uqL_client_peer(lua_State *L, int idx);
 
 /* ---- token.c ------------------------------------------------------------ */
 
+/* What is wrong with a token; NULL: nothing. Never quotes it. */
+const char *uq_token_check(const char *text, size_t len);
+
 /* Checks a token and appends it to an empty buffer as "Bearer <token>". NULL:
-** done; else what is wrong with it, which never quotes it. */
+** done; else what is wrong with it. */
 const char *uq_token_take(struct uq_buf *token, const char *text, size_t len);
+
+/* Puts a token in the place of the client's. end: its own in Unix seconds (or
+** milliseconds), 0 if not told; assumed: the life to believe in then, or 0.
+** NULL: done; else what is wrong with it. */
+const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
+                         double end, double assumed);
+
+/* Forgets the client's token. */
+void uq_token_drop(struct uq_client *c);
+
+/* Seconds that the client's token is good for: huge if it has no end, 0 if
+*there
+** is none. */
+double uq_token_left(const struct uq_client *c);
 
 /* Why the token function must be asked before a call: "new" (a token without an
 ** end is good for one call) or "expired"; NULL: it need not be. */
 const char *uq_token_need(const struct uq_client *c);
 
 /* Asks the token function, and puts what it gives in the place of the client's
-** token. owner is the index of the client or of a call of it. False:
-** pushes why there is no new token; the client may be closed now. */
+** token. owner is the index of the client or of a call of it. False: pushes why
+** there is no new token; the client may be closed now. */
 bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
                    const char *reason);
+
+/* ---- login.c ------------------------------------------------------------ */
+
+enum uq_login_state { UQ_LOGIN_DONE, UQ_LOGIN_WAIT, UQ_LOGIN_FAILED };
+
+/* Has the client of the call at idx, which logs in by itself, a token for it?
+** WAIT: ask again when the call is ready. FAILED: pushes the error table. */
+enum uq_login_state uqL_login(lua_State *L, int idx);
 
 /* ---- endpoint.c --------------------------------------------------------- */
 
 enum uq_field_type {
   UQ_FIELD_TEXT,     /* a string without control bytes */
   UQ_FIELD_NAME,     /* the same, and not empty */
-  UQ_FIELD_CURRENCY, /* the currency that was asked for */
-  UQ_FIELD_AMOUNT    /* a number, or its digits in a string */
+  UQ_FIELD_CURRENCY, /* the same: the currency that was asked for, if one was */
+  UQ_FIELD_AMOUNT,   /* a number, or its digits in a string */
+  UQ_FIELD_COUNT,    /* a whole number from 0 on */
+  UQ_FIELD_NAMES,    /* a list of strings */
+  UQ_FIELD_ITEMS,    /* a list of objects: the endpoint's items */
+  UQ_FIELD_TOKEN,    /* what can be sent as a token */
+  UQ_FIELD_ANY
 };
 
 struct uq_field {
   const char *name; /* NULL ends a schema */
   enum uq_field_type type;
+  bool optional; /* may be absent or null */
+};
+
+enum uq_param_type {
+  UQ_PARAM_COUNT,    /* a whole number from 1 to max */
+  UQ_PARAM_WORD,     /* visible ASCII */
+  UQ_PARAM_CURRENCY, /* answers must be in it */
+  UQ_PARAM_UUID,
+  UQ_PARAM_TIME /* with a zone */
+};
+
+struct uq_param {
+  const char *name; /* NULL ends a list */
+  enum uq_param_type type;
+  int max;
+  const char *value; /* sent when none is given; NULL: none */
 };
 
 struct uq_endpoint {
-  const char *name; /* the client's method */
+  const char *name; /* the client's method; "start_" before it: a call object */
   const char *method;
   const char *path;
-  const struct uq_field *schema; /* every field is required */
+  const struct uq_field *schema;
+  const struct uq_field *items;  /* of UQ_FIELD_ITEMS */
+  const struct uq_param *params; /* of the query; NULL: a currency is POSTed */
+  bool behalf;                   /* takes x-on-behalf-of */
+  bool login;                    /* credentials in, a token out */
 };
 
-extern const struct uq_endpoint uq_endpoint_balance;
+extern const struct uq_endpoint uq_endpoints[];
+#define UQ_ENDPOINT_BALANCE (&uq_endpoints[0])
+#define UQ_ENDPOINT_TOKEN (&uq_endpoints[1])
+#define UQ_ENDPOINT_COUNT 5
 
-/* Builds "base + path" in url. */
+/* Builds "base + path + query" in url. */
 void uq_endpoint_url(const struct uq_endpoint *e, const char *base_url,
-                     char url[UQ_URL_MAX]);
+                     const char *query, char url[UQ_URL_MAX]);
 
 /* Builds the body of a request for a currency. */
 #define UQ_BODY_MAX 32
 void uq_endpoint_body(const char *currency, char body[UQ_BODY_MAX]);
 
-/* Fills an empty header block. key and on_behalf_of may be "". */
-enum uq_buf_status uq_endpoint_headers(struct uq_buf *headers,
-                                       const char *token, const char *key,
-                                       const char *on_behalf_of);
+/* What the headers of a request say, each unless it is NULL or "". */
+struct uq_headers {
+  const char *client_id, *api_key;
+  const char *token;
+  const char *key;
+  const char *on_behalf_of;
+  bool body; /* there is one */
+};
 
-/* The token in a header block, as it was given; NULL if there is none. */
-const char *uq_endpoint_token(const struct uq_buf *headers);
+/* Fills an empty header block. */
+enum uq_buf_status uq_endpoint_headers(struct uq_buf *block,
+                                       const struct uq_headers *h);
+
+/* The token or api_key in a header block, as it was given; NULL if there is
+** none. */
+const char *uq_endpoint_secret(const struct uq_buf *block);
+
+/* ---- query.c ------------------------------------------------------------ */
+
+/* Pushes the query of a request, "" or "?a=b&c=d", made of the parameters of
+*the
+** endpoint in the table at idx (0: none), and sets *currency if one is among
+** them. Raises, naming the parameter. */
+void uqL_query_push(lua_State *L, const struct uq_endpoint *e, int idx,
+                    const char *method, char *currency, size_t size);
+
+/* Is there a parameter of that name? */
+bool uq_query_knows(const struct uq_endpoint *e, const char *name);
 
 /* ---- call.c ------------------------------------------------------------- */
 
 /* Registers the class. */
 void uqL_call_open(lua_State *L);
 
-/* Makes a call of the client at idx (absolute) and blocks until it is finished,
-** up to its timeout. Returns the number of results pushed: the balance, or nil,
-** message and error. Raises if the client is closed, and what a debug hook
-** raises (the interpreter's Ctrl-C); the call is then canceled. */
+/* Makes a call of the client at idx (absolute), whose query is the string at
+** the top, and blocks until it is finished, up to its timeout. Returns the
+*number
+** of results pushed: the balance, or nil, message and error. Raises if the
+** client is closed, and what a debug hook raises (the interpreter's Ctrl-C);
+*the
+** call is then canceled. */
 int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
                  const struct uq_options *o);
 
-/* Pushes a call object, begun. Raises if the client is closed. */
+/* Replaces the query at the top by a call object, begun. Raises if the client
+** is closed. */
 void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
                     const struct uq_options *o);
 
