@@ -1,4 +1,5 @@
--- The sandbox keeps its promises.
+-- The sandbox keeps its promises: the launcher, the balance, the faults, the log. The
+-- rest of it has specs of its own, sandbox_*_spec.lua.
 
 local by_curl = require "spec.support.curl"
 local cjson = require "cjson"
@@ -98,7 +99,7 @@ describe("the sandbox", function()
     end)
 
     it("with an x-request-id of its own", function()
-      local first, second = ask().headers["x-request-id"], ask { method = "GET" }
+      local first, second = ask().headers["x-request-id"], ask { method = "PUT" }
       assert.truthy(first)
       assert.truthy(second.headers["x-request-id"])
       assert.not_equal(first, second.headers["x-request-id"])
@@ -323,9 +324,9 @@ describe("the sandbox", function()
     end)
 
     it("method and path: 405 and 404, shape B", function()
-      local answer = ask { method = "GET" }
+      local answer = ask { method = "PUT" }
       refused(answer, 405, { code = 405 })
-      assert.equal("POST", answer.headers.allow)
+      assert.equal("GET, POST", answer.headers.allow)
       refused(ask { path = "/v1/issuing/balance" }, 404, { code = 404 })
       refused(ask { path = "/v1/issuing/balances/" }, 404, { code = 404 })
     end)
