@@ -1,6 +1,7 @@
--- The sandbox keeps its promises: asked by the curl command, so that no line of the
--- client under test is needed to believe the server it is tested against.
+-- The sandbox keeps its promises: the launcher, the balance, the faults, the log. The
+-- rest of it has specs of its own, sandbox_*_spec.lua.
 
+local by_curl = require "spec.support.curl"
 local cjson = require "cjson"
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
@@ -9,66 +10,8 @@ local socket = require "socket"
 
 local unpack = table.unpack or unpack
 
-local balances = "/v1/issuing/balances"
-
-local keys = 0
-local function new_key()
-  keys = keys + 1
-  return ("%08x-0000-4000-8000-%012x"):format(os.time() % 0x7fffffff, keys)
-end
-
--- The headers of a good request; changes replace some, false leaves one out.
-local function headers(changes)
-  local all = {
-    ["content-type"] = "application/json",
-    ["x-auth-token"] = "Bearer " .. sandbox.token,
-    ["x-idempotency-key"] = new_key(),
-    ["x-on-behalf-of"] = false,
-  }
-  for name, value in pairs(changes or {}) do all[name] = value end
-  return all
-end
-
--- A curl command line. options: url, ca, headers, body, method, and further arguments.
-local function curl(options)
-  local words = {
-    "curl", "-q", "-s", "-i", "--noproxy", "*", "--max-time", options.time or 10,
-    "--cacert", options.ca or sandbox.ca_file, "-w", "\n%{exitcode} %{http_version}",
-    "-X", options.method or "POST",
-  }
-  for name, value in pairs(headers(options.headers)) do
-    words[#words + 1] = "-H"
-    -- curl's way to write an empty header ends in a semicolon
-    words[#words + 1] = value == "" and name .. ";" or name .. ": " .. (value or "")
-  end
-  if options.method ~= "GET" then
-    words[#words + 1] = "--data-binary"
-    words[#words + 1] = options.body or '{"currency":"USD"}'
-  end
-  for _, word in ipairs(options) do words[#words + 1] = word end
-  words[#words + 1] = (options.url or sandbox.url) .. (options.path or balances)
-  return driver.command(unpack(words))
-end
-
-local function parse(output)
-  local text, exit, version = output:match "^(.*)\n(%d+) ([%d.]+)$"
-  assert(text, output)
-  local answer = { exit = tonumber(exit), version = version, headers = {}, body = text }
-  local head, body = text:match "^(HTTP/.-\r\n)\r\n(.*)$"
-  if head then
-    answer.status, answer.body = tonumber(head:match "^HTTP/%S+ (%d+)"), body
-    for name, value in head:gmatch "([^\r\n:]+): ?([^\r\n]*)" do
-      answer.headers[name:lower()] = value
-    end
-  end
-  local ok, value = pcall(cjson.decode, answer.body)
-  answer.json = ok and type(value) == "table" and value or {}
-  return answer
-end
-
-local function ask(options)
-  return parse(driver.output(curl(options or {})))
-end
+local curl, parse, ask = by_curl.command, by_curl.parse, by_curl.ask
+local new_key = by_curl.new_key
 
 local function refused(answer, status, fields)
   assert.equal(status, answer.status, answer.body)
@@ -156,7 +99,7 @@ describe("the sandbox", function()
     end)
 
     it("with an x-request-id of its own", function()
-      local first, second = ask().headers["x-request-id"], ask { method = "GET" }
+      local first, second = ask().headers["x-request-id"], ask { method = "PUT" }
       assert.truthy(first)
       assert.truthy(second.headers["x-request-id"])
       assert.not_equal(first, second.headers["x-request-id"])
@@ -381,9 +324,9 @@ describe("the sandbox", function()
     end)
 
     it("method and path: 405 and 404, shape B", function()
-      local answer = ask { method = "GET" }
+      local answer = ask { method = "PUT" }
       refused(answer, 405, { code = 405 })
-      assert.equal("POST", answer.headers.allow)
+      assert.equal("GET, POST", answer.headers.allow)
       refused(ask { path = "/v1/issuing/balance" }, 404, { code = 404 })
       refused(ask { path = "/v1/issuing/balances/" }, 404, { code = 404 })
     end)

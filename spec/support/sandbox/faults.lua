@@ -2,14 +2,16 @@
 -- that fits it. See spec/support/sandbox.lua for how a spec orders one.
 
 local cjson = require "cjson.safe"
+local endpoints = require "endpoints"
 local journal = require "journal"
+local query = require "query"
 local reply = require "reply"
 local store = require "store"
 
 local faults = {}
 
--- Each kind: function(fault, request, process, retrieve). Kinds that need no raw bytes
--- work on HTTP/1.1 and HTTP/2 alike.
+-- Each kind: function(fault, request, process), see api.lua for process. Kinds that need
+-- no raw bytes work on HTTP/1.1 and HTTP/2 alike.
 local kinds = {}
 
 local function send(answer, fault, request)
@@ -21,17 +23,17 @@ local function send(answer, fault, request)
 end
 
 -- The request is worked on for a while (its key is in progress), then answered.
-function kinds.delay(fault, request, process, retrieve)
-  local answer = process(request, function(...)
+function kinds.delay(fault, request, process)
+  local answer = process(request, function(work)
     ngx.sleep(fault.seconds or 1)
-    return retrieve(...)
+    return work(request)
   end)
   return send(answer, fault, request)
 end
 
--- The API itself fails: where the balance would be looked up there is this answer, and it
--- is stored under the key like any other. store = false: the edge answers, nothing is
--- checked or stored.
+-- The API itself fails: where the endpoint would do its work there is this answer, and
+-- it is stored under the key (if there is one) like any other. store = false: the edge
+-- answers, nothing is checked or stored.
 function kinds.status(fault, request, process)
   local status = fault.status or 500
   local shape = fault.shape or (status == 429 and "E" or "A")
@@ -56,8 +58,9 @@ function kinds.processing(fault, request)
 end
 
 function kinds.rate_limit(fault, request)
-  local retry_after = fault.retry_after or store.settings().retry_after
-  return send(reply.too_many(retry_after), fault, request)
+  local settings = store.settings()
+  return send(reply.too_many(fault.retry_after or settings.retry_after,
+    ngx.now() + settings.rate_window), fault, request)
 end
 
 function kinds.html(fault, request)
@@ -150,21 +153,28 @@ local options = {
   status = "number", shape = "string", message = "string", code = "number",
   store = "boolean", body = "string", body_base64 = "string", headers = "table",
   location = "string", bytes = "number", content_length = "boolean",
-  retry_after = "string",
+  retry_after = "string", endpoint = "string", skip = "number",
 }
+
+local function names_of(set)
+  local names = {}
+  for name in pairs(set) do names[#names + 1] = name end
+  table.sort(names)
+  return table.concat(names, " ")
+end
 
 local function check(fault)
   if not kinds[fault.kind] then
-    local names = {}
-    for name in pairs(kinds) do names[#names + 1] = name end
-    table.sort(names)
-    return nil, "kind must be one of " .. table.concat(names, " ")
+    return nil, "kind must be one of " .. names_of(kinds)
   end
   for name, value in pairs(fault) do
     if not options[name] then return nil, "unknown option of a fault: " .. name end
     if type(value) ~= options[name] then
       return nil, name .. " must be a " .. options[name]
     end
+  end
+  if fault.endpoint and not endpoints[fault.endpoint] then
+    return nil, "endpoint must be one of " .. names_of(endpoints)
   end
   if fault.shape and not reply.shape(fault.shape, 400, "") then
     return nil, "shape must be one of A to G"
@@ -189,26 +199,45 @@ function faults.waiting()
   return #queue == 0 and "[]" or cjson.encode(queue)
 end
 
--- match: header names with values; ":method" and ":path" match those.
+-- What a request has under a name of match: a header; ":method", ":path", or
+-- "?page_number" for an argument of the query.
+local function found(request, name)
+  if name == ":method" then return request.method end
+  if name == ":path" then return request.path end
+  if name:sub(1, 1) == "?" then
+    return (query.parse(request.query) or {})[name:sub(2)]
+  end
+  return request.headers[name:lower()]
+end
+
 local function fits(fault, request)
+  if fault.endpoint and fault.endpoint ~= request.endpoint then return false end
   for name, value in pairs(fault.match or {}) do
-    local found = request.headers[name:lower()]
-    if name == ":method" then found = request.method end
-    if name == ":path" then found = request.path end
-    if found ~= value then return false end
+    if found(request, name) ~= value then return false end
   end
   return true
+end
+
+-- Takes one use of a fault, or of what it skips. Returns whether it strikes.
+local function use(queue, n)
+  local fault = queue[n]
+  local skip = fault.skip or 0
+  if skip > 0 then
+    fault.skip = skip - 1
+  else
+    fault.times = (fault.times or 1) - 1
+    if fault.times <= 0 then table.remove(queue, n) end
+  end
+  return skip <= 0
 end
 
 function faults.take(request)
   local queue = store.get "faults"
   for n, fault in ipairs(queue or {}) do
     if fits(fault, request) then
-      local left = (fault.times or 1) - 1
-      fault.times = left
-      if left <= 0 then table.remove(queue, n) end
+      local strikes = use(queue, n)
       store.set("faults", queue)
-      return fault
+      if strikes then return fault end
     end
   end
 end

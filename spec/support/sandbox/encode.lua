@@ -1,0 +1,24 @@
+-- An item of the API as JSON. Written by hand: an amount's digits go out as they are
+-- stored, no number is ever made. fields gives the order; what the item lacks is left
+-- out.
+
+local cjson = require "cjson.safe"
+
+local amounts = {
+  available_balance = true, margin_balance = true, frozen_balance = true,
+  amount = true, ending_balance = true,
+}
+
+return function(item, fields, settings, without)
+  local members = {}
+  for _, name in ipairs(fields) do
+    local value = item[name]
+    if value ~= nil and name ~= without then
+      if not amounts[name] or settings.amounts == "string" then
+        value = cjson.encode(value)
+      end
+      members[#members + 1] = '"' .. name .. '":' .. value
+    end
+  end
+  return "{" .. table.concat(members, ",") .. "}"
+end

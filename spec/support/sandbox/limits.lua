@@ -1,0 +1,15 @@
+-- Rate limits: so many requests in a window, then 429.
+
+local reply = require "reply"
+local store = require "store"
+
+local limits = {}
+
+-- Counts a request and returns the refusal, if it is one too many. A limit of 0 is none.
+function limits.refusal(name, limit, settings)
+  if limit == 0 then return nil end
+  local count, ends = store.count("rate " .. name, settings.rate_window)
+  return count > limit and reply.too_many(settings.retry_after, ends) or nil
+end
+
+return limits
