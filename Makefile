@@ -34,7 +34,7 @@ LUA_LMOD ?= $(PREFIX)/share/lua/$(LUA_ABI)
 VARIANT ?=
 OUT = build/$(LUA)$(VARIANT)
 
-BINDING = uqpay internal client call attempt hook token login endpoint query options answer \
+BINDING = uqpay internal client call attempt hook token login share endpoint query options answer \
 	error json values
 ENGINE = transport handle idle received outcome process address poller clock \
 	schedule pace retry redact quote amount decimal currency moment uuid buf

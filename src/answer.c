@@ -316,8 +316,8 @@ static const char *out_of_range(int amounts) {
 }
 
 /* The value at the top is to be a whole number, or its digits in a string: a
-*Lua
-** number is put in its place. */
+ *Lua
+ ** number is put in its place. */
 static const char *check_count(lua_State *L, const char *text, size_t len,
                                enum uq_json_type type) {
   double value;

@@ -410,6 +410,37 @@ static double login_end(const struct uq_call *call) {
   return call->deadline;
 }
 
+/* A login asks the token store first. 0: it waits, or goes on if *go. */
+static int ask_store(lua_State *L, int idx, bool *go) {
+  struct uq_call *call = to_call(L, idx);
+  uqL_client_peer(L, idx);
+  enum uq_share_state state = uqL_share_begin(L, call->client, lua_gettop(L));
+  if (call->client == NULL) /* a function of the store closed it */
+    return fail_ended(L, call);
+  switch (state) {
+  case UQ_SHARE_FOUND:
+    lua_createtable(L, 0, 3);
+    lua_pushvalue(L, -3);
+    lua_setfield(L, -2, "auth_token");
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "expired_at");
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, "stored");
+    uq_call_end(call, true);
+    return 1;
+  case UQ_SHARE_BUSY:
+    if (uq_clock() + UQ_SHARE_RETRY >= call->deadline)
+      return fail_late(L, call);
+    wait_until(call, uq_clock() + UQ_SHARE_RETRY);
+    return 0;
+  case UQ_SHARE_FAILED:
+    return fail_with(L, call, UQ_CONFIG, lua_tostring(L, -1));
+  default:
+    *go = true;
+    return 0;
+  }
+}
+
 /* The call is to begin an attempt, or to wait for what that needs. */
 static int prepare(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
@@ -432,7 +463,14 @@ static int prepare(lua_State *L, int idx) {
     int results = ask_token(L, idx);
     return results > 0 ? results : give_token(L, call);
   }
-  int results = take_turn(L, call, &go);
+  int results = 0;
+  if (is_login(call) && call->client->share && call->attempts == 0) {
+    results = ask_store(L, idx, &go);
+    if (!go)
+      return results;
+    go = false;
+  }
+  results = take_turn(L, call, &go);
   return go ? begin_attempt(L, idx) : results;
 }
 

@@ -21,9 +21,14 @@ static int client_close(lua_State *L) {
   struct uq_transport *transport = c->transport;
   uq_call_cancel_all(c);
   c->transport = NULL;
+  if (transport != NULL && c->share_locked && !uq_transport_forked(transport)) {
+    uqL_getpeer(L, 1);
+    uqL_share_end(L, c, lua_gettop(L));
+  }
   if (transport != NULL)
     uq_transport_free(transport);
   uq_buf_free(&c->token);
+  uq_buf_free(&c->refused);
   uq_buf_free(&c->api_key);
   uq_wipe(c->keys, sizeof c->keys);
   return 0;
@@ -105,8 +110,8 @@ static int client_step(lua_State *L) {
 }
 
 /* client:ready() -> the id of a call to be stepped now; nil: there is none.
-*Each
-** is named once. */
+ *Each
+ ** is named once. */
 static int client_ready(lua_State *L) {
   double id = uq_call_next(check_client(L));
   if (id == 0)
@@ -116,8 +121,8 @@ static int client_ready(lua_State *L) {
 }
 
 /* client:pollfd() -> one descriptor for all calls, readable when client:step
-*has
-** something to do; nil: there is none. */
+ *has
+ ** something to do; nil: there is none. */
 static int client_pollfd(lua_State *L) {
   struct uq_client *c = check_client(L);
   int fd =

@@ -52,10 +52,23 @@ static int internal_peer(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"clock", internal_clock}, {"failure", internal_failure},
-    {"check", internal_check}, {"closed", internal_closed},
-    {"peer", internal_peer},   {NULL, NULL}};
+/* methods() -> the names of the client's methods that make a call. */
+static int internal_methods(lua_State *L) {
+  lua_createtable(L, UQ_ENDPOINT_COUNT, 0);
+  for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
+    lua_pushstring(L, uq_endpoints[i].name);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"clock", internal_clock},
+                                     {"failure", internal_failure},
+                                     {"check", internal_check},
+                                     {"closed", internal_closed},
+                                     {"peer", internal_peer},
+                                     {"methods", internal_methods},
+                                     {NULL, NULL}};
 
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);
 

@@ -55,23 +55,27 @@ static double read_end(lua_State *L, int idx) {
   return end > 0 ? end : 0;
 }
 
-/* The login has its results in the table at the top: token, or nil, message,
-** error. */
-static void finish(lua_State *L, struct uq_client *c) {
+/* The login has its results in the table at the top: the token's table, or nil,
+** message, error. The peer table of the client is at peer. */
+static void finish(lua_State *L, struct uq_client *c, int peer) {
   int results = lua_gettop(L);
   lua_rawgeti(L, results, 1);
   if (lua_istable(L, -1)) {
     size_t len;
     lua_getfield(L, -1, "auth_token");
     lua_getfield(L, -2, "expired_at");
-    const char *text = lua_tolstring(L, -2, &len);
-    if (uq_token_put(c, text, len, read_end(L, -1), LIFE_ASSUMED) != NULL)
+    lua_getfield(L, -3, "stored");
+    const char *text = lua_tolstring(L, -3, &len);
+    if (uq_token_put(c, text, len, read_end(L, -2), LIFE_ASSUMED) != NULL)
       luaL_error(L, "not enough memory"); /* the schema has seen to the rest */
+    if (c->share && !lua_toboolean(L, -1))
+      uqL_share_put(L, c, peer, text, len);
   } else {
     c->login_failed = c->logins;
     c->login_pause = uq_clock() + PAUSE;
   }
   lua_settop(L, results);
+  uqL_share_end(L, c, peer);
 }
 
 /* Lets the login go on. The peer table of the client is at the top. */
@@ -91,7 +95,7 @@ static void go_on(lua_State *L, struct uq_client *c) {
   }
   c->login = NULL;
   uqL_getpeer(L, peer + 1);
-  finish(L, c);
+  finish(L, c, peer);
   lua_rawgeti(L, -1, 3);
   lua_setfield(L, peer, "login_error");
   lua_pushnil(L);

@@ -25,6 +25,7 @@ enum option_type {
   OPT_HOOK,    /* a function, kept in the peer table */
   OPT_TOKEN,   /* a string or function */
   OPT_API_KEY, /* a secret string */
+  OPT_STORE,   /* a table of functions */
   OPT_APP      /* a table */
 };
 
@@ -155,6 +156,7 @@ static const struct option options[] = {
     {"client_id", OPT_TEXT, FOR_NEW, AT(client_id), 0, 0, NULL,
      check_credential},
     {"api_key", OPT_API_KEY, FOR_NEW, 0, 0, 0, NULL, check_credential},
+    {"token_store", OPT_STORE, FOR_NEW, 0, 0, 0, NULL, NULL},
     {"on_behalf_of", OPT_WORD, FOR_NEW | FOR_BEHALF, AT(on_behalf_of), 0,
      SIZE(on_behalf_of), NULL, check_uuid},
     {"currency", OPT_WORD, FOR_NEW | FOR_POST, AT(currency), 0, SIZE(currency),
@@ -370,6 +372,29 @@ static void read_api_key(lua_State *L, const struct reading *r,
     luaL_error(L, "not enough memory");
 }
 
+/* token_store = { get=, set= [, lock=, unlock=] } */
+static void read_store(lua_State *L, const struct reading *r,
+                       const struct option *o) {
+  static const char *const names[] = {"get", "set", "lock", "unlock"};
+  if (!lua_istable(L, -1))
+    bad_type(L, r, o->name, "table");
+  bool found[4];
+  for (int i = 0; i < 4; i++) {
+    lua_getfield(L, -1, names[i]);
+    found[i] = lua_isfunction(L, -1);
+    if (!found[i] && (i < 2 || !lua_isnil(L, -1)))
+      bad_option(L, r, o->name,
+                 "functions get and set, and lock and unlock or neither, "
+                 "expected in it");
+    lua_pop(L, 1);
+  }
+  if (found[2] != found[3])
+    bad_option(L, r, o->name, "lock and unlock, or neither, expected in it");
+  assert(r->client != NULL); /* an option FOR_NEW */
+  r->client->share = true;
+  keep(L, r, o->name);
+}
+
 static void read_hook(lua_State *L, const struct reading *r,
                       const struct option *o) {
   struct uq_client *c = r->client;
@@ -475,6 +500,9 @@ static void read_option(lua_State *L, const struct reading *r,
   case OPT_API_KEY:
     read_api_key(L, r, o);
     break;
+  case OPT_STORE:
+    read_store(L, r, o);
+    break;
   case OPT_APP:
     read_app(L, r, o, (const char **)(void *)field);
     break;
@@ -556,6 +584,12 @@ static void settle_new(lua_State *L, const struct reading *r) {
   const char *why = uq_address_check(o->base_url, c->host, sizeof c->host);
   if (why != NULL)
     bad_option(L, r, "base_url", why);
+  if (c->share && !login)
+    bad_option(L, r, "token_store", "client_id and api_key expected with it");
+  if (c->share) {
+    lua_pushfstring(L, "%s %s", o->base_url, o->client_id);
+    lua_setfield(L, r->peer, "token_store_key");
+  }
   if (!uq_address_encrypted(o->base_url)) {
     if (o->proxy != NULL && o->proxy[0] != '\0')
       bad_option(L, r, "proxy", "not with a base_url that is not encrypted");

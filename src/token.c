@@ -86,7 +86,13 @@ const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
   return NULL;
 }
 
-void uq_token_drop(struct uq_client *c) { uq_buf_free(&c->token); }
+void uq_token_drop(struct uq_client *c) {
+  if (c->token.len == 0)
+    return;
+  uq_buf_free(&c->refused);
+  c->refused = c->token;
+  uq_buf_init(&c->token, c->refused.max);
+}
 
 double uq_token_left(const struct uq_client *c) {
   if (c->token.len == 0)

@@ -136,6 +136,7 @@ struct uq_client {
   struct uq_options options;
   char host[UQ_HOST_MAX]; /* for messages */
   struct uq_buf token;    /* as sent; empty: there is none yet */
+  struct uq_buf refused;  /* the token that the API last refused, as sent */
   struct uq_buf api_key;  /* empty: no login */
   double token_end;       /* Unix seconds; 0: not told */
   double token_until;     /* the same on uq_clock, which nobody sets back */
@@ -146,6 +147,7 @@ struct uq_client {
   unsigned logins;        /* counts those begun ... */
   unsigned login_failed;  /* ... and names the last that failed */
   bool token_function, token_running;
+  bool share, share_locked; /* a token store: is there one; is it locked */
   bool on_request, on_response, on_retry;
   struct uq_call *calls;
   struct uq_schedule schedule; /* of its calls */
@@ -180,12 +182,12 @@ const char *uq_token_take(struct uq_buf *token, const char *text, size_t len);
 const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
                          double end, double assumed);
 
-/* Forgets the client's token. */
+/* Forgets the client's token, but for what it was. */
 void uq_token_drop(struct uq_client *c);
 
 /* Seconds that the client's token is good for: huge if it has no end, 0 if
-*there
-** is none. */
+ *there
+ ** is none. */
 double uq_token_left(const struct uq_client *c);
 
 /* Why the token function must be asked before a call: "new" (a token without an
@@ -197,6 +199,29 @@ const char *uq_token_need(const struct uq_client *c);
 ** there is no new token; the client may be closed now. */
 bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
                    const char *reason);
+
+/* ---- share.c ------------------------------------------------------------ */
+
+enum uq_share_state {
+  UQ_SHARE_FOUND, /* a token */
+  UQ_SHARE_LOGIN, /* none: log in; the store is locked if it can be */
+  UQ_SHARE_BUSY,  /* somebody else is logging in: ask again */
+  UQ_SHARE_FAILED /* pushes why */
+};
+
+/* Looks into the client's token store, and locks it for a login. FOUND: pushes
+** the token and its end. peer is the index of the client's peer table. */
+enum uq_share_state uqL_share_begin(lua_State *L, struct uq_client *c,
+                                    int peer);
+
+/* Gives the lock back, if it is held. */
+void uqL_share_end(lua_State *L, struct uq_client *c, int peer);
+
+/* Puts the client's token into the store. */
+void uqL_share_put(lua_State *L, struct uq_client *c, int peer,
+                   const char *token, size_t len);
+
+#define UQ_SHARE_RETRY 0.05 /* seconds between two tries for the lock */
 
 /* ---- login.c ------------------------------------------------------------ */
 
@@ -285,9 +310,9 @@ const char *uq_endpoint_secret(const struct uq_buf *block);
 /* ---- query.c ------------------------------------------------------------ */
 
 /* Pushes the query of a request, "" or "?a=b&c=d", made of the parameters of
-*the
-** endpoint in the table at idx (0: none), and sets *currency if one is among
-** them. Raises, naming the parameter. */
+ *the
+ ** endpoint in the table at idx (0: none), and sets *currency if one is among
+ ** them. Raises, naming the parameter. */
 void uqL_query_push(lua_State *L, const struct uq_endpoint *e, int idx,
                     const char *method, char *currency, size_t size);
 

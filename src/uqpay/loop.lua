@@ -19,15 +19,22 @@ return function(loop)
   Client.__index = Client
   Client.__name = "uqpay.client"
 
-  for _, name in ipairs { "start_balance", "balances", "stats" } do
+  local function forward(name)
     Client[name] = function(self, ...)
       return self.client[name](self.client, ...)
     end
   end
 
-  function Client:balance(...)
-    if not loop.inside() then return self.client:balance(...) end
-    return self.hub:await(self.client:start_balance(...))
+  for _, name in ipairs { "balances", "invalidate_token", "stats" } do forward(name) end
+
+  for _, name in ipairs(internal.methods()) do
+    local start = "start_" .. name
+    forward(start)
+    Client[name] = function(self, ...)
+      local client = self.client
+      if not loop.inside() then return client[name](client, ...) end
+      return self.hub:await(client[start](client, ...))
+    end
   end
 
   function Client:close()
