@@ -149,9 +149,12 @@ static bool says_address(const struct envelope *e) {
 }
 
 /* One word more about what to do, where that is known. */
-static const char *advice(enum uq_kind kind, const struct envelope *e) {
+static const char *advice(enum uq_kind kind, const struct envelope *e,
+                          bool login) {
   switch (kind) {
   case UQ_AUTH:
+    if (login)
+      return "; client_id and api_key must be those of this environment";
     if (says_format(e))
       return "; the token is sent as \"Bearer <token>\": give it as issued";
     if (says_address(e))
@@ -244,7 +247,7 @@ static bool judge_envelope(lua_State *L, const struct uq_question *q,
   enum uq_kind kind = judge_kind(status, &e, f);
   push_message(L, a->status, &e);
   refuse(L, q, a, kind);
-  uqL_error_add(L, advice(kind, &e));
+  uqL_error_add(L, advice(kind, &e, q->endpoint->login));
   uqL_error_set(L, "type", e.type);
   if (e.numeric &&
       uqL_json_push_number(L, e.code, strlen(e.code), UQ_AMOUNTS_NUMBER, false))
