@@ -360,6 +360,12 @@ static const luaL_Reg received_methods[] = {{"line", received_line},
 
 /* ---- poller ------------------------------------------------------------- */
 
+/* engine.poller_name() */
+static int poller_name(lua_State *L) {
+  lua_pushstring(L, uq_poller_name());
+  return 1;
+}
+
 static int poller_new(lua_State *L) {
   struct uq_poller *p = new_object(L, sizeof *p, POLLER);
   uq_poller_init(p);
@@ -399,6 +405,16 @@ static int poller_fd(lua_State *L) {
   return 1;
 }
 
+static int poller_arm(lua_State *L) {
+  uq_poller_arm(to_poller(L));
+  return 0;
+}
+
+static int poller_notify(lua_State *L) {
+  uq_poller_notify(to_poller(L));
+  return 0;
+}
+
 /* poller:wait(limit_ms [, max]) -> { [fd] = what }, number of events */
 static int poller_wait(lua_State *L) {
   struct uq_event events[64];
@@ -415,13 +431,10 @@ static int poller_wait(lua_State *L) {
   return 2;
 }
 
-static const luaL_Reg poller_methods[] = {{"watch", poller_watch},
-                                          {"timer", poller_timer},
-                                          {"due", poller_due},
-                                          {"fd", poller_fd},
-                                          {"wait", poller_wait},
-                                          {"close", poller_close},
-                                          {NULL, NULL}};
+static const luaL_Reg poller_methods[] = {
+    {"watch", poller_watch}, {"timer", poller_timer}, {"due", poller_due},
+    {"fd", poller_fd},       {"arm", poller_arm},     {"notify", poller_notify},
+    {"wait", poller_wait},   {"close", poller_close}, {NULL, NULL}};
 
 /* ---- descriptors to watch ----------------------------------------------- */
 
@@ -481,6 +494,7 @@ static const luaL_Reg functions[] = {{"buf", buf_new},
                                      {"redact", redact},
                                      {"received", received_new},
                                      {"poller", poller_new},
+                                     {"poller_name", poller_name},
                                      {"pipe", new_pipe},
                                      {"write", write_fd},
                                      {"read", read_fd},
