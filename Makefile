@@ -113,7 +113,7 @@ spec-kqueue:
 		CPPFLAGS='$(CPPFLAGS) $(KQUEUE)' EXTRA=build/kqueue.o SPEC='$(POLLER_SPECS)'
 
 spec-kqueue-old:
-	@UQPAY_POLLER=kqueue $(MAKE) --no-print-directory spec VARIANT=-kqueue-old \
+	@UQPAY_POLLER=kqueue-old $(MAKE) --no-print-directory spec VARIANT=-kqueue-old \
 		CPPFLAGS='$(CPPFLAGS) $(KQUEUE) -DKQUEUE_OLD' EXTRA=build/kqueue-old.o \
 		SPEC=spec/poller_spec.lua
 

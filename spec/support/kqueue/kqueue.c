@@ -23,6 +23,7 @@
 #undef close
 
 #define WAIT_EVENTS 32
+#define TICKS 100 /* of a second: no timer rings between */
 #define READING (EPOLLIN | EPOLLRDHUP)
 #define HANG_UP (EPOLLHUP | EPOLLERR)
 
@@ -182,10 +183,11 @@ static int new_timer(const struct kevent *change) {
 #else
   long units = 1000;
 #endif
+  long ticks = (long)(change->data * TICKS + units - 1) / units;
   int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
   memset(&in, 0, sizeof in);
-  in.it_value.tv_sec = change->data / units;
-  in.it_value.tv_nsec = change->data % units * (1000000000 / units);
+  in.it_value.tv_sec = ticks / TICKS;
+  in.it_value.tv_nsec = ticks % TICKS * (1000000000 / TICKS);
   if (fd >= 0)
     timerfd_settime(fd, 0, &in, NULL);
   return fd;
