@@ -86,32 +86,35 @@ int uq_poller_watch(struct uq_poller *p, int fd, int what) {
 
 int uq_system_fd(struct uq_poller *p) { return p->fd; }
 
+/* Puts down the changes that turn the alarm on, and returns their number. */
+static int put_alarm(struct uq_poller *p, struct kevent *changes, double when) {
+  double left = (when - uq_clock()) * UNITS_PER_SECOND;
+#if defined(EVFILT_USER)
+  if (left <= 0) {
+    EV_SET(&changes[0], ALARM, EVFILT_USER, EV_ADD | EV_ONESHOT, 0, 0, 0);
+    EV_SET(&changes[1], ALARM, EVFILT_USER, 0, NOTE_TRIGGER, 0, 0);
+    p->alarm = EVFILT_USER;
+    return 2;
+  }
+#endif
+  intptr_t units = (intptr_t)fmax(1, fmin(ceil(left), TIMER_MAX));
+  EV_SET(&changes[0], ALARM, EVFILT_TIMER, EV_ADD | EV_ONESHOT, TIMER_UNIT,
+         units, 0);
+  p->alarm = EVFILT_TIMER;
+  return 1;
+}
+
 void uq_system_alarm(struct uq_poller *p, double when) {
   struct kevent changes[3];
-  double left = (when - uq_clock()) * UNITS_PER_SECOND;
   int n = 0;
   if (p->alarm != 0) {
-    EV_SET(&changes[n], ALARM, p->alarm, EV_DELETE, 0, 0, 0);
-    n++;
+    EV_SET(&changes[0], ALARM, p->alarm, EV_DELETE, 0, 0, 0);
+    n = 1;
   }
   p->alarm = 0;
-#if defined(EVFILT_USER)
-  if (when >= 0 && left <= 0) {
-    EV_SET(&changes[n], ALARM, EVFILT_USER, EV_ADD | EV_ONESHOT, 0, 0, 0);
-    n++;
-    EV_SET(&changes[n], ALARM, EVFILT_USER, 0, NOTE_TRIGGER, 0, 0);
-    n++;
-    p->alarm = EVFILT_USER;
-  } else
-#endif
-      if (when >= 0) {
-    intptr_t units = (intptr_t)fmax(1, fmin(ceil(left), TIMER_MAX));
-    EV_SET(&changes[n], ALARM, EVFILT_TIMER, EV_ADD | EV_ONESHOT, TIMER_UNIT,
-           units, 0);
-    n++;
-    p->alarm = EVFILT_TIMER;
-  }
   p->armed = when;
+  if (when >= 0)
+    n += put_alarm(p, &changes[n], when);
   if (n > 0 && apply(p, changes, n) != 0) {
     p->alarm = 0; /* no memory; the next time, perhaps */
     p->armed = -1;
