@@ -30,14 +30,16 @@ PREFIX ?= /usr/local
 LUA_CMOD ?= $(PREFIX)/lib/lua/$(LUA_ABI)
 LUA_LMOD ?= $(PREFIX)/share/lua/$(LUA_ABI)
 
-# A variant (asan) builds beside the plain module.
+# A variant (asan) builds beside the plain module, some with objects of their own.
 VARIANT ?=
+EXTRA ?=
 OUT = build/$(LUA)$(VARIANT)
 
-BINDING = uqpay internal client call attempt hook token login share endpoint query options answer \
-	error json values
-ENGINE = transport handle idle received outcome process address poller clock \
-	schedule pace retry redact quote amount decimal currency moment uuid buf
+BINDING = uqpay internal client call attempt hook token login share endpoint \
+	query options answer error json values
+ENGINE = transport handle idle received outcome process address poller epoll \
+	kqueue poll clock schedule pace retry redact quote amount decimal \
+	currency moment uuid buf
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))
 OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(SOURCES))
 MODULE = $(OUT)/uqpay.so
@@ -46,13 +48,14 @@ STD = -std=c99 -fPIC
 WARN = -Wall -Wextra -Wpedantic
 LIBS ?= -lcurl -lpthread -lm
 
-.PHONY: all deps demo sandbox check spec asan asan-spec valgrind lint \
-	print-incdir install uninstall clean
+.PHONY: all deps demo sandbox check spec pollers spec-poll spec-kqueue \
+	spec-kqueue-old asan asan-spec valgrind lint print-incdir install uninstall \
+	clean
 
 all: $(MODULE)
 
-$(MODULE): $(OBJECTS)
-	$(CC) $(LIBFLAG) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) $(LIBS)
+$(MODULE): $(OBJECTS) $(EXTRA)
+	$(CC) $(LIBFLAG) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) $(EXTRA) $(LIBS)
 
 $(OUT)/%.o: src/%.c | $(OUT)
 	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -I$(LUA_INCDIR) -MMD -c -o $@ $<
@@ -61,10 +64,10 @@ $(OUT):
 	mkdir -p $@
 
 # The engine's leaves as a Lua module, for the specs alone.
-$(OUT)/engine.so: spec/support/engine.c $(OBJECTS)
+$(OUT)/engine.so: spec/support/engine.c $(OBJECTS) $(EXTRA)
 	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -I$(LUA_INCDIR) -Isrc \
 		$(LIBFLAG) $(LDFLAGS) -o $@ $< \
-		$(patsubst %,$(OUT)/%.o,$(ENGINE)) $(LIBS)
+		$(patsubst %,$(OUT)/%.o,$(ENGINE)) $(EXTRA) $(LIBS)
 
 # fork(2) and signals, for the specs alone; preloaded by some, so never sanitized.
 $(OUT)/fork.so: spec/support/fork.c | $(OUT)
@@ -94,11 +97,37 @@ spec: all $(OUT)/engine.so $(OUT)/fork.so
 
 # All specs on all five Luas.
 check:
-	@MAKE='$(MAKE)' sh spec/support/check.sh spec $(LUAS)
+	@MAKE='$(MAKE)' sh spec/support/check.sh $(LUAS:%='spec LUA=%')
+
+# Some specs with the pollers of other systems, on one Lua: poll(2), and kqueue as
+# spec/support/kqueue plays it, a new and an old one.
+pollers:
+	@MAKE='$(MAKE)' sh spec/support/check.sh spec-poll spec-kqueue spec-kqueue-old
+
+POLLER_SPECS = $(patsubst %,spec/%_spec.lua,poller balance transport errors retry \
+	process)
+KQUEUE = -DUQ_POLLER_KQUEUE -Ispec/support/kqueue
+spec-poll:
+	@UQPAY_POLLER=poll $(MAKE) --no-print-directory spec VARIANT=-poll \
+		CPPFLAGS='$(CPPFLAGS) -DUQ_POLLER_POLL' SPEC='$(POLLER_SPECS)'
+
+spec-kqueue:
+	@UQPAY_POLLER=kqueue $(MAKE) --no-print-directory spec VARIANT=-kqueue \
+		CPPFLAGS='$(CPPFLAGS) $(KQUEUE)' EXTRA=build/kqueue.o SPEC='$(POLLER_SPECS)'
+
+spec-kqueue-old:
+	@UQPAY_POLLER=kqueue-old $(MAKE) --no-print-directory spec VARIANT=-kqueue-old \
+		CPPFLAGS='$(CPPFLAGS) $(KQUEUE) -DKQUEUE_OLD' EXTRA=build/kqueue-old.o \
+		SPEC=spec/poller_spec.lua
+
+build/kqueue.o build/kqueue-old.o: spec/support/kqueue/kqueue.c \
+		spec/support/kqueue/sys/event.h
+	@mkdir -p build
+	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # The same under the address and undefined behaviour sanitizers, with leaks counted.
 asan:
-	@MAKE='$(MAKE)' sh spec/support/check.sh asan-spec $(LUAS)
+	@MAKE='$(MAKE)' sh spec/support/check.sh $(LUAS:%='asan-spec LUA=%')
 
 asan-spec: export UQPAY_WRAP = env LD_PRELOAD=$(shell gcc \
 	-print-file-name=libasan.so):$(CURDIR)/build/unpreload.so
@@ -119,15 +148,24 @@ valgrind: export UQPAY_WRAP = valgrind -q --error-exitcode=42 --leak-check=full 
 	--show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	--suppressions=$(CURDIR)/spec/support/valgrind.supp
 valgrind:
-	@MAKE='$(MAKE)' sh spec/support/check.sh spec $(LUA)
+	@MAKE='$(MAKE)' sh spec/support/check.sh 'spec LUA=$(LUA)'
 
-C_FILES = $(wildcard src/*.c src/*.h spec/support/*.c)
+C_FILES = $(wildcard src/*.c src/*.h spec/support/*.c spec/support/kqueue/*.c \
+	spec/support/kqueue/sys/*.h)
+POLLERS = $(patsubst %,src/%.c,poller epoll kqueue poll)
 lint:
 	@for cc in gcc clang; do for dir in $(LINT_INCDIRS); do \
 		echo "$$cc -Werror with $$dir"; for file in $(SOURCES); do \
 		$$cc $(STD) $(WARN) -Werror -I$$dir -fsyntax-only $$file || exit 1; \
 		done; done; done
+	@for cc in gcc clang; do for system in -DUQ_POLLER_POLL '$(KQUEUE)' \
+		'$(KQUEUE) -DKQUEUE_OLD'; do echo "$$cc -Werror with $$system"; \
+		$$cc $(STD) $(WARN) -Werror $$system -fsyntax-only $(POLLERS) || exit 1; \
+		done; $$cc $(STD) $(WARN) -Werror $(KQUEUE) -fsyntax-only \
+		spec/support/kqueue/kqueue.c || exit 1; done
 	clang-tidy --quiet $(SOURCES) -- $(STD) -I$(LUA_INCDIR) 2> /dev/null
+	clang-tidy --quiet src/poll.c -- $(STD) -DUQ_POLLER_POLL 2> /dev/null
+	clang-tidy --quiet src/kqueue.c -- $(STD) $(KQUEUE) 2> /dev/null
 	clang-format --dry-run -Werror $(C_FILES)
 	luacheck --quiet src spec examples rockspec/*.rockspec
 	luarocks lint rockspec/uqpay-scm-1.rockspec

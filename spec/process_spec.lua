@@ -414,11 +414,12 @@ describe("descriptors", function()
   it("of connection and poller are closed when a program is run", function()
     local before = descriptors()
     local client = open_client "1.1"
+    local least = uqpay.info().poller == "poll" and 1 or 2    -- that one has none
     local closed, kept = 0, 0
     for _, flags in ipairs(new_ones(before)) do
       if is_cloexec(flags) then closed = closed + 1 else kept = kept + 1 end
     end
-    assert.is_true(closed >= 2, closed)
+    assert.is_true(closed >= least, closed)
     assert.is_true(kept <= 2, kept)     -- a pair of sockets in which libcurl wakes itself
     client:close()
   end)

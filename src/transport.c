@@ -656,6 +656,7 @@ void uq_transport_info(struct uq_transport_info *info) {
     info->ca_file = v->cainfo;
     info->ca_path = v->capath;
   }
+  info->poller = uq_poller_name();
   info->http2 = (v->features & CURL_VERSION_HTTP2) != 0;
   info->async_dns = (v->features & CURL_VERSION_ASYNCHDNS) != 0;
 }

@@ -128,6 +128,7 @@ struct uq_transport_info {
   char tls[64];
   const char *ca_file; /* libcurl's defaults; NULL: none or not known */
   const char *ca_path;
+  const char *poller;
   bool http2;
   bool async_dns;
 };

@@ -28,7 +28,7 @@ static int uqpay_info(lua_State *L) {
   set_string(L, "tls", info.tls);
   set_string(L, "ca_file", info.ca_file);
   set_string(L, "ca_path", info.ca_path);
-  set_string(L, "poller", "epoll");
+  set_string(L, "poller", info.poller);
   lua_pushboolean(L, info.http2);
   lua_setfield(L, -2, "http2");
   lua_pushboolean(L, info.async_dns);

@@ -13,6 +13,7 @@
 #include "address.h"
 #include "amount.h"
 #include "buf.h"
+#include "clock.h"
 #include "compat.h"
 #include "decimal.h"
 #include "moment.h"
@@ -397,6 +398,12 @@ static const luaL_Reg received_methods[] = {{"line", received_line},
 
 /* ---- poller ------------------------------------------------------------- */
 
+/* engine.poller_name() */
+static int poller_name(lua_State *L) {
+  lua_pushstring(L, uq_poller_name());
+  return 1;
+}
+
 static int poller_new(lua_State *L) {
   struct uq_poller *p = new_object(L, sizeof *p, POLLER);
   uq_poller_init(p);
@@ -421,8 +428,10 @@ static int poller_watch(lua_State *L) {
   return 1;
 }
 
+/* poller:timer(ms): from now; below 0 disarms it */
 static int poller_timer(lua_State *L) {
-  uq_poller_timer(to_poller(L), (long)luaL_checkinteger(L, 2));
+  double ms = (double)luaL_checknumber(L, 2);
+  uq_poller_timer(to_poller(L), ms < 0 ? -1 : uq_clock() + ms / 1000);
   return 0;
 }
 
@@ -434,6 +443,16 @@ static int poller_due(lua_State *L) {
 static int poller_fd(lua_State *L) {
   lua_pushinteger(L, uq_poller_fd(to_poller(L)));
   return 1;
+}
+
+static int poller_arm(lua_State *L) {
+  uq_poller_arm(to_poller(L));
+  return 0;
+}
+
+static int poller_notify(lua_State *L) {
+  uq_poller_notify(to_poller(L));
+  return 0;
 }
 
 /* poller:wait(limit_ms [, max]) -> { [fd] = what }, number of events */
@@ -452,13 +471,10 @@ static int poller_wait(lua_State *L) {
   return 2;
 }
 
-static const luaL_Reg poller_methods[] = {{"watch", poller_watch},
-                                          {"timer", poller_timer},
-                                          {"due", poller_due},
-                                          {"fd", poller_fd},
-                                          {"wait", poller_wait},
-                                          {"close", poller_close},
-                                          {NULL, NULL}};
+static const luaL_Reg poller_methods[] = {
+    {"watch", poller_watch}, {"timer", poller_timer}, {"due", poller_due},
+    {"fd", poller_fd},       {"arm", poller_arm},     {"notify", poller_notify},
+    {"wait", poller_wait},   {"close", poller_close}, {NULL, NULL}};
 
 /* ---- descriptors to watch ----------------------------------------------- */
 
@@ -520,6 +536,7 @@ static const luaL_Reg functions[] = {{"buf", buf_new},
                                      {"redact", redact},
                                      {"received", received_new},
                                      {"poller", poller_new},
+                                     {"poller_name", poller_name},
                                      {"pipe", new_pipe},
                                      {"write", write_fd},
                                      {"read", read_fd},

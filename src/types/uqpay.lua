@@ -162,7 +162,7 @@ local uqpay = {}
 ---@field ca_path? string
 ---@field http2 boolean
 ---@field async_dns boolean  # name look-ups keep to the timeout
----@field poller string      # "epoll"
+---@field poller string      # "epoll", "kqueue" or "poll"
 ---@field cjson string       # lua-cjson's version
 
 ---An exact decimal number of up to 38 digits, any of them behind the point. Never changes,
