@@ -152,7 +152,7 @@ static bool start_exchange(struct uq_call *call) {
   request.timeout_ms = to_ms(call->deadline - call->attempted);
   request.connect_timeout_ms = to_ms(call->options.connect_timeout);
   request.max_response_bytes = (size_t)call->options.max_response_bytes;
-  request.crowd = call->is_object;
+  request.crowd = call->is_object && !is_login(call);
   call->token_serial = c->token_serial;
   uq_exchange_start(call->exchange, &request);
   return true;

@@ -37,7 +37,8 @@ struct uq_transport {
   struct uq_exchange *idle;   /* the pool, linked by next */
   struct uq_exchange *active; /* in flight, linked by next and prev */
   size_t in_flight;           /* their number */
-  bool crowd;                 /* it has had requests side by side */
+  bool polling;               /* the poller is open */
+  bool crowd;                 /* requests are side by side: over HTTP/2 */
   long spoken;           /* the last answer's CURL_HTTP_VERSION_; 0: none */
   long connection_limit; /* at once; 0: none */
   struct uq_idle connections; /* idle ones of HTTP/1.1 */
@@ -166,20 +167,32 @@ static CURLMcode set_multi(struct uq_transport *t) {
   return code;
 }
 
-/* Opens poller and multi handle, both or none. 0 or an errno. */
+/* Opens poller and multi handle, unless they are. 0 or an errno. */
 static int open_multi(struct uq_transport *t) {
   if (t->multi != NULL)
     return 0;
-  int error = uq_poller_open(&t->poller);
+  int error = t->polling ? 0 : uq_poller_open(&t->poller);
   if (error != 0)
     return error;
+  t->polling = true; /* others may know its descriptor: it stays */
   t->multi = curl_multi_init();
   if (t->multi != NULL && set_multi(t) == CURLM_OK)
     return 0;
   curl_multi_cleanup(t->multi);
   t->multi = NULL;
-  uq_poller_close(&t->poller);
   return ENOMEM;
+}
+
+/* Closes the multi handle and its connections. No request is in flight. */
+static void close_multi(struct uq_transport *t) {
+  struct uq_sigpipe guard;
+  if (t->multi == NULL)
+    return;
+  uq_sigpipe_hold(&guard);
+  curl_multi_cleanup(t->multi);
+  uq_sigpipe_release(&guard);
+  t->multi = NULL;
+  t->timer = -1;
 }
 
 struct uq_transport *
@@ -230,9 +243,8 @@ void uq_transport_free(struct uq_transport *t) {
     t->idle = x->next;
     free_exchange(x);
   }
-  if (t->multi != NULL)
-    curl_multi_cleanup(t->multi);
   uq_sigpipe_release(&guard);
+  close_multi(t);
   uq_poller_close(&t->poller); /* after the multi: it still unwatches */
   uq_idle_free(&t->connections);
   free(t);
@@ -304,9 +316,21 @@ static CURLcode set_url(struct uq_exchange *x, const char *text) {
   return x->url_text == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
 }
 
-/* A lone call costs a third less over 1.1; side by side they would need a
+/*
+** A lone call costs a third less over 1.1; side by side they would need a
 ** connection each. Both at once do not go together: libcurl, seeing an answer
-** over 1.1, thinks that the host cannot multiplex. */
+** over 1.1, thinks that the host cannot multiplex, and takes an idle connection
+** of 1.1 for a request that would rather have 2. So the connections of the one
+** are closed before the other begins.
+*/
+static void expect_crowd(struct uq_transport *t) {
+  if (t->crowd || t->active != NULL)
+    return;
+  if (t->options.http_version == UQ_HTTP_AUTO)
+    close_multi(t);
+  t->crowd = true;
+}
+
 static enum uq_http_version wanted_version(const struct uq_exchange *x) {
   const struct uq_transport *t = x->transport;
   if (!uq_address_encrypted(x->url_text))
@@ -408,8 +432,9 @@ static void finish(struct uq_exchange *x, CURLcode code) {
 
 void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   struct uq_transport *t = x->transport;
+  if (r->crowd)
+    expect_crowd(t);
   int error = open_multi(t);
-  t->crowd |= r->crowd;
   x->owner = r->owner;
   x->response.max = r->max_response_bytes;
   memset(&x->received, 0, sizeof x->received);
@@ -587,9 +612,8 @@ static void remember_connection(struct uq_exchange *x) {
   long version = CURL_HTTP_VERSION_NONE;
   curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd);
   curl_easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
-  if (version == CURL_HTTP_VERSION_NONE)
-    return;
-  x->transport->spoken = version;
+  if (x->version == UQ_HTTP_2 && version != CURL_HTTP_VERSION_NONE)
+    x->transport->spoken = version;
   if (fd != CURL_SOCKET_BAD && version <= CURL_HTTP_VERSION_1_1)
     uq_idle_add(&x->transport->connections, fd);
 }
