@@ -20,10 +20,22 @@ local function send(answer, fault, request)
   return reply.send(answer)
 end
 
+-- Sleeps for the fault's seconds; with hold, until POST /release or a reset, if one comes
+-- before they are over.
+local function rest(fault, seconds)
+  seconds = fault.seconds or seconds
+  if not fault.hold then return ngx.sleep(seconds) end
+  local released = store.released()
+  for _ = 1, seconds / 0.002 do
+    if store.released() ~= released then return end
+    ngx.sleep(0.002)
+  end
+end
+
 -- The request is worked on for a while (its key is in progress), then answered.
 function kinds.delay(fault, request, process, retrieve)
   local answer = process(request, function(...)
-    ngx.sleep(fault.seconds or 1)
+    rest(fault, fault.hold and 30 or 1)
     return retrieve(...)
   end)
   return send(answer, fault, request)
@@ -92,7 +104,7 @@ end
 -- The request is taken and nothing happens; in the end the connection is closed.
 function kinds.hang(fault, request)
   journal.answered(request, nil, fault)
-  ngx.sleep(fault.seconds or 30)
+  rest(fault, 30)
   return reply.close()
 end
 
@@ -150,7 +162,7 @@ local options = {
   status = "number", shape = "string", message = "string", code = "number",
   store = "boolean", body = "string", body_base64 = "string", headers = "table",
   location = "string", bytes = "number", content_length = "boolean",
-  retry_after = "string",
+  retry_after = "string", hold = "boolean",
 }
 
 local function check(fault)
