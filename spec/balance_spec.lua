@@ -51,15 +51,7 @@ end
 describe("balance", function()
   local client
 
-  setup(function() sandbox.start() end)
-  before_each(function()
-    sandbox.reset()
-    client = fixture.client()
-  end)
-  after_each(function()
-    client:close()
-    assert.same({}, sandbox.faults(), "faults that no request met")
-  end)
+  fixture.with_client(function(made) client = made end)
 
   describe("returns", function()
     it("the eight documented fields, no more", function()

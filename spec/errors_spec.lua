@@ -63,15 +63,7 @@ local function count(list)
 end
 
 describe("an error", function()
-  setup(function() sandbox.start() end)
-  before_each(function()
-    sandbox.reset()
-    client = fixture.client()
-  end)
-  after_each(function()
-    client:close()
-    assert.same({}, sandbox.faults(), "faults that no request met")
-  end)
+  fixture.with_client(function(made) client = made end)
 
   describe("of shape A", function()
     it("has type, code and message; the status makes its kind", function()
