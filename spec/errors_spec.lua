@@ -530,7 +530,7 @@ describe("an error", function()
         retry_stopped = "max_retries", retryable = true, request_id = "r",
         on_behalf_of = sandbox.sub_account,
       }, "fields")
-      assert.is_true(err.elapsed > 0 and err.elapsed < 10)
+      assert.is_true(err.elapsed > 0 and err.elapsed < 30)
       assert.equal(13, count(err))
     end)
 
