@@ -8,6 +8,7 @@ local fixture = require "spec.support.fixture"
 local random = require "spec.support.random"
 local sandbox = require "spec.support.sandbox"
 
+local lines = driver.lines
 local dir       -- the locales' place
 
 local function write(name, text)
@@ -52,12 +53,6 @@ local function run(script, ...)
   local path = write("child.lua", prelude:format(package.path, package.cpath) .. script)
   return driver.output("LC_ALL=de_DE LOCPATH=" .. driver.quote(dir) .. " "
     .. driver.command(interpreter, path, ...) .. " 2>&1")
-end
-
-local function lines(text)
-  local list = {}
-  for line in text:gmatch "[^\n]+" do list[#list + 1] = line end
-  return list
 end
 
 setup(make_locales)
@@ -135,7 +130,7 @@ describe("a balance under a decimal comma", function()
     set "after require"
     local client = uqpay.new {
       base_url = base_url, ca_file = ca_file, token = token, amounts = amounts,
-      timeout = 10.5, retry_delay = 0.01,
+      timeout = 30.5, retry_delay = 0.01,
     }
     set "after new"
     client:balance "USD"

@@ -346,7 +346,7 @@ describe("Retry-After", function()
   end)
 
   it("is really waited for", function()
-    local date = math.ceil(socket.gettime() + 0.1)      -- the next second that is not near
+    local date = math.ceil(socket.gettime() + 0.1)    -- the next second that is not near
     limit(http_date(date))
     succeeded(fixture.client():balance "USD")
     assert.is_true(sandbox.requests()[2].time > date - 0.01)
