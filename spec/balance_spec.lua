@@ -536,7 +536,7 @@ describe("balance", function()
       assert.equal("attempt currency endpoint idempotency_key kind message method status "
         .. "url wait", names(retry))
       assert.equal(503, retry.status)
-      assert.is_true(retry.wait > 0 and retry.wait <= 0.02)
+      assert.is_true(retry.wait > 0 and retry.wait <= 0.004)
     end)
 
     it("are told of the end that is a failure, without a retry", function()

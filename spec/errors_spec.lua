@@ -668,8 +668,9 @@ describe("an error", function()
     local function hides(token, fault)
       local told = {}
       local function hook(info) told[#told + 1] = info end
-      local one = fixture.client { token = token, max_retries = 1, on_request = hook,
-        on_response = hook, on_retry = hook }
+      local one = fixture.client { base_url = sandbox.http_url, ca_file = false,
+        token = token, max_retries = 1, on_request = hook, on_response = hook,
+        on_retry = hook }
       fault.times = 2
       order(fault)
       local value, message, err = one:balance "USD"

@@ -9,11 +9,11 @@ local uqpay = require "uqpay"
 local fixture = {}
 
 -- Options of a client of the sandbox; changes replace some, `false` leaves one out.
--- Retries wait for a hundredth of a second: specs are many.
+-- Retries wait for next to nothing: specs are many.
 function fixture.options(changes)
   local options = {
     base_url = sandbox.url, ca_file = sandbox.ca_file, token = sandbox.token,
-    retry_delay = 0.01, retry_delay_max = 0.02, timeout = 30,
+    retry_delay = 0.002, retry_delay_max = 0.004, timeout = 30,
   }
   for name, value in pairs(changes or {}) do
     if value == false then value = nil end
