@@ -131,7 +131,9 @@ function sandbox.stop()
 end
 
 -- All as after the start: no faults, no log, no keys, first balances, default settings.
+-- Starts a sandbox if there is none: any spec may come first.
 function sandbox.reset()
+  sandbox.start()
   call("POST", "/reset")
 end
 
