@@ -114,10 +114,7 @@ describe("balance", function()
     end)
 
     it("a 201's balance as a 200's", function()
-      sandbox.fault { kind = "answer", status = 201, body = [[
-        {"balance_id":"1","currency":"USD","available_balance":1,"margin_balance":2,
-         "frozen_balance":3,"create_time":"a","last_trade_time":"b",
-         "balance_status":"ACTIVE"}]] }
+      sandbox.fault { kind = "answer", status = 201, body = fixture.body(1) }
       assert.equal(1, fixture.succeeded(client:balance "USD").available_balance)
     end)
   end)
@@ -744,10 +741,8 @@ describe("the module", function()
   it("leaves lua-cjson's own settings alone, and does not heed them", function()
     sandbox.start()
     sandbox.reset()
-    sandbox.fault { kind = "answer", body = [==[
-      {"balance_id":"1","currency":"USD","available_balance":1,"margin_balance":2,
-       "frozen_balance":3,"create_time":"a","last_trade_time":"b",
-       "balance_status":"ACTIVE","more":[["deep"]]}]==] }
+    sandbox.fault { kind = "answer",
+      body = (fixture.body(1):gsub("}$", ',"more":[["deep"]]}')) }
     local cjson, client = require "cjson", fixture.client()
     cjson.decode_max_depth(1)
     local ok, balance = pcall(function() return (client:balance "USD") end)

@@ -187,10 +187,7 @@ describe("a balance under a decimal comma", function()
 
   it("is refused if it was sent with a comma", function()
     for _, text in ipairs { '"5000,25"', '"5.000,25"', "5000,25" } do
-      sandbox.fault { kind = "answer", times = 2, body = ('{"balance_id":"b",'
-        .. '"currency":"USD","available_balance":%s,"margin_balance":0,'
-        .. '"frozen_balance":0,"create_time":"","last_trade_time":"",'
-        .. '"balance_status":"ACTIVE"}'):format(text) }
+      sandbox.fault { kind = "answer", times = 2, body = fixture.body(text) }
       local _, _, err = fixture.client():balance "USD"
       local kinds = lines(run([[
         locale "de_DE"

@@ -740,9 +740,7 @@ describe("options", function()
 
     it("max_response_bytes bounds the body, the client's or the call's own", function()
       local function answer(bytes)
-        local body = '{"balance_id":"1","currency":"USD","available_balance":1,'
-          .. '"margin_balance":1,"frozen_balance":1,"create_time":"",'
-          .. '"last_trade_time":"","balance_status":"ACTIVE"}'
+        local body = fixture.body(1)
         sandbox.fault { kind = "answer", body = body .. (" "):rep(bytes - #body) }
       end
       local small = fixture.client { max_response_bytes = 1024 }
