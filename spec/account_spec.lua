@@ -5,6 +5,7 @@ local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
 local uqpay = require "uqpay"
 
+local body = fixture.body
 local failed, succeeded = fixture.failed, fixture.succeeded
 
 -- What the sandbox shows as available, by account and currency; no two are alike.
@@ -16,13 +17,7 @@ local available = {
   foreign_sub_account = { USD = "8.88" },
 }
 
-local function headers()
-  local list = {}
-  for n, request in ipairs(sandbox.requests()) do
-    list[n] = request.headers["x-on-behalf-of"] or "none"
-  end
-  return list
-end
+local function headers() return sandbox.headers "x-on-behalf-of" end
 
 local function client_of(changes)
   changes = changes or {}
@@ -34,13 +29,6 @@ local function expect(account, currency, ...)
   local balance = succeeded(...)
   assert.equal(currency, balance.currency)
   assert.equal(available[account][currency], balance.available_balance)
-end
-
--- A body that keeps the schema.
-local function body(currency, amount)
-  return ('{"balance_id":"x","currency":"%s","available_balance":%s,"margin_balance":0,'
-    .. '"frozen_balance":0,"create_time":"","last_trade_time":"",'
-    .. '"balance_status":"ACTIVE"}'):format(currency, amount)
 end
 
 describe("on_behalf_of", function()
@@ -209,7 +197,7 @@ describe("the answer's currency", function()
   } do
     it("must be the one asked for: " .. name, function()
       local client = client_of()
-      sandbox.fault { kind = "answer", body = body(currency, 5) }
+      sandbox.fault { kind = "answer", body = body(5, currency) }
       local err = failed("schema", client:balance "USD")
       assert.matches("currency", err.message, 1, true)
       assert.equal(1, err.attempts)
@@ -223,7 +211,7 @@ describe("the answer's currency", function()
       '"currency":null,', '"currency":5,', '"currency":["USD"],', '"currency":true,', '',
     } do
       sandbox.fault { kind = "answer",
-        body = (body("USD", 5):gsub('"currency":"USD",', wrong)) }
+        body = (body(5):gsub('"currency":"USD",', wrong)) }
       local err = failed("schema", client_of():balance "USD")
       assert.matches("currency", err.message, 1, true)
     end
@@ -234,9 +222,9 @@ describe("the answer's currency", function()
     for _, currency in ipairs { "USD", "SGD", "XUSD", "SGD", "USD" } do
       expect("master", currency, client:balance(currency))
     end
-    sandbox.fault { kind = "answer", body = body("XUSD", 1) }
+    sandbox.fault { kind = "answer", body = body(1, "XUSD") }
     failed("schema", client:balance "USD")
-    sandbox.fault { kind = "answer", body = body("XUSD", 1) }
+    sandbox.fault { kind = "answer", body = body(1, "XUSD") }
     assert.equal("1", succeeded(client:balance "XUSD").available_balance)
   end)
 end)
@@ -317,13 +305,11 @@ describe("answers of several accounts", function()
   it("are never mixed by an answer that nobody asked for", function()
     -- The first answer fills a TLS record to the brim, so that another one, behind it on
     -- the kept connection, is not seen with it.
-    local head = "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
-    local text = body("USD", 1)
-    local blanks = (" "):rep(16384 - #head:format(10000) - #text)
-    local first = head:format(#text + #blanks) .. text .. blanks
+    local text, http = body(1), fixture.http
+    local head = #http(text) - #text + 2      -- a length of five digits
+    local first = http(text .. (" "):rep(16384 - head - #text))
     assert.equal(16384, #first)
-    local second = body("USD", 2)
-    sandbox.fault { kind = "garbage", body = first .. head:format(#second) .. second }
+    sandbox.fault { kind = "garbage", body = first .. http(body(2)) }
     local client = client_of { max_retries = 0 }
     assert.equal("1", succeeded(client:balance "USD").available_balance)
     -- the server has written all of it when it gets to speak with somebody else

@@ -4,7 +4,10 @@
 local engine = require "engine"
 local random = require "spec.support.random"
 
-local floor = math.floor
+-- Globals are slow to reach in a spec, and there is much to reckon.
+local assert, ipairs, pairs, tonumber, tostring =
+  assert, ipairs, pairs, tonumber, tostring
+local abs, floor, huge, max, min = math.abs, math.floor, math.huge, math.max, math.min
 
 -- ---------------------------------------------------------------------------------------
 -- A slow oracle that converts nothing: is this double the nearest to that text? Whole
@@ -30,7 +33,7 @@ end
 local function times_power(big, root, exponent)
   local step = root == 10 and 7 or root == 5 and 10 or 23
   while exponent > 0 do
-    local n = math.min(step, exponent)
+    local n = min(step, exponent)
     times(big, root ^ n)
     exponent = exponent - n
   end
@@ -40,7 +43,7 @@ end
 local function from_digits(digits)
   local big = {}
   for last = #digits, 1, -7 do
-    big[#big + 1] = tonumber(digits:sub(math.max(1, last - 6), last))
+    big[#big + 1] = tonumber(digits:sub(max(1, last - 6), last))
   end
   while big[#big] == 0 do big[#big] = nil end
   return big
@@ -73,8 +76,8 @@ end
 local function compare_literal(text, factor, power)
   local digits, exponent = parse(text)
   local left, right = from_digits(digits), factor
-  times_power(exponent > 0 and left or right, 10, math.abs(exponent))
-  times_power(power > 0 and right or left, 2, math.abs(power))
+  times_power(exponent > 0 and left or right, 10, abs(exponent))
+  times_power(power > 0 and right or left, 2, abs(power))
   return compare(left, right)
 end
 
@@ -95,7 +98,7 @@ local function whole(value) return from_digits(("%.0f"):format(value)) end
 local function is_nearest(text, value)
   if (1 / value < 0) ~= (text:sub(1, 1) == "-") then return false end
   if value == 0 then return not parse(text):find "[1-9]" end
-  local mantissa, power = split(math.abs(value))
+  local mantissa, power = split(abs(value))
   local near = mantissa == two52 and power > -1074
   local even = mantissa % 2 == 0
   local below = times(whole(mantissa - 1), 4, near and 3 or 2)
@@ -123,7 +126,7 @@ end
 local function check_like_lua(text)
   local value, why = engine.number_double(text)
   local theirs = tonumber(text) + 0.0
-  local range = math.abs(theirs) == math.huge or theirs == 0 and parse(text):find "[1-9]"
+  local range = abs(theirs) == huge or theirs == 0 and parse(text):find "[1-9]"
   if range then theirs = nil end
   if value ~= theirs or not value and why ~= "range" then
     random.fail("%s became %s, not %s", text, tostring(value or why), tostring(theirs))
@@ -339,8 +342,8 @@ describe("a number's double", function()
       "0.00000000000000000000", "0." .. ("0"):rep(500),
     } do
       assert.equal(0, engine.number_double(text), text)
-      assert.equal(math.huge, 1 / engine.number_double(text), text)
-      assert.equal(-math.huge, 1 / engine.number_double("-" .. text), text)
+      assert.equal(huge, 1 / engine.number_double(text), text)
+      assert.equal(-huge, 1 / engine.number_double("-" .. text), text)
     end
   end)
 

@@ -7,13 +7,7 @@ local uqpay = require "uqpay"
 
 local failed, succeeded = fixture.failed, fixture.succeeded
 
-local function keys()
-  local list = {}
-  for n, request in ipairs(sandbox.requests()) do
-    list[n] = request.headers["x-idempotency-key"]
-  end
-  return list
-end
+local function keys() return sandbox.headers "x-idempotency-key" end
 
 -- What the API shows from now on.
 local function show(amount)

@@ -108,15 +108,7 @@ local no_numbers = {
 }
 
 describe("amounts", function()
-  setup(function() sandbox.start() end)
-  before_each(function()
-    sandbox.reset()
-    client = fixture.client()
-  end)
-  after_each(function()
-    client:close()
-    assert.same({}, sandbox.faults(), "faults that no request met")
-  end)
+  fixture.with_client(function(made) client = made end)
 
   describe("as numbers or as strings on the wire", function()
     local function each(run)
@@ -222,15 +214,7 @@ describe("amounts", function()
 end)
 
 describe("a body of status 200", function()
-  setup(function() sandbox.start() end)
-  before_each(function()
-    sandbox.reset()
-    client = fixture.client()
-  end)
-  after_each(function()
-    client:close()
-    assert.same({}, sandbox.faults(), "faults that no request met")
-  end)
+  fixture.with_client(function(made) client = made end)
 
   describe("whose fields are not those of a balance is refused:", function()
     it("one is missing or null", function()

@@ -8,13 +8,7 @@ local uqpay = require "uqpay"
 
 local failed, succeeded = fixture.failed, fixture.succeeded
 
-local function tokens()
-  local list = {}
-  for n, request in ipairs(sandbox.requests()) do
-    list[n] = request.headers["x-auth-token"]
-  end
-  return list
-end
+local function tokens() return sandbox.headers "x-auth-token" end
 
 local function bearer(...)
   local list = { ... }
@@ -207,7 +201,7 @@ describe("a token function", function()
     local client, reasons = asking { { first, socket.gettime() + 60.15 },
       { second, soon(900) } }
     succeeded(client:balance "USD")
-    local deadline = socket.gettime() + 5
+    local deadline = socket.gettime() + 60
     repeat succeeded(client:balance "USD")
     until #reasons > 1 or socket.gettime() > deadline
     assert.same({ "new", "expired" }, reasons)
@@ -449,10 +443,10 @@ describe("a token function that fails", function()
 
   it("or is slow does not stretch the timeout", function()
     local client = asking { function()
-      socket.sleep(0.1)
+      socket.sleep(0.03)
       return sandbox.token
     end }
-    local err = failed("timeout", client:balance("USD", { timeout = 0.05 }))
+    local err = failed("timeout", client:balance("USD", { timeout = 0.02 }))
     assert.equal(0, err.attempts)
     assert.equal("deadline", err.retry_stopped)
     assert.equal(0, #sandbox.requests())

@@ -3,57 +3,30 @@
 -- returned a balance of the wrong account.
 
 local cjson = require "cjson"
-local driver = require "spec.support.driver"
+local finalizers = require "spec.support.finalizers"
 local sandbox = require "spec.support.sandbox"
 
--- In the child: at every allocation of the outer call there is a collection, which finds
--- one piece of garbage, whose finalizer makes a call of its own and drops the next piece.
-local prelude = [[
-  local uqpay = require "uqpay"
-  local cjson = require "cjson"
-  local pieces, armed, first, inner = {}, false, nil, {}
+-- In the child: the outer call, within which finalizers make calls of their own.
+local code = [[
+  local cjson, uqpay = require "cjson", require "uqpay"
+  local inner = {}
   local client = uqpay.new { base_url = %q, token = %q, amounts = "string",
-    retry_delay = 0, timeout = 20, on_response = function() end }
-  local function finalizer()
-    if not armed then return end
-    armed = false
-    local ok, balance, message = pcall(client.balance, client, "USD", %s)
-    inner[#inner + 1] = ok and balance and balance.available_balance or message or balance
-    pieces[first] = nil
-    first = first + 1
-    armed = true
-    collectgarbage "restart"    -- 5.2 rests after a finalizer
-  end
-  for n = 1, 200 do
-    if newproxy then
-      pieces[n] = newproxy(true)
-      getmetatable(pieces[n]).__gc = finalizer
-    else
-      pieces[n] = setmetatable({}, { __gc = finalizer })
-    end
-  end
+    retry_delay = 0, timeout = 60, on_response = function() end }
   assert(client:balance "USD")
-  collectgarbage("setpause", 0)
-  collectgarbage("setstepmul", 1000000)
-  if _VERSION == "Lua 5.4" then collectgarbage("incremental", 0, 1000, 30) end
-  collectgarbage()
-  armed, first, pieces[1] = true, 2, nil
-  collectgarbage "restart"
+  arm(200, function(n)
+    local ok, balance, message = pcall(client.balance, client, "USD", %s)
+    inner[n] = ok and balance and balance.available_balance or message or balance
+  end)
   local balance, _, err = client:balance("USD", %s)
-  armed = false
+  disarm()
   err = err and setmetatable(err, nil)
   print(cjson.encode { outer = balance or err, inner = inner })
   client:close()
 ]]
 
 local function run(own, other)
-  local code = prelude:format(sandbox.http_url, sandbox.token, other, own)
-  local text = driver.output(driver.command("env", "LUA_PATH=" .. package.path,
-    "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA", "-e", code)
-    .. " 2>&1; echo \"exit $?\"")
-  local output, status = text:match "^(.*)exit (%d+)\n$"
-  assert.equal("0", status, output)
-  return cjson.decode(output)
+  return cjson.decode(finalizers.run(
+    code:format(sandbox.http_url, sandbox.token, other, own)))
 end
 
 describe("a finalizer that asks for another account", function()

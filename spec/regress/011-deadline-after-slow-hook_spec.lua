@@ -11,26 +11,39 @@ describe("an on_request that outlasts the timeout", function()
   before_each(function() sandbox.reset() end)
 
   it("ends the call; nothing is sent, and no key is used up", function()
-    local delay = 0.1
+    local delay = 0.03
     local client = fixture.client { on_request = function() socket.sleep(delay) end }
-    local own = { idempotency_key = uqpay.uuid(), timeout = 0.05 }
+    local own = { idempotency_key = uqpay.uuid(), timeout = 0.02 }
     local err = fixture.failed("timeout", client:balance("USD", own))
     assert.equal(0, err.attempts)
     assert.equal("deadline", err.retry_stopped)
     assert.equal(0, client:stats().attempts)
     assert.equal(0, #sandbox.requests())
-    delay, own.timeout = 0, 10
+    delay, own.timeout = 0, 30
     fixture.succeeded(client:balance("USD", own))
     assert.equal(own.idempotency_key, sandbox.requests()[1].headers["x-idempotency-key"])
   end)
 
   it("ends the call before a retry as well", function()
-    sandbox.fault { kind = "html" }
-    local client = fixture.client { timeout = 0.5, on_request = function(info)
-      if info.attempt == 2 then socket.sleep(0.55) end
+    local timeout, began, late
+    local client = fixture.client { on_request = function(info)
+      if info.attempt == 1 then
+        began = socket.gettime()
+      else
+        late = true
+        socket.sleep(math.max(0, began + timeout - socket.gettime()) + 0.01)
+      end
     end }
-    local err = fixture.failed("timeout", client:balance "USD")
-    assert.equal(1, err.attempts)
-    assert.equal(1, #sandbox.requests())
+    fixture.given_time(function(seconds)
+      sandbox.reset()
+      sandbox.fault { kind = "html" }
+      timeout = seconds
+      local _, message, err = client:balance("USD", { timeout = seconds })
+      if not late then return false end
+      fixture.failed("timeout", nil, message, err)
+      assert.equal(1, err.attempts)
+      assert.equal(1, #sandbox.requests())
+      return true
+    end)
   end)
 end)

@@ -6,24 +6,19 @@ local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
 
-local function http(amount)
-  local body = ('{"balance_id":"x","currency":"USD","available_balance":%d,'
-    .. '"margin_balance":0,"frozen_balance":0,"create_time":"","last_trade_time":"",'
-    .. '"balance_status":"ACTIVE"}'):format(amount)
-  return ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"):format(#body, body)
-end
+local function http(amount) return fixture.http(fixture.body(amount)) end
 
 -- Waits until bytes lie unread in a connection of this process's machine to the port: the
 -- kernel's table has its peer's address, and tx_queue:rx_queue.
 local function until_unread(port)
   local pattern = ("^%%s*%%d+: %%x+:%%x+ %%x+:%04X %%x+ %%x+:(%%x+)"):format(port)
-  local deadline = socket.gettime() + 5
+  local deadline = socket.gettime() + 60
   repeat
     for line in io.lines "/proc/net/tcp" do
       local unread = line:match(pattern)
       if unread and tonumber(unread, 16) > 0 then return end
     end
-    socket.sleep(0.005)
+    socket.sleep(0.002)
   until socket.gettime() > deadline
   error "the second answer never came"
 end
@@ -38,7 +33,7 @@ describe("an answer that nobody asked for", function()
 
   local function start(late, changes)
     server = faulty.start {
-      { { read = true, send = http(1) }, { wait = 0.05, send = late },
+      { { read = true, send = http(1) }, { hold = true, send = late },
         { read = true, send = http(98), keep = true } },
       { read = true, send = http(2), keep = true },
     }
@@ -55,6 +50,7 @@ describe("an answer that nobody asked for", function()
     it("is no later call's, though it comes while the connection is idle: " .. name,
       function()
         start(late)
+        server:go()
         until_unread(server.port)
         assert.equal(2, fixture.succeeded(client:balance "USD").available_balance)
         assert.equal(2, client:stats().connections)
@@ -64,7 +60,9 @@ describe("an answer that nobody asked for", function()
   it("is not the call's within whose on_request it comes", function()
     local waiting
     start(http(99), { on_request = function()
-      if waiting then until_unread(server.port) end
+      if not waiting then return end
+      server:go()
+      until_unread(server.port)
     end })
     waiting = true
     assert.equal(2, fixture.succeeded(client:balance "USD").available_balance)

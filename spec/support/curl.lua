@@ -1,6 +1,7 @@
 -- Asks the sandbox by the curl command, so that no line of the client under test is
 -- needed to believe the server it is tested against.
 
+local assert = require "luassert"
 local cjson = require "cjson"
 local driver = require "spec.support.driver"
 local sandbox = require "spec.support.sandbox"
@@ -26,36 +27,39 @@ local function headers(method, changes)
   return all
 end
 
--- A curl command line: of a good request for a balance, if the options do not change it.
--- options: url, path, ca, headers, body, method, time, and further arguments.
-function curl.command(options)
-  local method = options.method or "POST"
+-- The words for one request.
+local function words_of(options)
   local words = {
-    "curl", "-q", "-s", "-i", "--noproxy", "*", "--max-time", options.time or 10,
-    "--cacert", options.ca or sandbox.ca_file, "-w", "\n%{exitcode} %{http_version}",
-    "-X", method,
+    "-s", "-i", "--noproxy", "*", "--max-time", options.time or 60,
+    "--cacert", options.ca or sandbox.ca_file,
+    "-w", "\n%{exitcode} %{http_version} is all\n", "-X", options.method or "POST",
   }
-  for name, value in pairs(headers(method, options.headers)) do
+  for name, value in pairs(headers(options.method, options.headers)) do
     words[#words + 1] = "-H"
-    -- curl's way to write an empty header ends in a semicolon, to leave one out in a
-    -- colon
+    -- curl's way to write an empty header ends in a semicolon
     words[#words + 1] = value == "" and name .. ";" or name .. ": " .. (value or "")
   end
-  if method ~= "GET" then
+  if options.method ~= "GET" then
     words[#words + 1] = "--data-binary"
     words[#words + 1] = options.body or '{"currency":"USD"}'
   end
   for _, word in ipairs(options) do words[#words + 1] = word end
   words[#words + 1] = (options.url or sandbox.url)
     .. (options.path or "/v1/issuing/balances")
-  return driver.command(unpack(words))
+  return words
+end
+
+-- A curl command line: of a good request for a balance, if the options do not change it.
+-- options: url, path, ca, headers, body, method, time, and further arguments.
+function curl.command(options)
+  return driver.command("curl", "-q", unpack(words_of(options or {})))
 end
 
 -- What such a command printed: exit, version, status, headers, body, and json, which is
 -- empty if the body is no JSON table.
 function curl.parse(output)
-  local text, exit, version = output:match "^(.*)\n(%d+) ([%d.]+)$"
-  assert(text, output)
+  local text, exit, version = output:match "^(.*)\n(%d+) ([%d.]+) is all\n$"
+  assert.is_truthy(text, output)
   local answer = { exit = tonumber(exit), version = version, headers = {}, body = text }
   local head, body = text:match "^(HTTP/.-\r\n)\r\n(.*)$"
   if head then
@@ -70,7 +74,23 @@ function curl.parse(output)
 end
 
 function curl.ask(options)
-  return curl.parse(driver.output(curl.command(options or {})))
+  return curl.parse(driver.output(curl.command(options)))
+end
+
+-- The answers to several requests, in this order, made by one curl: it takes longer to
+-- start than to ask.
+function curl.ask_all(list)
+  local command, answers = { "curl", "-q" }, {}
+  for n, options in ipairs(list) do
+    if n > 1 then command[#command + 1] = "--next" end
+    for _, word in ipairs(words_of(options)) do command[#command + 1] = word end
+  end
+  local output = driver.output(driver.command(unpack(command)))
+  for one in output:gmatch "(.-\n%d+ [%d.]+ is all\n)" do
+    answers[#answers + 1] = curl.parse(one)
+  end
+  assert.equal(#list, #answers, output)
+  return answers
 end
 
 return curl

@@ -24,6 +24,19 @@ function driver.output(command)
   return text
 end
 
+-- The lines of a text, empty ones left out.
+function driver.lines(text)
+  local list = {}
+  for line in text:gmatch "[^\n]+" do list[#list + 1] = line end
+  return list
+end
+
+function driver.exists(path)
+  local file = io.open(path)
+  if file then file:close() end
+  return file ~= nil
+end
+
 -- A new private directory.
 function driver.directory(name)
   local made = driver.output('mktemp -d "${TMPDIR:-/tmp}/uqpay-' .. name .. '.XXXXXX"')

@@ -1,10 +1,13 @@
--- faulty.lua DIR: a TCP server that behaves badly on purpose, below the level of HTTP.
+-- faulty.lua [LIFE]: TCP servers that behave badly on purpose, below the level of HTTP.
 --
--- Its script is the first line of standard input, as JSON: { life = seconds,
--- behaviours = { ... } }, one behaviour per accepted connection, the last one repeating.
--- A behaviour is a step or a list of steps; a step does what it names, in this order:
+-- Orders come as lines of standard input, in JSON; each gets one line of standard output.
+-- { open = { behaviours } } makes a server on a port of its own: one behaviour per
+-- accepted connection, the last one repeating. The answer's number names it: { go = n }
+-- lets it end a hold, { requests = n } asks what it got, { close = n } ends it. A
+-- behaviour is a step or a list of steps; a step does what it names, in this order:
 --
 --   wait = seconds     do nothing
+--   hold = true        do nothing before a `go` that no other hold has used up
 --   read = true        read one HTTP request; a number: read so many bytes
 --   send = text        write; a list: write its items
 --   chunk = bytes      write text in pieces of this size
@@ -17,28 +20,28 @@
 --   half_close = true  end our side, listen on
 --   keep = true        stay silent, listen on
 --
--- When it listens, its port is in DIR/port. Connection n's bytes are in DIR/n. It ends
--- when its standard input does, or after life seconds,
--- and takes DIR along: a spec that dies leaves nothing behind.
+-- It ends when its standard input does, or after LIFE seconds (an hour): a spec that dies
+-- leaves nothing behind.
 
 local cjson = require "cjson"
 local socket = require "socket"
 
-local dir = assert(arg[1], "usage: faulty.lua DIR")
-local script = cjson.decode((assert(io.read "*l", "no script")))
-local deadline = socket.gettime() + (script.life or 60)
+local deadline = socket.gettime() + (tonumber(arg[1]) or 3600)
 
-local function record(n, bytes)
-  local file = assert(io.open(dir .. "/" .. n, "ab"))
-  file:write(bytes)
-  file:close()
-end
+local servers = {}          -- number -> server
+local opened = 0
+local connections = {}      -- coroutine -> connection
 
 -- A connection is a coroutine. It yields what it waits for: "r" or "w" (of its socket),
--- or a time.
+-- a time, or "go".
 
 local function pause(seconds)
   if seconds then coroutine.yield(socket.gettime() + seconds) end
+end
+
+local function hold(server)
+  while server.gone == 0 do coroutine.yield "go" end
+  server.gone = server.gone - 1
 end
 
 -- The next bytes, recorded; nil when the client is gone.
@@ -47,7 +50,7 @@ local function receive(connection)
     local bytes, err, part = connection.socket:receive(65536)
     bytes = bytes or part
     if bytes ~= "" then
-      record(connection.n, bytes)
+      connection.got[#connection.got + 1] = bytes
       return bytes
     end
     if err ~= "timeout" then return nil end
@@ -100,6 +103,7 @@ end
 -- False when the client went away in the middle of it.
 local function take(connection, step)
   pause(step.wait)
+  if step.hold then hold(connection.server) end
   if step.read and not read(connection, step.read) then return false end
   if step.send then
     for n, bytes in ipairs(pieces(step)) do
@@ -128,12 +132,9 @@ local function behave(connection, behaviour)
   connection.socket:close()
 end
 
-local listener = assert(socket.bind("127.0.0.1", 0, 128))
-listener:settimeout(0)
-local input = { getfd = function() return 0 end, dirty = function() return false end }
+-- ---------------------------------------------------------------------------------------
 
-local connections = {}      -- coroutine -> connection
-local accepted = 0
+local input = { getfd = function() return 0 end, dirty = function() return false end }
 
 local function resume(thread)
   local connection = connections[thread]
@@ -143,60 +144,96 @@ local function resume(thread)
   if coroutine.status(thread) == "dead" then connections[thread] = nil end
 end
 
-local function accept()
-  local client = listener:accept()
-  if not client then return end
+local function accept(server)
+  local client = server.listener:accept()
+  if not client then return false end
   client:settimeout(0)
   client:setoption("tcp-nodelay", true)
-  accepted = accepted + 1
-  record(accepted, "")
-  local behaviours = script.behaviours
+  local n = #server.got + 1
   local thread = coroutine.create(behave)
+  server.got[n] = {}
   connections[thread] = {
-    socket = client, n = accepted, unread = "",
-    behaviour = behaviours[math.min(accepted, #behaviours)],
+    socket = client, unread = "", server = server, got = server.got[n],
+    behaviour = server.behaviours[math.min(n, #server.behaviours)],
   }
   resume(thread)
+  return true
+end
+
+local orders = {}
+
+function orders.open(behaviours)
+  local listener = assert(socket.bind("127.0.0.1", 0, 128))
+  listener:settimeout(0)
+  local _, port = listener:getsockname()
+  opened = opened + 1
+  servers[opened] = { listener = listener, behaviours = behaviours, got = {}, gone = 0 }
+  return { server = opened, port = tonumber(port) }
+end
+
+function orders.go(n)
+  servers[n].gone = servers[n].gone + 1
+  return {}
+end
+
+-- The bytes of each accepted connection so far.
+function orders.requests(n)
+  local list = {}
+  for at, parts in ipairs(servers[n].got) do list[at] = table.concat(parts) end
+  return { requests = #list > 0 and list or nil }
+end
+
+function orders.close(n)
+  servers[n].listener:close()
+  for thread, connection in pairs(connections) do
+    if connection.server == servers[n] then
+      connection.socket:close()
+      connections[thread] = nil
+    end
+  end
+  servers[n] = nil
+  return {}
+end
+
+local function obey(line)
+  local name, argument = next(cjson.decode(line))
+  io.write(cjson.encode(orders[name](argument)), "\n")
+  io.flush()
 end
 
 local function ready()
-  local readers, writers, wake = { listener, input }, {}, deadline
+  local readers, writers, wake = { input }, {}, deadline
+  for _, server in pairs(servers) do readers[#readers + 1] = server.listener end
   for _, connection in pairs(connections) do
     local wants = connection.wants
     if wants == "r" then readers[#readers + 1] = connection.socket
     elseif wants == "w" then writers[#writers + 1] = connection.socket
+    elseif wants == "go" then wake = connection.server.gone > 0 and 0 or wake
     else wake = math.min(wake, wants) end
   end
   return socket.select(readers, writers, math.max(0, wake - socket.gettime()))
 end
 
-local function publish()
-  local _, port = listener:getsockname()
-  local file = assert(io.open(dir .. "/port.new", "w"))
-  file:write(port, "\n")
-  file:close()
-  assert(os.rename(dir .. "/port.new", dir .. "/port"))
+local function is_due(connection, readable, writable)
+  local wants = connection.wants
+  if wants == "go" then return connection.server.gone > 0 end
+  return readable[connection.socket] or writable[connection.socket]
+    or type(wants) == "number" and wants <= socket.gettime()
 end
 
-local function clean()
-  for n = 1, accepted do os.remove(dir .. "/" .. n) end
-  for _, name in ipairs { "port", "pid", "log" } do os.remove(dir .. "/" .. name) end
-  os.remove(dir)
-end
-
-publish()
 while socket.gettime() < deadline do
   local readable, writable = ready()
-  if readable[input] then break end       -- the end of our input is all that comes here
-  if readable[listener] then accept() end
-  local now, due = socket.gettime(), {}
+  for _, server in pairs(servers) do
+    if readable[server.listener] then repeat until not accept(server) end
+  end
+  local due = {}
   for thread, connection in pairs(connections) do
-    local wants = connection.wants
-    if readable[connection.socket] or writable[connection.socket]
-      or type(wants) == "number" and wants <= now then
-      due[#due + 1] = thread
-    end
+    if is_due(connection, readable, writable) then due[#due + 1] = thread end
   end
   for _, thread in ipairs(due) do resume(thread) end
+  if readable[input] then
+    local line = io.read "*l"
+    if not line then break end
+    obey(line)
+  end
 end
-clean()

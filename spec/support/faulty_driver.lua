@@ -1,17 +1,24 @@
--- Starts faulty servers (spec/support/faulty.lua), each a process of its own.
+-- Faulty servers (spec/support/faulty.lua), all in one process that serves a whole run.
 --
 --   local faulty = require "spec.support.faulty_driver"
 --   local server = faulty.start { { read = true, send = "HTTP/1.1 200 OK\r\n" },
 --                                 { reset = true } }
 --   server.url, server.port
 --   server:requests()        -- the bytes of each connection, in order of arrival
+--   server:go()              -- lets a step with `hold` go on
 --   server:stop()
 --
--- A server ends with this process, or after options.life seconds (60 by default).
+-- A spec with one server at a time leaves it to these:
+--
+--   faulty.serve(behaviour, ...)     -- the server, also as faulty.server
+--   after_each(faulty.stop)
+--
+-- The process ends with this one, however it ends.
 
 local cjson = require "cjson"
 local driver = require "spec.support.driver"
-local socket = require "socket"
+
+local kept = driver.kept "faulty"
 
 local faulty = {}
 local methods = {}
@@ -24,59 +31,74 @@ local function content(path)
   return text
 end
 
--- The server is mute until it listens; so is this, for five seconds at most.
-local function wait_for(path)
-  local deadline = socket.gettime() + 5
-  repeat
-    local text = content(path)
-    if text then return text end
-    socket.sleep(0.005)
-  until socket.gettime() > deadline
+-- The shell opens the way back first, so that there is an end of it in any case. Signals
+-- are meant for the test process, whose end is what ends the servers.
+local function launch()
+  local dir = driver.directory "faulty"
+  os.execute(driver.command("mkfifo", dir .. "/answers"))
+  kept.orders = assert(io.popen(([[
+    trap '' INT HUP TERM
+    dir=%s; exec > "$dir/answers" 2> "$dir/log"; echo $$
+    lua=$(command -v "${UQPAY_FAULTY_LUA:-lua5.4}" || command -v lua) || exit 127
+    "$lua" %s && rm -rf "$dir"]])
+    :format(driver.quote(dir), driver.quote(driver.here .. "/faulty.lua")), "w"))
+  kept.answers = assert(io.open(dir .. "/answers"))
+  kept.dir, kept.pid = dir, tonumber(kept.answers:read "*l")
 end
 
--- behaviours: see faulty.lua. options: life (seconds).
-function faulty.start(behaviours, options)
+local function quit()
+  local log = content(kept.dir .. "/log")
+  kept.orders:close()
+  kept.answers:close()
+  os.execute(driver.command("rm", "-rf", kept.dir))
+  kept.orders, kept.answers = nil, nil
+  error("the process of the faulty servers ended: " .. tostring(log), 0)
+end
+
+-- Sends an order and returns its answer.
+local function ask(name, argument)
+  if not kept.orders then launch() end
+  kept.orders:write(cjson.encode { [name] = argument }, "\n")
+  kept.orders:flush()
+  local answer = kept.answers:read "*l"
+  return answer and cjson.decode(answer) or quit()
+end
+
+-- behaviours: see faulty.lua.
+function faulty.start(behaviours)
   assert(type(behaviours) == "table" and behaviours[1], "a list of behaviours is needed")
-  local dir = driver.directory "faulty"
-  -- The shell writes its own pid and then becomes the server.
-  local pipe = assert(io.popen(([[
-    dir=%s; echo $$ > "$dir/pid"
-    lua=$(command -v "${UQPAY_FAULTY_LUA:-lua5.4}" || command -v lua) || exit 127
-    exec "$lua" %s "$dir" 2> "$dir/log"]])
-    :format(driver.quote(dir), driver.quote(driver.here .. "/faulty.lua")), "w"))
-  pipe:write(cjson.encode {
-    life = options and options.life or 60, behaviours = behaviours,
-  }, "\n")
-  pipe:flush()
-  local server = setmetatable({ dir = dir, pipe = pipe }, { __index = methods })
-  server.port = tonumber(wait_for(dir .. "/port") or "")
-  if not server.port then
-    local log = content(dir .. "/log")
-    server:stop()
-    error("faulty server did not start: " .. tostring(log), 2)
-  end
-  server.pid = tonumber(content(dir .. "/pid"))
-  server.url = "http://127.0.0.1:" .. server.port
-  return server
+  local made = ask("open", behaviours)
+  return setmetatable({
+    number = made.server, port = tonumber(("%d"):format(made.port)),
+    url = ("http://127.0.0.1:%d"):format(made.port), pid = kept.pid, dir = kept.dir,
+  }, { __index = methods })
 end
 
 -- The bytes that each accepted connection has sent so far.
 function methods:requests()
-  local list = {}
-  repeat
-    local bytes = content(self.dir .. "/" .. #list + 1)
-    list[#list + 1] = bytes
-  until not bytes
-  return list
+  return ask("requests", self.number).requests or {}
+end
+
+function methods:go()
+  ask("go", self.number)
 end
 
 -- Ends the server and returns when it is gone.
 function methods:stop()
-  if not self.pipe then return end
-  if self.pid then os.execute("kill " .. self.pid .. " 2> /dev/null") end
-  self.pipe:close()
-  self.pipe = nil
-  os.execute(driver.command("rm", "-rf", self.dir))
+  if not self.number then return end
+  ask("close", self.number)
+  self.number = nil
+end
+
+function faulty.serve(...)
+  faulty.stop()
+  faulty.server = faulty.start { ... }
+  return faulty.server
+end
+
+function faulty.stop()
+  if faulty.server then faulty.server:stop() end
+  faulty.server = nil
 end
 
 return faulty

@@ -34,8 +34,7 @@
 
 local cjson = require "cjson"
 local driver = require "spec.support.driver"
-local http = require "socket.http"
-local ltn12 = require "ltn12"
+local socket = require "socket"
 
 local kept = driver.kept "sandbox"
 local launcher = driver.here .. "/sandbox.sh"
@@ -61,19 +60,50 @@ local function check_control(address)
   end
 end
 
+-- The connection for all orders of this run: they are many.
+local function connection()
+  if not kept.connection then
+    local control = kept.facts and kept.facts.control
+    check_control(control)
+    local host, port = control:match "^http://(.*):(%d+)$"
+    local peer, err = socket.connect(host, tonumber(port))
+    if not peer then fail("no answer from %s: %s", control, err) end
+    peer:settimeout(60)
+    peer:setoption("tcp-nodelay", true)
+    kept.connection = peer
+  end
+  return kept.connection
+end
+
+local function hang_up()
+  if kept.connection then kept.connection:close() end
+  kept.connection = nil
+end
+
+-- An answer's status and body, or nil and what went wrong.
+local function receive(peer)
+  local status, length
+  repeat
+    local line, err = peer:receive "*l"
+    if not line then return nil, err end
+    status = status or tonumber(line:match "^HTTP/1.1 (%d+)")
+    length = length or line:lower():match "^content%-length: (%d+)"
+  until line == ""
+  local body, err = peer:receive(tonumber(length))
+  return body and status, body or err
+end
+
 local function call(method, path, order)
-  local control = kept.facts and kept.facts.control
-  check_control(control)
+  local peer = connection()
   local body = order and cjson.encode(order) or ""
-  local parts = {}
-  http.TIMEOUT = 10
-  local ok, status = http.request {
-    method = method, url = control .. path, sink = ltn12.sink.table(parts),
-    source = ltn12.source.string(body),
-    headers = { ["content-length"] = #body, ["content-type"] = "application/json" },
-  }
-  if not ok then fail("no answer from %s: %s", control, status) end
-  local text = table.concat(parts)
+  local ok, err = peer:send(("%s %s HTTP/1.1\r\nHost: sandbox\r\nContent-Length: %d"
+    .. "\r\n\r\n"):format(method, path, #body) .. body)
+  local status, text
+  if ok then status, text = receive(peer) else text = err end
+  if not status then
+    hang_up()
+    fail("no answer from %s: %s", kept.facts.control, text)
+  end
   if status ~= 200 then fail("%s %s: %s", method, path, text) end
   return cjson.decode(text)
 end
@@ -114,6 +144,7 @@ end
 
 -- Ends the sandbox if this process started it, and forgets it. Returns when it is gone.
 function sandbox.stop()
+  hang_up()
   for name in pairs(kept.facts or {}) do sandbox[name] = nil end
   local guard = kept.guard
   kept.facts, kept.guard, kept.dir = nil, nil, nil
@@ -121,8 +152,10 @@ function sandbox.stop()
 end
 
 -- All as after the start: no faults, no log, no keys, first balances, default settings,
--- no minted tokens. A request that was on its way is dropped or forgotten.
+-- no minted tokens. A request that was on its way is dropped or forgotten. Starts a
+-- sandbox if there is none: any spec may come first.
 function sandbox.reset()
+  sandbox.start()
   call("POST", "/reset")
 end
 
@@ -168,8 +201,14 @@ end
 -- requests that fit: endpoint names theirs ("token", "balance", "balances",
 -- "transactions", "accounts"), match has headers, ":method", ":path" and arguments
 -- ("?page_number") with their values, and so many as skip says pass before.
+-- A delay or a hang with hold = true lasts until release or reset, or for its seconds.
 function sandbox.fault(order)
   call("POST", "/faults", order)
+end
+
+-- Lets all held requests go on.
+function sandbox.release()
+  call("POST", "/release")
 end
 
 -- The faults that are not used up.
@@ -248,6 +287,24 @@ end
 -- of the endpoint "none", requests without an answer have the status "none".
 function sandbox.counts()
   return call("GET", "/counts")
+end
+
+-- Returns when so many requests have arrived.
+function sandbox.until_arrived(count)
+  local give_up = socket.gettime() + 60
+  while #sandbox.requests() < count do
+    if socket.gettime() > give_up then fail("%d requests did not arrive", count) end
+    socket.sleep(0.002)
+  end
+end
+
+-- A list: the values of a header in these requests, "none" where it was not sent.
+function sandbox.headers(name)
+  local list = {}
+  for n, request in ipairs(sandbox.requests()) do
+    list[n] = request.headers[name] or "none"
+  end
+  return list
 end
 
 -- What arrived at the other host: { connections = n, requests = { ... } }.

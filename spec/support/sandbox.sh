@@ -22,7 +22,7 @@ die() {
 nap() { sleep 0.05 2> /dev/null || sleep 1; }
 
 # No proxy and no configuration of the user comes between us and loopback.
-ask() { curl -q -s --noproxy '*' --max-time 5 "$@"; }
+ask() { curl -q -s --noproxy '*' --max-time 30 "$@"; }
 
 find_nginx() {
     for nginx in ${UQPAY_NGINX:-nginx openresty}; do
@@ -46,7 +46,7 @@ draw_ports() {
     for draw in 1 2 3 4 5 6 7 8 9 10; do
         base=$(od -An -N2 -tu2 /dev/urandom)
         base=$((10240 + base % 2200 * 10))
-        busy=$(ask -o /dev/null -w '%{exitcode}\n' --max-time 0.5 \
+        busy=$(ask -o /dev/null -w '%{exitcode}\n' --max-time 2 \
             "http://127.0.0.1:[$base-$((base + 8))]/" | grep -vc '^7$') || true
         [ "$busy" != 0 ] || return 0
     done

@@ -34,6 +34,11 @@ routes["POST /settings"] = function(changes)
 end
 
 routes["GET /faults"] = faults.waiting     -- those not used up yet
+routes["POST /release"] = function()
+  store.release()
+  return "{}"
+end
+
 routes["GET /requests"] = journal.requests
 routes["GET /other"] = journal.other
 routes["GET /counts"] = journal.counts
@@ -101,15 +106,18 @@ function control.serve()
     order = body and cjson.decode(body) or not body and {} or nil
   end
   local answer, err
-  if type(order) ~= "table" then
+  if not route then
+    err = "no such route: " .. method .. " " .. path
+  elseif type(order) ~= "table" then
     err = "the body must be a JSON object"
   else
     answer, err = route(order)
   end
   if not answer then
-    ngx.status = 400
+    ngx.status = route and 400 or 404
     answer = cjson.encode { error = err }
   end
+  ngx.header["content-length"] = #answer + 1
   return ngx.say(answer)
 end
 

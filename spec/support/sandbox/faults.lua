@@ -22,10 +22,22 @@ local function send(answer, fault, request)
   return reply.send(answer)
 end
 
+-- Sleeps for the fault's seconds; with hold, until POST /release or a reset, if one comes
+-- before they are over.
+local function rest(fault, seconds)
+  seconds = fault.seconds or seconds
+  if not fault.hold then return ngx.sleep(seconds) end
+  local released = store.released()
+  for _ = 1, seconds / 0.002 do
+    if store.released() ~= released then return end
+    ngx.sleep(0.002)
+  end
+end
+
 -- The request is worked on for a while (its key is in progress), then answered.
 function kinds.delay(fault, request, process)
   local answer = process(request, function(work)
-    ngx.sleep(fault.seconds or 1)
+    rest(fault, fault.hold and 30 or 1)
     return work(request)
   end)
   return send(answer, fault, request)
@@ -95,7 +107,7 @@ end
 -- The request is taken and nothing happens; in the end the connection is closed.
 function kinds.hang(fault, request)
   journal.answered(request, nil, fault)
-  ngx.sleep(fault.seconds or 30)
+  rest(fault, 30)
   return reply.close()
 end
 
@@ -153,7 +165,7 @@ local options = {
   status = "number", shape = "string", message = "string", code = "number",
   store = "boolean", body = "string", body_base64 = "string", headers = "table",
   location = "string", bytes = "number", content_length = "boolean",
-  retry_after = "string", endpoint = "string", skip = "number",
+  retry_after = "string", endpoint = "string", skip = "number", hold = "boolean",
 }
 
 local function names_of(set)

@@ -80,8 +80,18 @@ function store.generation()
   return start:get "generation" or 0
 end
 
+-- How often all held requests were let go; a reset lets them go, too.
+function store.released()
+  return start:get "released" or 0
+end
+
+function store.release()
+  start:incr("released", 1, 0)
+end
+
 function store.clear()
   start:incr("generation", 1, 0)
+  store.release()
   for _, dict in ipairs { state, keys, log } do
     dict:flush_all()
     dict:flush_expired()
