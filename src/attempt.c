@@ -24,8 +24,7 @@ static struct uq_call *to_call(lua_State *L, int idx) {
 /* ------------------------------------------------------------------------ */
 
 /* Adds to the message at which host, after how many attempts and in which of
- *its
- ** requests the error was met. At the top: the error table. */
+** its requests the error was met. At the top: the error table. */
 static void add_context(lua_State *L, const struct uq_call *call) {
   lua_getfield(L, -1, "message");
   lua_getfield(L, -2, "request_id");
@@ -236,7 +235,8 @@ static void slow_down(struct uq_call *call, double now, double pause) {
     call->deadline += pause;
 }
 
-static struct uq_retry decide(struct uq_call *call, const struct uq_failure *f) {
+static struct uq_retry decide(struct uq_call *call,
+                              const struct uq_failure *f) {
   const struct uq_options *o = &call->options;
   struct uq_retry_policy policy = {o->max_retries, o->retry_delay,
                                    o->retry_delay_max};

@@ -10,9 +10,9 @@
 
 #include "clock.h"
 
-#define SLICE                                                       \
-  0.25 /* seconds, the longest wait in one piece: a signal that came \
-          just before it would go unseen for so long */
+/* Seconds, the longest wait in one piece: a signal that came just before it
+** would go unseen for so long. */
+#define SLICE 0.25
 
 /* ------------------------------------------------------------------------ */
 /* life                                                                      */
@@ -142,9 +142,8 @@ static void step_engine(struct uq_client *c, double limit) {
 /* Lets a debug hook run: that is how an interpreter tells of Ctrl-C. False:
 ** pushes what it raised. */
 static bool run_debug_hook(lua_State *L) {
-  return lua_gethook(L) == NULL ||
-         (luaL_loadstring(L, "return") == LUA_OK &&
-          lua_pcall(L, 0, 0, 0) == LUA_OK);
+  return lua_gethook(L) == NULL || (luaL_loadstring(L, "return") == LUA_OK &&
+                                    lua_pcall(L, 0, 0, 0) == LUA_OK);
 }
 
 bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit) {
@@ -189,7 +188,7 @@ int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
   while ((results = uqL_attempt_step(L, idx)) == 0) {
     double end = call->state == UQ_CALL_WAITING ? call->turn.wake
                                                 : call->deadline + UQ_GRACE;
-    step_engine(call->client, end - uq_clock());
+    step_engine(call->home, end - uq_clock());
     if (!run_debug_hook(L)) {
       end_early(call, &canceled);
       lua_error(L);
@@ -258,8 +257,7 @@ static struct uq_call *check_call(lua_State *L) {
 
 /* Is the client one that can be stepped? */
 static bool is_live(const struct uq_call *call) {
-  return call->client != NULL &&
-         !uq_transport_forked(call->client->transport);
+  return call->client != NULL && !uq_transport_forked(call->client->transport);
 }
 
 /* call:step() -> is it finished? Never blocks. */
@@ -323,8 +321,8 @@ static int call_pollfd(lua_State *L) {
 /* call:getfd(): the same for LuaSocket, -1 instead of nil. */
 static int call_getfd(lua_State *L) {
   struct uq_call *call = check_call(L);
-  lua_pushinteger(
-      L, is_live(call) ? uq_transport_fd(call->client->transport) : -1);
+  lua_pushinteger(L, is_live(call) ? uq_transport_fd(call->client->transport)
+                                   : -1);
   return 1;
 }
 
@@ -378,11 +376,13 @@ static const luaL_Reg metamethods[] = {
     {"__gc", call_gc}, {"__tostring", call_tostring}, {NULL, NULL}};
 
 static const luaL_Reg methods[] = {
-    {"step", call_step},         {"done", call_done},
-    {"result", call_result},     {"cancel", call_cancel},
-    {"id", call_id},             {"attempts", call_attempts},
-    {"pollfd", call_pollfd},     {"events", call_events},
-    {"timeout", call_timeout},   {"getfd", call_getfd},
-    {"dirty", call_dirty},       {NULL, NULL}};
+    {"step", call_step},       {"done", call_done},
+    {"result", call_result},   {"cancel", call_cancel},
+    {"id", call_id},           {"attempts", call_attempts},
+    {"pollfd", call_pollfd},   {"events", call_events},
+    {"timeout", call_timeout}, {"getfd", call_getfd},
+    {"dirty", call_dirty},     {NULL, NULL}};
 
-void uqL_call_open(lua_State *L) { uqL_class(L, UQ_CALL, metamethods, methods); }
+void uqL_call_open(lua_State *L) {
+  uqL_class(L, UQ_CALL, metamethods, methods);
+}

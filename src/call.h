@@ -10,7 +10,8 @@
 
 #pragma GCC visibility push(hidden)
 
-#define UQ_GRACE 0.1 /* seconds for the engine to notice a deadline by itself */
+/* Seconds for the engine to notice a deadline by itself. */
+#define UQ_GRACE 0.1
 
 enum uq_call_state {
   UQ_CALL_READY,     /* to begin an attempt */
@@ -35,16 +36,16 @@ struct uq_call {
   struct uq_options options;
   enum uq_call_state state;
   const struct uq_ending *ended; /* why, if it was before its time */
-  struct uq_exchange *exchange; /* while in flight */
-  struct uq_answer answer;      /* while it is judged */
-  struct uq_buf scratch;        /* the same */
-  struct uq_buf earlier;        /* header block whose token was refused */
-  double id;                    /* among the client's calls */
-  double started, deadline;     /* on uq_clock */
-  double attempted;             /* when the last attempt began */
-  double slot;                  /* when the rate limit lets it go */
-  unsigned slot_change;         /* of the pace, when the slot was booked */
-  bool booked;                  /* slot is */
+  struct uq_exchange *exchange;  /* while in flight */
+  struct uq_answer answer;       /* while it is judged */
+  struct uq_buf scratch;         /* the same */
+  struct uq_buf earlier;         /* header block whose token was refused */
+  double id;                     /* among the client's calls */
+  double started, deadline;      /* on uq_clock */
+  double attempted;              /* when the last attempt began */
+  double slot;                   /* when the rate limit lets it go */
+  unsigned slot_change;          /* of the pace, when the slot was booked */
+  bool booked;                   /* slot is */
   int attempts, retries;
   unsigned token_serial; /* the token of the last attempt */
   bool token_asked;      /* the token function was, for this call */

@@ -86,8 +86,8 @@ static int client_step(lua_State *L) {
   return 1;
 }
 
-/* client:ready() -> the id of a call to be stepped now; nil: there is none. Each
-** is named once. */
+/* client:ready() -> the id of a call to be stepped now; nil: there is none.
+** Each is named once. */
 static int client_ready(lua_State *L) {
   double id = uq_call_next(check_client(L));
   if (id == 0)
@@ -96,12 +96,12 @@ static int client_ready(lua_State *L) {
   return 1;
 }
 
-/* client:pollfd() -> one descriptor for all calls, readable when client:step has
-** something to do; nil: there is none. */
+/* client:pollfd() -> one descriptor for all calls, readable when client:step
+** has something to do; nil: there is none. */
 static int client_pollfd(lua_State *L) {
   struct uq_client *c = check_client(L);
-  int fd = uq_transport_forked(c->transport) ? -1
-                                             : uq_transport_fd(c->transport);
+  int fd =
+      uq_transport_forked(c->transport) ? -1 : uq_transport_fd(c->transport);
   if (fd < 0)
     return 0;
   lua_pushinteger(L, fd);
@@ -162,8 +162,8 @@ int uqL_client_new(lua_State *L) {
   uqL_options_new(L, 1, c); /* may raise: __gc must free the token */
   const struct uq_options *o = &c->options;
   struct uq_transport_options transport = {
-      o->ca_file, o->ca_path,    o->pinned_public_key,
-      o->proxy,   o->user_agent, (enum uq_http_version)o->http_version,
+      o->ca_file,   o->ca_path,    o->pinned_public_key,
+      o->proxy,     o->user_agent, (enum uq_http_version)o->http_version,
       uq_call_ready};
   uq_pace_init(&c->pace, o->rate_limit);
   c->transport = uq_transport_new(&transport);

@@ -3,8 +3,8 @@
 ** change no result.
 ** SPDX-License-Identifier: MIT
 */
-#include "clock.h"
 #include "call.h"
+#include "clock.h"
 
 static void set_number(lua_State *L, const char *name, double value) {
   lua_pushnumber(L, value);

@@ -53,9 +53,9 @@ static int internal_peer(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"clock", internal_clock},   {"failure", internal_failure},
-    {"check", internal_check},   {"closed", internal_closed},
-    {"peer", internal_peer},     {NULL, NULL}};
+    {"clock", internal_clock}, {"failure", internal_failure},
+    {"check", internal_check}, {"closed", internal_closed},
+    {"peer", internal_peer},   {NULL, NULL}};
 
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);
 

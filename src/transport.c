@@ -38,8 +38,8 @@ struct uq_transport {
   struct uq_exchange *active; /* in flight, linked by next and prev */
   size_t in_flight;           /* their number */
   bool crowd;                 /* it has had requests side by side */
-  long spoken;                /* the last answer's CURL_HTTP_VERSION_; 0: none */
-  long connection_limit;      /* at once; 0: none */
+  long spoken;           /* the last answer's CURL_HTTP_VERSION_; 0: none */
+  long connection_limit; /* at once; 0: none */
   struct uq_idle connections; /* idle ones of HTTP/1.1 */
   double timer;               /* curl's, on uq_clock; below 0: not set */
   double alarm;               /* the caller's; the same */
@@ -161,8 +161,8 @@ static CURLMcode set_multi(struct uq_transport *t) {
   if (code == CURLM_OK)
     code = curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
   if (code == CURLM_OK)
-    code =
-        curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)MAX_CONNECTIONS);
+    code = curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS,
+                             (long)MAX_CONNECTIONS);
   return code;
 }
 
@@ -575,8 +575,7 @@ static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
 }
 
 /* The connection of a transfer that is over is idle, if it was kept. Over
- *HTTP/2
- ** the server may speak at any time. */
+** HTTP/2 the server may speak at any time. */
 static void remember_connection(struct uq_exchange *x) {
   curl_socket_t fd = CURL_SOCKET_BAD;
   long version = CURL_HTTP_VERSION_NONE;
