@@ -270,9 +270,14 @@ static int call_step(lua_State *L) {
   return 1;
 }
 
+/* Is there a result to be had? Not within the call's own hooks. */
+static bool is_done(const struct uq_call *call) {
+  return call->client == NULL && !call->busy;
+}
+
 /* call:done() -> is it finished? Does nothing else. */
 static int call_done(lua_State *L) {
-  lua_pushboolean(L, check_call(L)->client == NULL);
+  lua_pushboolean(L, is_done(check_call(L)));
   return 1;
 }
 
@@ -280,7 +285,7 @@ static int call_done(lua_State *L) {
 ** is not finished. */
 static int call_result(lua_State *L) {
   struct uq_call *call = check_call(L);
-  if (call->client != NULL || call->busy || !step_call(L, 1))
+  if (!is_done(call) || !step_call(L, 1))
     return luaL_error(L, "the call is not finished");
   lua_settop(L, 1);
   uqL_getpeer(L, 1);
@@ -333,13 +338,14 @@ static int call_events(lua_State *L) {
   return 1;
 }
 
-/* Has it something to do now? */
+/* Has it something to do now? Its exchange is gone while it is judged, and in
+** the hooks of that. */
 static bool is_ready(const struct uq_call *call) {
   if (!is_live(call) || call->state == UQ_CALL_READY)
     return true;
   if (call->state == UQ_CALL_WAITING)
     return call->turn.wake <= uq_clock();
-  return uq_exchange_done(call->exchange);
+  return call->exchange != NULL && uq_exchange_done(call->exchange);
 }
 
 /* call:dirty() -> need nobody wait before the next step? For LuaSocket. */
