@@ -22,8 +22,10 @@ static const struct uq_ending closed = {UQ_CANCELED, "the client was closed",
                                         "closed"};
 static const struct uq_ending canceled = {UQ_CANCELED, "the call was canceled",
                                           "canceled"};
+static const struct uq_ending starved = {
+    UQ_MEMORY, "not enough memory to finish the call", NULL};
 static const struct uq_ending broken = {
-    UQ_MEMORY, "the call ended when its step raised an error", NULL};
+    UQ_CANCELED, "an error was raised in a step of the call", "canceled"};
 
 void uq_call_end(struct uq_call *call, bool good) {
   struct uq_client *c = call->client;
@@ -51,8 +53,9 @@ void uq_call_end(struct uq_call *call, bool good) {
     c->stats.failed++;
 }
 
+/* A call that ended by itself needs a reason, too, if its results were lost. */
 static void end_early(struct uq_call *call, const struct uq_ending *why) {
-  if (call->client != NULL)
+  if (call->client != NULL || call->ended == NULL)
     call->ended = why;
   uq_call_end(call, false);
 }
@@ -103,6 +106,7 @@ static struct uq_call *new_call(lua_State *L, int client,
   if (c->calls != NULL)
     c->calls->prev = call;
   c->calls = call;
+  call->ended = NULL;
   call->state = UQ_CALL_READY;
   call->id = ++c->stats.calls;
   return call;
@@ -222,8 +226,15 @@ static int step(lua_State *L) {
   return 0;
 }
 
-/* Steps the call at idx. True: it has its results. What a step raises, out of
-** memory above all, ends the call first. */
+/* Is the error at the top a lack of memory? Its status does not tell on Lua 5.1
+** to 5.3 once it was caught and raised again. */
+static bool is_memory_error(lua_State *L) {
+  return lua_type(L, -1) == LUA_TSTRING &&
+         strstr(lua_tostring(L, -1), "not enough memory") != NULL;
+}
+
+/* Steps the call at idx. True: it has its results. What a step raises (out of
+** memory, or from a debug hook or a finalizer) ends the call first. */
 static bool step_call(lua_State *L, int idx) {
   struct uq_call *call = lua_touserdata(L, idx);
   if (call->results > 0 || call->busy) /* busy: this is one of its own hooks */
@@ -234,7 +245,7 @@ static bool step_call(lua_State *L, int idx) {
   int status = lua_pcall(L, 1, 0, 0);
   call->busy = false;
   if (status != LUA_OK) {
-    end_early(call, &broken);
+    end_early(call, is_memory_error(L) ? &starved : &broken);
     lua_error(L);
   }
   return call->results > 0;
