@@ -217,9 +217,12 @@ static void keep_results(lua_State *L, struct uq_call *call, int n) {
   call->results = n;
 }
 
-/* One step of the call at 1, in protected mode. */
+/* One step of the call at 1, in protected mode. A finalizer may have finished
+** it since step_call looked. */
 static int step(lua_State *L) {
   struct uq_call *call = lua_touserdata(L, 1);
+  if (call->results > 0)
+    return 0;
   int results = uqL_attempt_step(L, 1);
   if (results > 0)
     keep_results(L, call, results);
