@@ -170,6 +170,14 @@ bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit) {
   }
 }
 
+int uq_call_fd(struct uq_client *c) {
+  if (uq_transport_forked(c->transport))
+    return -1;
+  int fd = uq_transport_fd(c->transport);
+  tell_others(c);
+  return fd;
+}
+
 double uq_call_due(const struct uq_client *c) {
   if (uq_schedule_any(&c->schedule))
     return 0;
@@ -195,6 +203,7 @@ int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
     step_engine(call->home, end - uq_clock());
     if (!run_debug_hook(L)) {
       end_early(call, &canceled);
+      tell_others(call->home);
       lua_error(L);
     }
   }
@@ -236,21 +245,30 @@ static bool is_memory_error(lua_State *L) {
          strstr(lua_tostring(L, -1), "not enough memory") != NULL;
 }
 
-/* Steps the call at idx. True: it has its results. What a step raises (out of
-** memory, or from a debug hook or a finalizer) ends the call first. */
-static bool step_call(lua_State *L, int idx) {
+/* Is the client one that can be stepped? */
+static bool is_live(const struct uq_call *call) {
+  return call->client != NULL && !uq_transport_forked(call->client->transport);
+}
+
+/* Steps the call at idx, the engine before if that is asked for. True: it has
+** its results. What a step raises (out of memory, or from a debug hook or a
+** finalizer) ends the call first. */
+static bool step_call(lua_State *L, int idx, bool engine) {
   struct uq_call *call = lua_touserdata(L, idx);
   if (call->results > 0 || call->busy) /* busy: this is one of its own hooks */
     return call->results > 0;
-  lua_pushcfunction(L, step);
+  lua_pushcfunction(L, step); /* allocates on 5.1: nothing has happened yet */
   lua_pushvalue(L, idx);
+  if (engine && is_live(call))
+    step_engine(call->client, 0);
   call->busy = true;
   int status = lua_pcall(L, 1, 0, 0);
   call->busy = false;
-  if (status != LUA_OK) {
+  if (status != LUA_OK)
     end_early(call, is_memory_error(L) ? &starved : &broken);
+  tell_others(call->home);
+  if (status != LUA_OK)
     lua_error(L);
-  }
   return call->results > 0;
 }
 
@@ -261,26 +279,17 @@ void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
   lua_setfield(L, -2, "client");
   struct uq_call *call = new_call(L, client, e, o);
   call->is_object = true;
-  step_call(L, lua_gettop(L));
-  tell_others(call->home);
+  step_call(L, lua_gettop(L), false);
 }
 
 static struct uq_call *check_call(lua_State *L) {
   return luaL_checkudata(L, 1, UQ_CALL);
 }
 
-/* Is the client one that can be stepped? */
-static bool is_live(const struct uq_call *call) {
-  return call->client != NULL && !uq_transport_forked(call->client->transport);
-}
-
 /* call:step() -> is it finished? Never blocks. */
 static int call_step(lua_State *L) {
-  struct uq_call *call = check_call(L);
-  if (is_live(call))
-    step_engine(call->client, 0);
-  lua_pushboolean(L, step_call(L, 1));
-  tell_others(call->home);
+  check_call(L);
+  lua_pushboolean(L, step_call(L, 1, true));
   return 1;
 }
 
@@ -299,7 +308,7 @@ static int call_done(lua_State *L) {
 ** is not finished. */
 static int call_result(lua_State *L) {
   struct uq_call *call = check_call(L);
-  if (!is_done(call) || !step_call(L, 1))
+  if (!is_done(call) || !step_call(L, 1, false))
     return luaL_error(L, "the call is not finished");
   lua_settop(L, 1);
   uqL_getpeer(L, 1);
@@ -329,7 +338,7 @@ static int call_attempts(lua_State *L) {
 /* call:pollfd() -> the client's descriptor; nil: there is none. */
 static int call_pollfd(lua_State *L) {
   struct uq_call *call = check_call(L);
-  int fd = is_live(call) ? uq_transport_fd(call->client->transport) : -1;
+  int fd = is_live(call) ? uq_call_fd(call->client) : -1;
   if (fd >= 0)
     lua_pushinteger(L, fd);
   else
@@ -340,8 +349,7 @@ static int call_pollfd(lua_State *L) {
 /* call:getfd(): the same for LuaSocket, -1 instead of nil. */
 static int call_getfd(lua_State *L) {
   struct uq_call *call = check_call(L);
-  lua_pushinteger(L, is_live(call) ? uq_transport_fd(call->client->transport)
-                                   : -1);
+  lua_pushinteger(L, is_live(call) ? uq_call_fd(call->client) : -1);
   return 1;
 }
 

@@ -99,9 +99,7 @@ static int client_ready(lua_State *L) {
 /* client:pollfd() -> one descriptor for all calls, readable when client:step
 ** has something to do; nil: there is none. */
 static int client_pollfd(lua_State *L) {
-  struct uq_client *c = check_client(L);
-  int fd =
-      uq_transport_forked(c->transport) ? -1 : uq_transport_fd(c->transport);
+  int fd = uq_call_fd(check_client(L));
   if (fd < 0)
     return 0;
   lua_pushinteger(L, fd);
