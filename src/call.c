@@ -70,15 +70,6 @@ void uq_call_ready(void *owner) {
   uq_schedule_ready(&call->client->schedule, &call->turn);
 }
 
-static int call_gc(lua_State *L) {
-  struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
-  end_early(call, &canceled);
-  uq_answer_free(&call->answer);
-  uq_buf_free(&call->scratch);
-  uq_buf_free(&call->earlier);
-  return 0;
-}
-
 /* Pushes a call of the client at idx, not begun, whose peer table is the one at
 ** the top, and pops that. Raises if the client is closed. */
 static struct uq_call *new_call(lua_State *L, int client,
@@ -317,9 +308,26 @@ static int call_result(lua_State *L) {
   return call->results;
 }
 
+/* That may be what another call waits for, its connection above all. */
+static void cancel(struct uq_call *call) {
+  struct uq_client *c = call->client;
+  end_early(call, &canceled);
+  if (c != NULL)
+    tell_others(c);
+}
+
 /* call:cancel(): a call in flight ends with the kind `canceled`. */
 static int call_cancel(lua_State *L) {
-  end_early(check_call(L), &canceled);
+  cancel(check_call(L));
+  return 0;
+}
+
+static int call_gc(lua_State *L) {
+  struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
+  cancel(call);
+  uq_answer_free(&call->answer);
+  uq_buf_free(&call->scratch);
+  uq_buf_free(&call->earlier);
   return 0;
 }
 
