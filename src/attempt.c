@@ -30,8 +30,7 @@ static bool is_login(const struct uq_call *call) {
 /* ------------------------------------------------------------------------ */
 
 /* Adds to the message at which host, after how many attempts and in which of
- *its
- ** requests the error was met. At the top: the error table. */
+** its requests the error was met. At the top: the error table. */
 static void add_context(lua_State *L, const struct uq_call *call) {
   lua_getfield(L, -1, "message");
   lua_getfield(L, -2, "request_id");
@@ -493,7 +492,7 @@ static bool is_due(const struct uq_call *call) {
 bool uq_attempt_ready(const struct uq_call *call) {
   switch (call->state) {
   case UQ_CALL_IN_FLIGHT:
-    return uq_exchange_done(call->exchange);
+    return call->exchange != NULL && uq_exchange_done(call->exchange);
   case UQ_CALL_WAITING:
   case UQ_CALL_LOGIN:
     return is_due(call);

@@ -10,9 +10,9 @@
 
 #include "clock.h"
 
-#define SLICE                                                        \
-  0.25 /* seconds, the longest wait in one piece: a signal that came \
-          just before it would go unseen for so long */
+/* Seconds, the longest wait in one piece: a signal that came just before it
+** would go unseen for so long. */
+#define SLICE 0.25
 
 /* ------------------------------------------------------------------------ */
 /* life                                                                      */
@@ -22,8 +22,10 @@ static const struct uq_ending closed = {UQ_CANCELED, "the client was closed",
                                         "closed"};
 static const struct uq_ending canceled = {UQ_CANCELED, "the call was canceled",
                                           "canceled"};
+static const struct uq_ending starved = {
+    UQ_MEMORY, "not enough memory to finish the call", NULL};
 static const struct uq_ending broken = {
-    UQ_MEMORY, "the call ended when its step raised an error", NULL};
+    UQ_CANCELED, "an error was raised in a step of the call", "canceled"};
 
 void uq_call_end(struct uq_call *call, bool good) {
   struct uq_client *c = call->client;
@@ -54,8 +56,9 @@ void uq_call_end(struct uq_call *call, bool good) {
     c->stats.failed++;
 }
 
+/* A call that ended by itself needs a reason, too, if its results were lost. */
 static void end_early(struct uq_call *call, const struct uq_ending *why) {
-  if (call->client != NULL)
+  if (call->client != NULL || call->ended == NULL)
     call->ended = why;
   uq_call_end(call, false);
 }
@@ -78,19 +81,9 @@ void uq_call_ready(void *owner) {
   }
 }
 
-static int call_gc(lua_State *L) {
-  struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
-  end_early(call, &canceled);
-  uq_answer_free(&call->answer);
-  uq_buf_free(&call->scratch);
-  uq_buf_free(&call->earlier);
-  return 0;
-}
-
 /* Pushes a call of the client at idx, not begun, whose peer table is the one at
-** the top, and pops that. query must outlive it. Raises if the client is
-*closed.
-*/
+** the top, and pops that. query must outlive it. Raises if the client
+** is closed. */
 static struct uq_call *new_call(lua_State *L, int client,
                                 const struct uq_endpoint *e, const char *query,
                                 const struct uq_options *o) {
@@ -118,6 +111,7 @@ static struct uq_call *new_call(lua_State *L, int client,
   if (c->calls != NULL)
     c->calls->prev = call;
   c->calls = call;
+  call->ended = NULL;
   call->state = UQ_CALL_READY;
   call->id = ++c->ids;
   return call;
@@ -181,6 +175,14 @@ bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit) {
   }
 }
 
+int uq_call_fd(struct uq_client *c) {
+  if (uq_transport_forked(c->transport))
+    return -1;
+  int fd = uq_transport_fd(c->transport);
+  tell_others(c);
+  return fd;
+}
+
 double uq_call_due(const struct uq_client *c) {
   if (uq_schedule_any(&c->schedule))
     return 0;
@@ -203,9 +205,10 @@ int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
   int results;
   call->client->stats.calls++;
   while ((results = uqL_attempt_step(L, idx)) == 0) {
-    step_engine(call->client, uq_attempt_end(call) - uq_clock());
+    step_engine(call->home, uq_attempt_end(call) - uq_clock());
     if (!run_debug_hook(L)) {
       end_early(call, &canceled);
+      tell_others(call->home);
       lua_error(L);
     }
   }
@@ -228,30 +231,53 @@ static void keep_results(lua_State *L, struct uq_call *call, int n) {
   call->results = n;
 }
 
-/* One step of the call at 1, in protected mode. */
+/* One step of the call at 1, in protected mode. A finalizer may have finished
+** it since step_call looked. */
 static int step(lua_State *L) {
   struct uq_call *call = lua_touserdata(L, 1);
+  if (call->results > 0)
+    return 0;
   int results = uqL_attempt_step(L, 1);
   if (results > 0)
     keep_results(L, call, results);
   return 0;
 }
 
-bool uqL_call_step(lua_State *L, int idx) {
+/* Is the error at the top a lack of memory? Its status does not tell on Lua 5.1
+** to 5.3 once it was caught and raised again. */
+static bool is_memory_error(lua_State *L) {
+  return lua_type(L, -1) == LUA_TSTRING &&
+         strstr(lua_tostring(L, -1), "not enough memory") != NULL;
+}
+
+/* Is the client one that can be stepped? */
+static bool is_live(const struct uq_call *call) {
+  return call->client != NULL && !uq_transport_forked(call->client->transport);
+}
+
+/* Steps the call at idx, the engine before if that is asked for. True: it has
+** its results. What a step raises (out of memory, or from a debug hook or a
+** finalizer) ends the call first. */
+static bool step_call(lua_State *L, int idx, bool engine) {
   struct uq_call *call = lua_touserdata(L, idx);
   if (call->results > 0 || call->busy) /* busy: this is one of its own hooks */
     return call->results > 0;
-  lua_pushcfunction(L, step);
+  lua_pushcfunction(L, step); /* allocates on 5.1: nothing has happened yet */
   lua_pushvalue(L, idx);
+  if (engine && is_live(call))
+    step_engine(call->client, 0);
   call->busy = true;
   int status = lua_pcall(L, 1, 0, 0);
   call->busy = false;
-  if (status != LUA_OK) {
-    end_early(call, &broken);
+  if (status != LUA_OK)
+    end_early(call, is_memory_error(L) ? &starved : &broken);
+  tell_others(call->home);
+  if (status != LUA_OK)
     lua_error(L);
-  }
   return call->results > 0;
 }
+
+bool uqL_call_step(lua_State *L, int idx) { return step_call(L, idx, false); }
 
 /* Pushes a call object, not begun. Its table keeps the query at the top. */
 static struct uq_call *new_object(lua_State *L, int client,
@@ -272,8 +298,7 @@ void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
                     const struct uq_options *o) {
   struct uq_call *call = new_object(L, client, e, o);
   call->client->stats.calls++;
-  uqL_call_step(L, lua_gettop(L));
-  tell_others(call->home);
+  step_call(L, lua_gettop(L), false);
 }
 
 void uqL_call_login(lua_State *L, int client, const struct uq_options *o) {
@@ -289,24 +314,21 @@ static struct uq_call *check_call(lua_State *L) {
   return luaL_checkudata(L, 1, UQ_CALL);
 }
 
-/* Is the client one that can be stepped? */
-static bool is_live(const struct uq_call *call) {
-  return call->client != NULL && !uq_transport_forked(call->client->transport);
-}
-
 /* call:step() -> is it finished? Never blocks. */
 static int call_step(lua_State *L) {
-  struct uq_call *call = check_call(L);
-  if (is_live(call))
-    step_engine(call->client, 0);
-  lua_pushboolean(L, uqL_call_step(L, 1));
-  tell_others(call->home);
+  check_call(L);
+  lua_pushboolean(L, step_call(L, 1, true));
   return 1;
+}
+
+/* Is there a result to be had? Not within the call's own hooks. */
+static bool is_done(const struct uq_call *call) {
+  return call->client == NULL && !call->busy;
 }
 
 /* call:done() -> is it finished? Does nothing else. */
 static int call_done(lua_State *L) {
-  lua_pushboolean(L, check_call(L)->client == NULL);
+  lua_pushboolean(L, is_done(check_call(L)));
   return 1;
 }
 
@@ -314,7 +336,7 @@ static int call_done(lua_State *L) {
 ** is not finished. */
 static int call_result(lua_State *L) {
   struct uq_call *call = check_call(L);
-  if (call->client != NULL || call->busy || !uqL_call_step(L, 1))
+  if (!is_done(call) || !step_call(L, 1, false))
     return luaL_error(L, "the call is not finished");
   lua_settop(L, 1);
   uqL_getpeer(L, 1);
@@ -323,9 +345,26 @@ static int call_result(lua_State *L) {
   return call->results;
 }
 
+/* That may be what another call waits for, its connection above all. */
+static void cancel(struct uq_call *call) {
+  struct uq_client *c = call->client;
+  end_early(call, &canceled);
+  if (c != NULL)
+    tell_others(c);
+}
+
 /* call:cancel(): a call in flight ends with the kind `canceled`. */
 static int call_cancel(lua_State *L) {
-  end_early(check_call(L), &canceled);
+  cancel(check_call(L));
+  return 0;
+}
+
+static int call_gc(lua_State *L) {
+  struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
+  cancel(call);
+  uq_answer_free(&call->answer);
+  uq_buf_free(&call->scratch);
+  uq_buf_free(&call->earlier);
   return 0;
 }
 
@@ -344,7 +383,7 @@ static int call_attempts(lua_State *L) {
 /* call:pollfd() -> the client's descriptor; nil: there is none. */
 static int call_pollfd(lua_State *L) {
   struct uq_call *call = check_call(L);
-  int fd = is_live(call) ? uq_transport_fd(call->client->transport) : -1;
+  int fd = is_live(call) ? uq_call_fd(call->client) : -1;
   if (fd >= 0)
     lua_pushinteger(L, fd);
   else
@@ -355,8 +394,7 @@ static int call_pollfd(lua_State *L) {
 /* call:getfd(): the same for LuaSocket, -1 instead of nil. */
 static int call_getfd(lua_State *L) {
   struct uq_call *call = check_call(L);
-  lua_pushinteger(L, is_live(call) ? uq_transport_fd(call->client->transport)
-                                   : -1);
+  lua_pushinteger(L, is_live(call) ? uq_call_fd(call->client) : -1);
   return 1;
 }
 
@@ -367,7 +405,8 @@ static int call_events(lua_State *L) {
   return 1;
 }
 
-/* Has it something to do now? */
+/* Has it something to do now? Its exchange is gone while it is judged, and in
+** the hooks of that. */
 static bool is_ready(const struct uq_call *call) {
   return !is_live(call) || uq_attempt_ready(call);
 }

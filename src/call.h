@@ -10,9 +10,8 @@
 
 #pragma GCC visibility push(hidden)
 
-#define UQ_GRACE                                               \
-  0.1 /* seconds for the engine to notice a deadline by itself \
-       */
+/* Seconds for the engine to notice a deadline by itself. */
+#define UQ_GRACE 0.1
 
 enum uq_call_state {
   UQ_CALL_READY,     /* to begin an attempt */

@@ -110,8 +110,7 @@ static int client_step(lua_State *L) {
 }
 
 /* client:ready() -> the id of a call to be stepped now; nil: there is none.
- *Each
- ** is named once. */
+** Each is named once. */
 static int client_ready(lua_State *L) {
   double id = uq_call_next(check_client(L));
   if (id == 0)
@@ -121,12 +120,9 @@ static int client_ready(lua_State *L) {
 }
 
 /* client:pollfd() -> one descriptor for all calls, readable when client:step
- *has
- ** something to do; nil: there is none. */
+** has something to do; nil: there is none. */
 static int client_pollfd(lua_State *L) {
-  struct uq_client *c = check_client(L);
-  int fd =
-      uq_transport_forked(c->transport) ? -1 : uq_transport_fd(c->transport);
+  int fd = uq_call_fd(check_client(L));
   if (fd < 0)
     return 0;
   lua_pushinteger(L, fd);

@@ -30,8 +30,7 @@ void uq_idle_add(struct uq_idle *idle, int fd);
 void uq_idle_remove(struct uq_idle *idle, int fd);
 
 /* Has anything arrived on one of them? Those are shut down and forgotten. now
- *is
- ** on uq_clock: within a millisecond nobody looks twice. */
+** is on uq_clock: within a millisecond nobody looks twice. */
 bool uq_idle_spoiled(struct uq_idle *idle, double now);
 
 #pragma GCC visibility pop

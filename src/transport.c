@@ -605,8 +605,7 @@ static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
 }
 
 /* The connection of a transfer that is over is idle, if it was kept. Over
- *HTTP/2
- ** the server may speak at any time. */
+** HTTP/2 the server may speak at any time. */
 static void remember_connection(struct uq_exchange *x) {
   curl_socket_t fd = CURL_SOCKET_BAD;
   long version = CURL_HTTP_VERSION_NONE;

@@ -344,6 +344,9 @@ void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
 ** debug hook raises. */
 bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit);
 
+/* The client's descriptor, in line with its calls. -1: there is none. */
+int uq_call_fd(struct uq_client *c);
+
 /* When uqL_call_wait is due on uq_clock, whatever the descriptor says; below 0:
 ** not for its own sake. */
 double uq_call_due(const struct uq_client *c);

@@ -22,11 +22,13 @@
 #include "received.h"
 #include "redact.h"
 #include "retry.h"
+#include "schedule.h"
 #include "uuid.h"
 
 #define BUF "engine.buf" /* metatables */
 #define POLLER "engine.poller"
 #define RECEIVED "engine.received"
+#define SCHEDULE "engine.schedule"
 
 int luaopen_engine(lua_State *L);
 
@@ -301,6 +303,86 @@ static int retry_after(lua_State *L) {
   return 1;
 }
 
+/* ---- schedule ----------------------------------------------------------- */
+
+#define TURNS 64 /* of a schedule, known by their numbers, from 1 */
+
+struct turns {
+  struct uq_schedule schedule;
+  struct uq_turn turns[TURNS];
+};
+
+static int schedule_new(lua_State *L) {
+  struct turns *t = new_object(L, sizeof *t, SCHEDULE);
+  uq_schedule_init(&t->schedule);
+  return 1;
+}
+
+static struct uq_schedule *to_schedule(lua_State *L) {
+  struct turns *t = luaL_checkudata(L, 1, SCHEDULE);
+  return &t->schedule;
+}
+
+static struct uq_turn *to_turn(lua_State *L) {
+  struct turns *t = luaL_checkudata(L, 1, SCHEDULE);
+  int number = (int)luaL_checkinteger(L, 2);
+  luaL_argcheck(L, number >= 1 && number <= TURNS, 2, "no such turn");
+  return &t->turns[number - 1];
+}
+
+/* schedule:wait(turn, wake) */
+static int schedule_wait(lua_State *L) {
+  uq_schedule_wait(to_schedule(L), to_turn(L), luaL_checknumber(L, 3));
+  return 0;
+}
+
+/* schedule:make_ready(turn) */
+static int schedule_ready(lua_State *L) {
+  uq_schedule_ready(to_schedule(L), to_turn(L));
+  return 0;
+}
+
+/* schedule:leave(turn) */
+static int schedule_leave(lua_State *L) {
+  uq_schedule_leave(to_turn(L));
+  return 0;
+}
+
+/* schedule:advance(now) */
+static int schedule_advance(lua_State *L) {
+  uq_schedule_advance(to_schedule(L), luaL_checknumber(L, 2));
+  return 0;
+}
+
+/* schedule:next() -> the turn's number, or nil */
+static int schedule_next(lua_State *L) {
+  struct turns *t = luaL_checkudata(L, 1, SCHEDULE);
+  struct uq_turn *turn = uq_schedule_next(&t->schedule);
+  if (turn == NULL)
+    lua_pushnil(L);
+  else
+    lua_pushinteger(L, turn - t->turns + 1);
+  return 1;
+}
+
+/* schedule:any() */
+static int schedule_any(lua_State *L) {
+  lua_pushboolean(L, uq_schedule_any(to_schedule(L)));
+  return 1;
+}
+
+/* schedule:wake() -> when, or below 0 */
+static int schedule_wake(lua_State *L) {
+  lua_pushnumber(L, uq_schedule_wake(to_schedule(L)));
+  return 1;
+}
+
+static const luaL_Reg schedule_methods[] = {
+    {"wait", schedule_wait},   {"make_ready", schedule_ready},
+    {"leave", schedule_leave}, {"advance", schedule_advance},
+    {"next", schedule_next},   {"any", schedule_any},
+    {"wake", schedule_wake},   {NULL, NULL}};
+
 /* ---- uuid --------------------------------------------------------------- */
 
 static int uuid(lua_State *L) {
@@ -529,6 +611,7 @@ static const luaL_Reg functions[] = {{"buf", buf_new},
                                      {"retryable", retryable},
                                      {"retry", retry},
                                      {"retry_after", retry_after},
+                                     {"schedule", schedule_new},
                                      {"uuid", uuid},
                                      {"uuid_valid", uuid_valid},
                                      {"address", address},
@@ -548,6 +631,7 @@ int luaopen_engine(lua_State *L) {
   new_class(L, BUF, buf_free, buf_methods);
   new_class(L, POLLER, poller_close, poller_methods);
   new_class(L, RECEIVED, NULL, received_methods);
+  new_class(L, SCHEDULE, NULL, schedule_methods);
   lua_newtable(L);
   uqL_setfuncs(L, functions);
   return 1;

@@ -1,0 +1,58 @@
+-- A call may have to wait for another one's connection. When that one was cancelled or
+-- collected, nobody was told: on the descriptor there was nothing to see until some
+-- timeout.
+
+local faulty = require "spec.support.faulty_driver"
+local fixture = require "spec.support.fixture"
+local sandbox = require "spec.support.sandbox"
+local socket = require "socket"
+
+local body = '{"balance_id":"x","currency":"USD","available_balance":7,'
+  .. '"margin_balance":0,"frozen_balance":0,"create_time":"","last_trade_time":"",'
+  .. '"balance_status":"ACTIVE"}'
+local good = ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"):format(#body, body)
+
+describe("a call that waits for another's connection", function()
+  local server, client
+
+  setup(function() sandbox.start() end)
+  after_each(function()
+    client:close()
+    server:stop()
+  end)
+
+  local ways = {
+    ["is cancelled"] = function(calls) calls[1]:cancel() end,
+    ["is collected"] = function(calls)
+      calls[1] = nil
+      collectgarbage()
+      collectgarbage()
+    end,
+  }
+
+  for name, stop in pairs(ways) do
+    it("goes on when that " .. name .. ", and the descriptor tells", function()
+      local silent = { read = true, keep = true }
+      server = faulty.start { silent, silent, { read = true, send = good, keep = true } }
+      client = fixture.client {
+        base_url = server.url, ca_file = false, timeout = 30, connect_timeout = 30,
+      }
+      local calls = {}
+      for n = 1, 3 do calls[n] = client:start_balance "USD" end
+      local deadline = socket.gettime() + 10
+      repeat     -- and no timer of a connection's beginning is left
+        client:step(0.01)
+      until #server:requests() == 2 and client:timeout() > 15
+        or socket.gettime() > deadline
+      local fd = client:pollfd()
+      local plain = {
+        getfd = function() return fd end, dirty = function() return false end,
+      }
+      stop(calls)
+      repeat
+        assert.equal(1, #socket.select({ plain }, nil, 10))
+      until calls[3]:step()
+      assert.equal(7, fixture.succeeded(calls[3]:result()).available_balance)
+    end)
+  end
+end)
