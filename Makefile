@@ -48,9 +48,9 @@ STD = -std=c99 -fPIC
 WARN = -Wall -Wextra -Wpedantic
 LIBS ?= -lcurl -lpthread -lm
 
-.PHONY: all deps demo sandbox check spec pollers spec-poll spec-kqueue \
-	spec-kqueue-old asan asan-spec valgrind lint print-incdir install uninstall \
-	clean
+.PHONY: all deps bench-deps demo sandbox check spec pollers spec-poll \
+	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench lint print-incdir \
+	install uninstall clean
 
 all: $(MODULE)
 
@@ -77,6 +77,9 @@ $(OUT)/fork.so: spec/support/fork.c | $(OUT)
 
 deps:
 	sh spec/support/deps.sh
+
+bench-deps:
+	sh spec/support/deps.sh bench
 
 demo: all
 	LUA_BIN=$(LUA_BIN) sh spec/support/demo.sh $(OUT)
@@ -150,8 +153,21 @@ valgrind: export UQPAY_WRAP = valgrind -q --error-exitcode=42 --leak-check=full 
 valgrind:
 	@MAKE='$(MAKE)' sh spec/support/check.sh 'spec LUA=$(LUA)'
 
-C_FILES = $(wildcard src/*.c src/*.h spec/support/*.c spec/support/kqueue/*.c \
-	spec/support/kqueue/sys/*.h)
+# This client against bare libcurl and what else there is, into the README's table;
+# minutes. LONG=1 makes a million calls to see that memory stays flat.
+LONG ?=
+bench: export LONG := $(LONG)
+bench: build/bench/bare build/bench/meter
+	@$(MAKE) --no-print-directory all LUA=5.4
+	@$(MAKE) --no-print-directory all LUA=jit
+	@sh spec/bench/bench.sh
+
+build/bench/%: spec/bench/%.c
+	@mkdir -p build/bench
+	$(CC) $(STD) $(WARN) $(CFLAGS) -o $@ $< -lcurl
+
+C_FILES = $(wildcard src/*.c src/*.h spec/support/*.c spec/bench/*.c \
+	spec/support/kqueue/*.c spec/support/kqueue/sys/*.h)
 POLLERS = $(patsubst %,src/%.c,poller epoll kqueue poll)
 lint:
 	@for cc in gcc clang; do for dir in $(LINT_INCDIRS); do \
@@ -169,7 +185,8 @@ lint:
 	clang-format --dry-run -Werror $(C_FILES)
 	luacheck --quiet src spec examples rockspec/*.rockspec
 	luarocks lint rockspec/uqpay-scm-1.rockspec
-	for file in spec/support/*.sh .ci/run; do sh -n $$file || exit 1; done
+	for file in spec/support/*.sh spec/bench/*.sh .ci/run; do \
+		sh -n $$file || exit 1; done
 	sh spec/support/layers.sh '$(BINDING)' '$(ENGINE)' $(LUA_INCDIR)
 	$(MAKE) --no-print-directory all
 	sh spec/support/symbols.sh $(MODULE)

@@ -1,6 +1,7 @@
 #!/bin/sh
-# deps.sh: installs what building and testing need, as Debian packages (Debian 12 or
-# later, and its children). Nothing is asked of the network when all of it is there.
+# deps.sh [bench]: installs what building and testing need, or what `make bench` needs
+# besides, as Debian packages (Debian 12 or later, and its children). Nothing is asked of the
+# network when all of it is there.
 set -eu
 
 # LuaJIT is OpenResty's luajit2: the upstream packages conflict with nginx's Lua module.
@@ -13,6 +14,11 @@ packages="
     nginx libnginx-mod-http-lua openssl curl procps locales
     clang clang-format clang-tidy valgrind
 "
+target=deps
+if [ "${1-}" = bench ]; then
+    packages="lua-curl lua-http lua-sec"
+    target=bench-deps
+fi
 
 missing=
 for package in $packages; do
@@ -20,11 +26,11 @@ for package in $packages; do
     [ "$state" = "install ok installed" ] || missing="$missing $package"
 done
 if [ -z "$missing" ]; then
-    echo "deps: everything is installed"
+    echo "$target: everything is installed"
     exit 0
 fi
 if [ "$(id -u)" != 0 ]; then
-    echo "deps: run 'sudo make deps' (only root can install:$missing)" >&2
+    echo "$target: run 'sudo make $target' (only root can install:$missing)" >&2
     exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
