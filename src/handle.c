@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_IDLE_SECONDS 50        /* before the usual 60 of balancers */
@@ -54,6 +55,19 @@ static CURLcode set_trust(CURL *easy, const struct uq_transport_options *o) {
   return code;
 }
 
+/* Does the environment name a proxy for https? (http goes to loopback alone,
+** and never through one.) */
+static bool has_proxy_variable(void) {
+  static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy",
+                                      "ALL_PROXY"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const char *value = getenv(names[i]);
+    if (value != NULL && value[0] != '\0')
+      return true;
+  }
+  return false;
+}
+
 static int on_new_socket(void *unused, curl_socket_t fd, curlsocktype type) {
   (void)unused;
   (void)type;
@@ -86,8 +100,11 @@ CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o) {
     return code;
   if (o->pinned_public_key != NULL)
     UQ_SET(easy, CURLOPT_PINNEDPUBLICKEY, o->pinned_public_key);
-  if (o->proxy != NULL)
-    UQ_SET(easy, CURLOPT_PROXY, o->proxy);
+  const char *proxy = o->proxy;
+  if (proxy == NULL && !has_proxy_variable())
+    proxy = ""; /* libcurl would look for one before each request */
+  if (proxy != NULL)
+    UQ_SET(easy, CURLOPT_PROXY, proxy);
   TRY(CURLOPT_MAXAGE_CONN, (long)MAX_IDLE_SECONDS);
 #if LIBCURL_VERSION_NUM >= 0x075000
   TRY(CURLOPT_MAXLIFETIME_CONN, (long)MAX_CONNECTION_SECONDS);
