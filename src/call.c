@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 
@@ -354,10 +355,12 @@ static int call_pollfd(lua_State *L) {
   return 1;
 }
 
-/* call:getfd(): the same for LuaSocket, -1 instead of nil. */
+/* call:getfd(): the same for LuaSocket's select, -1 instead of nil. It passes
+** over who has none, though he be dirty; of who is dirty it asks the number and
+** does not wait for it. So a finished call has one: standard input's. */
 static int call_getfd(lua_State *L) {
   struct uq_call *call = check_call(L);
-  lua_pushinteger(L, is_live(call) ? uq_call_fd(call->client) : -1);
+  lua_pushinteger(L, is_live(call) ? uq_call_fd(call->client) : STDIN_FILENO);
   return 1;
 }
 
