@@ -142,14 +142,18 @@ static bool run_debug_hook(lua_State *L) {
                                     lua_pcall(L, 0, 0, 0) == LUA_OK);
 }
 
+/* In a forked child each call can be stepped, to say so itself. */
+static bool wake_all(struct uq_client *c) {
+  for (struct uq_call *call = c->calls; call != NULL; call = call->next)
+    uq_schedule_ready(&c->schedule, &call->turn);
+  return c->calls != NULL;
+}
+
 bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit) {
   double end = uq_clock() + limit;
-  if (uq_transport_forked(c->transport)) { /* each will say so itself */
-    for (struct uq_call *call = c->calls; call != NULL; call = call->next)
-      uq_schedule_ready(&c->schedule, &call->turn);
-    return true;
-  }
   for (;;) {
+    if (uq_transport_forked(c->transport)) /* before us, or by a debug hook */
+      return wake_all(c);
     bool any = uq_schedule_any(&c->schedule);
     double left = any ? 0 : end - uq_clock();
     step_engine(c, left);
@@ -171,6 +175,8 @@ int uq_call_fd(struct uq_client *c) {
 }
 
 double uq_call_due(const struct uq_client *c) {
+  if (uq_transport_forked(c->transport))
+    return c->calls != NULL ? 0 : -1;
   if (uq_schedule_any(&c->schedule))
     return 0;
   double due = uq_transport_due(c->transport);
