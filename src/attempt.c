@@ -114,6 +114,24 @@ static void remember_key(struct uq_client *c, const char *key) {
   c->next_key = (c->next_key + 1) % UQ_KEYS_REMEMBERED;
 }
 
+/* Is it the first use of a caller's own key by this call? */
+static bool is_first_use(const struct uq_call *call) {
+  return call->attempts == 0 && call->options.idempotency_key[0] != '\0';
+}
+
+/* Must the key not be sent (again)? */
+static bool is_key_spent(const struct uq_call *call) {
+  return is_first_use(call) && !call->options.allow_key_reuse &&
+         key_was_sent(call->client, call->key);
+}
+
+static int fail_spent(lua_State *L, struct uq_call *call) {
+  return fail_with(L, call, UQ_IDEMPOTENCY,
+                   "this idempotency_key was used before: the answer would be "
+                   "the stored one, up to 24 hours old (allow_key_reuse asks "
+                   "for just that)");
+}
+
 /* ------------------------------------------------------------------------ */
 /* attempts                                                                  */
 /* ------------------------------------------------------------------------ */
@@ -195,14 +213,8 @@ static int before_attempt(lua_State *L, int idx) {
 static int begin_attempt(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   struct uq_client *c = call->client;
-  bool own_key = call->options.idempotency_key[0] != '\0';
-  bool first_use = call->attempts == 0 && own_key;
-  bool sent_before = first_use && key_was_sent(c, call->key);
-  if (sent_before && !call->options.allow_key_reuse)
-    return fail_with(L, call, UQ_IDEMPOTENCY,
-                     "this idempotency_key was used before: the answer would "
-                     "be the stored one, up to 24 hours old (allow_key_reuse "
-                     "asks for just that)");
+  if (is_key_spent(call))
+    return fail_spent(L, call);
   int results = before_attempt(L, idx);
   if (results > 0)
     return results;
@@ -211,11 +223,13 @@ static int begin_attempt(lua_State *L, int idx) {
   call->attempted = uq_clock();
   if (call->attempted >= call->deadline)
     return fail_late(L, call);
+  if (is_key_spent(call)) /* by a call that a hook has made */
+    return fail_spent(L, call);
+  if (is_first_use(call) && !key_was_sent(c, call->key))
+    remember_key(c, call->key);
   call->attempts++;
   if (!is_login(call))
     c->stats.attempts++;
-  if (first_use && !sent_before)
-    remember_key(c, call->key);
   call->state = UQ_CALL_IN_FLIGHT; /* it may be over at once */
   if (!start_exchange(call))
     return fail_with(L, call, UQ_MEMORY, "not enough memory");

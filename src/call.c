@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 
@@ -155,14 +156,18 @@ static bool run_debug_hook(lua_State *L) {
                                     lua_pcall(L, 0, 0, 0) == LUA_OK);
 }
 
+/* In a forked child each call can be stepped, to say so itself. */
+static bool wake_all(struct uq_client *c) {
+  for (struct uq_call *call = c->calls; call != NULL; call = call->next)
+    uq_schedule_ready(&c->schedule, &call->turn);
+  return c->calls != NULL;
+}
+
 bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit) {
   double end = uq_clock() + limit;
-  if (uq_transport_forked(c->transport)) { /* each will say so itself */
-    for (struct uq_call *call = c->calls; call != NULL; call = call->next)
-      uq_schedule_ready(&c->schedule, &call->turn);
-    return true;
-  }
   for (;;) {
+    if (uq_transport_forked(c->transport)) /* before us, or by a debug hook */
+      return wake_all(c);
     bool any = uq_schedule_any(&c->schedule);
     double left = any ? 0 : end - uq_clock();
     step_engine(c, left);
@@ -184,6 +189,8 @@ int uq_call_fd(struct uq_client *c) {
 }
 
 double uq_call_due(const struct uq_client *c) {
+  if (uq_transport_forked(c->transport))
+    return c->calls != NULL ? 0 : -1;
   if (uq_schedule_any(&c->schedule))
     return 0;
   double due = uq_transport_due(c->transport);
@@ -391,10 +398,12 @@ static int call_pollfd(lua_State *L) {
   return 1;
 }
 
-/* call:getfd(): the same for LuaSocket, -1 instead of nil. */
+/* call:getfd(): the same for LuaSocket's select, -1 instead of nil. It passes
+** over who has none, though he be dirty; of who is dirty it asks the number and
+** does not wait for it. So a finished call has one: standard input's. */
 static int call_getfd(lua_State *L) {
   struct uq_call *call = check_call(L);
-  lua_pushinteger(L, is_live(call) ? uq_call_fd(call->client) : -1);
+  lua_pushinteger(L, is_live(call) ? uq_call_fd(call->client) : STDIN_FILENO);
   return 1;
 }
 

@@ -114,8 +114,9 @@ static int client_step(lua_State *L) {
 static int client_ready(lua_State *L) {
   double id = uq_call_next(check_client(L));
   if (id == 0)
-    return 0;
-  uqL_pushcount(L, id);
+    lua_pushnil(L);
+  else
+    uqL_pushcount(L, id);
   return 1;
 }
 
@@ -124,8 +125,9 @@ static int client_ready(lua_State *L) {
 static int client_pollfd(lua_State *L) {
   int fd = uq_call_fd(check_client(L));
   if (fd < 0)
-    return 0;
-  lua_pushinteger(L, fd);
+    lua_pushnil(L);
+  else
+    lua_pushinteger(L, fd);
   return 1;
 }
 
@@ -140,10 +142,11 @@ static int client_events(lua_State *L) {
 ** descriptor says; nil: none. */
 static int client_timeout(lua_State *L) {
   double due = uq_call_due(check_client(L));
-  if (due < 0)
-    return 0;
   double left = due - uq_clock();
-  lua_pushnumber(L, left > 0 ? left : 0);
+  if (due < 0)
+    lua_pushnil(L);
+  else
+    lua_pushnumber(L, left > 0 ? left : 0);
   return 1;
 }
 
