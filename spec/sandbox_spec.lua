@@ -825,11 +825,11 @@ describe("the faulty server", function()
 
   it("drips", function()
     server = faulty.start {
-      { read = true, send = fine, chunk = 10, pause = 0.02 },
-      { read = true, send = { fine:sub(1, 20), fine:sub(21) }, pause = 0.1 },
-      { wait = 0.1, send = fine },
+      { read = true, send = fine, chunk = 10, pause = 0.01 },
+      { read = true, send = { fine:sub(1, 20), fine:sub(21) }, pause = 0.04 },
+      { wait = 0.04, send = fine },
     }
-    for _, least in ipairs { 0.02 * math.floor((#fine - 1) / 10), 0.1, 0.1 } do
+    for _, least in ipairs { 0.01 * math.floor((#fine - 1) / 10), 0.04, 0.04 } do
       local start = socket.gettime()
       assert.equal("hello", get().body)
       assert.is_true(socket.gettime() - start >= least)

@@ -31,16 +31,18 @@ local function content(path)
   return text
 end
 
--- The shell opens the way back first, so that there is an end of it in any case. Signals
--- are meant for the test process, whose end is what ends the servers.
+-- The shell opens the way back first, so that there is an end of it in any case; then it
+-- stays until our end of its input is closed, and cleans up. Signals are meant for the
+-- test process, whose end is what ends the servers.
 local function launch()
   local dir = driver.directory "faulty"
   os.execute(driver.command("mkfifo", dir .. "/answers"))
   kept.orders = assert(io.popen(([[
     trap '' INT HUP TERM
     dir=%s; exec > "$dir/answers" 2> "$dir/log"; echo $$
-    lua=$(command -v "${UQPAY_FAULTY_LUA:-lua5.4}" || command -v lua) || exit 127
-    "$lua" %s && rm -rf "$dir"]])
+    "$(command -v "${UQPAY_FAULTY_LUA:-lua5.4}" || command -v lua)" %s ||
+      { exec > /dev/null; cat > /dev/null; }
+    rm -rf "$dir"]])
     :format(driver.quote(dir), driver.quote(driver.here .. "/faulty.lua")), "w"))
   kept.answers = assert(io.open(dir .. "/answers"))
   kept.dir, kept.pid = dir, tonumber(kept.answers:read "*l")
@@ -50,7 +52,6 @@ local function quit()
   local log = content(kept.dir .. "/log")
   kept.orders:close()
   kept.answers:close()
-  os.execute(driver.command("rm", "-rf", kept.dir))
   kept.orders, kept.answers = nil, nil
   error("the process of the faulty servers ended: " .. tostring(log), 0)
 end
