@@ -35,9 +35,10 @@ VARIANT ?=
 OUT = build/$(LUA)$(VARIANT)
 
 BINDING = uqpay internal client call attempt hook token endpoint options answer \
-	error json values
+	error json values filestore
 ENGINE = transport handle idle received outcome process address poller clock \
-	schedule pace retry redact quote amount decimal currency moment uuid buf
+	schedule pace retry redact quote amount decimal currency moment uuid buf \
+	store filelock private
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))
 OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(SOURCES))
 MODULE = $(OUT)/uqpay.so
@@ -66,8 +67,9 @@ $(OUT)/engine.so: spec/support/engine.c $(OBJECTS)
 		$(LIBFLAG) $(LDFLAGS) -o $@ $< \
 		$(patsubst %,$(OUT)/%.o,$(ENGINE)) $(LIBS)
 
-# fork(2) and signals, for the specs alone; preloaded by some, so never sanitized.
-$(OUT)/fork.so: spec/support/fork.c | $(OUT)
+# fork(2) and signals, and a failing disk, for the specs alone; preloaded by some, so
+# never sanitized.
+$(OUT)/fork.so $(OUT)/disk.so: $(OUT)/%.so: spec/support/%.c | $(OUT)
 	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $<
 
 -include $(OBJECTS:.o=.d)
@@ -88,7 +90,7 @@ spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
 spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
-spec: all $(OUT)/engine.so $(OUT)/fork.so
+spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so
 	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
 		-o plainTerminal $(SPEC)
 
