@@ -35,11 +35,11 @@ VARIANT ?=
 EXTRA ?=
 OUT = build/$(LUA)$(VARIANT)
 
-BINDING = uqpay internal client call attempt hook token login share endpoint \
-	query options answer error json values
+BINDING = uqpay internal client call attempt hook token login share filestore \
+	endpoint query options answer error json values
 ENGINE = transport handle idle received outcome process address poller epoll \
-	kqueue poll clock schedule pace retry redact quote amount decimal \
-	currency moment uuid buf
+	kqueue poll clock schedule pace retry store filelock private redact quote \
+	amount decimal currency moment uuid buf
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))
 OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(SOURCES))
 MODULE = $(OUT)/uqpay.so
@@ -69,8 +69,9 @@ $(OUT)/engine.so: spec/support/engine.c $(OBJECTS) $(EXTRA)
 		$(LIBFLAG) $(LDFLAGS) -o $@ $< \
 		$(patsubst %,$(OUT)/%.o,$(ENGINE)) $(EXTRA) $(LIBS)
 
-# fork(2) and signals, for the specs alone; preloaded by some, so never sanitized.
-$(OUT)/fork.so: spec/support/fork.c | $(OUT)
+# fork(2) and signals, and a failing disk, for the specs alone; preloaded by some, so
+# never sanitized.
+$(OUT)/fork.so $(OUT)/disk.so: $(OUT)/%.so: spec/support/%.c | $(OUT)
 	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $<
 
 -include $(OBJECTS:.o=.d)
@@ -94,7 +95,7 @@ spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
 spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
-spec: all $(OUT)/engine.so $(OUT)/fork.so
+spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so
 	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
 		-o plainTerminal $(SPEC)
 

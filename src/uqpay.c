@@ -44,6 +44,7 @@ static const luaL_Reg functions[] = {{"new", uqL_client_new},
                                      {"amount", uqL_amount_new},
                                      {"sum", uqL_amount_sum},
                                      {"time", uqL_time},
+                                     {"file_store", uqL_file_store_new},
                                      {NULL, NULL}};
 
 void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
@@ -66,6 +67,7 @@ UQ_EXPORT int luaopen_uqpay(lua_State *L) {
   uqL_amount_open(L);
   uqL_call_open(L);
   uqL_client_open(L);
+  uqL_file_store_open(L);
   lua_newtable(L);
   uqL_setfuncs(L, functions);
   uqL_error_kinds(L);

@@ -428,6 +428,14 @@ int uqL_amount_new(lua_State *L);
 int uqL_amount_sum(lua_State *L);
 int uqL_time(lua_State *L);
 
+/* ---- filestore.c -------------------------------------------------------- */
+
+/* Registers the class. */
+void uqL_file_store_open(lua_State *L);
+
+/* uqpay.file_store */
+int uqL_file_store_new(lua_State *L);
+
 /* ---- error.c ------------------------------------------------------------ */
 
 /* Registers the class. */

@@ -177,6 +177,17 @@ local amount = {}
 ---What stands for an amount: one, a decimal string as JSON writes numbers, a whole number.
 ---@alias uqpay.amount.like uqpay.amount|string|integer
 
+---Tokens that processes share, each under a key that says whose it is. Plain functions, so
+---that any table with such ones is a store. nil and a message: the world is against it.
+---@class uqpay.token_store
+---The token and its end in Unix seconds, if that was told; nil: there is none.
+---@field get fun(key: string): string?, (number|string)?
+---Puts a token in the place of the key's, or takes it out (nil).
+---@field set fun(key: string, token: string?, expires_at: number?): true?, string?
+---Locks a key. false: it is locked already, by whomever; ask again later. Never waits.
+---@field lock fun(key: string): boolean?, string?
+---@field unlock fun(key: string): true?, string?
+
 ---@class uqpay.client
 local client = {}
 
@@ -212,6 +223,15 @@ function uqpay.sum(list) end
 ---@return integer? seconds
 ---@return number|string fraction # or the message
 function uqpay.time(text, zone) end
+
+---A store of tokens in a file of this user's alone, and with locks on another, path .. ".lock".
+---Nothing is opened before one of its functions is called; every one of them opens, checks
+---and closes. Files that others could read or replace are refused: nil and a message. Bad
+---arguments raise. Keys have up to 512 bytes, tokens 8192, and no control bytes; ends are
+---kept as whole seconds. The locks end with the process, and when the store is collected.
+---@param path string
+---@return uqpay.token_store
+function uqpay.file_store(path) end
 
 ---The sum, with the longer fraction of the two. Raises beyond 38 digits, as `+` does.
 ---@param other uqpay.amount.like
