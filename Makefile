@@ -86,10 +86,11 @@ sandbox:
 SPEC ?= spec
 spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
+spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
 spec: all $(OUT)/engine.so $(OUT)/fork.so
-	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua;src/?.lua' \
-		-o plainTerminal $(SPEC)
+	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
+		-o $(or $(OUTPUT),plainTerminal) $(SPEC)
 
 # All specs on all five Luas.
 check:
