@@ -97,7 +97,7 @@ spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
 spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so
 	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
-		-o plainTerminal $(SPEC)
+		-o $(or $(OUTPUT),plainTerminal) $(SPEC)
 
 # All specs on all five Luas.
 check:

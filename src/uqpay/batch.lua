@@ -172,6 +172,7 @@ local function close(self)
     self.calls[id], self.queries[id] = nil, nil
   end
   self.running = 0
+  self.hub:leave(self.slot)
 end
 
 -- client:balances(queries [, options])

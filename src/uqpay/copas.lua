@@ -1,15 +1,19 @@
--- uqpay.copas: uqpay for copas threads. Copas waits for sockets alone, so what is waited
--- for here looks like one: copas.receive yields as long as it says "timeout", and
--- LuaSocket's select asks it for a descriptor and whether it need not wait.
+-- uqpay.copas: uqpay for copas threads.
 -- SPDX-License-Identifier: MIT
 
 local copas = require "copas"
 
 local function nothing() end
 
-local function wait_for(waitable)
-  waitable.close, waitable.settimeout = nothing, nothing -- what a socket must have
-  copas.receive(waitable, 1)
+-- Copas 2 and later can put a thread to sleep until it is woken. Before, a thread yielded
+-- the queue that it was to be put in, which may be none, and whoever had it went on with it.
+local sleep, wakeup = copas.pauseforever, copas.wakeup
+if not wakeup then
+  local none = { insert = nothing, push = nothing }
+  sleep = function() coroutine.yield(true, none) end
+  wakeup = copas.addthread
+elseif not sleep then
+  sleep = function() copas.sleep(-1) end
 end
 
 return require "uqpay.loop" {
@@ -22,9 +26,14 @@ return require "uqpay.loop" {
     copas.addthread(f)
   end,
 
+  -- Copas waits for sockets alone, so this looks like one: copas.receive yields as long as
+  -- it says "timeout", and LuaSocket's select asks it for a descriptor and whether there is
+  -- anything to read already.
   watch = function(fd)
     local stopped, asked = false, false
     local socket = {
+      settimeout = nothing,
+      close = nothing,
       getfd = function() return fd end,
       dirty = function() return stopped end,
       receive = function()
@@ -36,25 +45,17 @@ return require "uqpay.loop" {
     return {
       wait = function()
         asked = false
-        wait_for(socket)
+        copas.receive(socket, 1)
       end,
       stop = function() stopped = true end,
     }
   end,
 
-  park = function(slot)
-    slot.woken = false
-    wait_for { -- select never waits for the descriptor of one that is dirty
-      getfd = function() return slot.woken and 0 or -1 end,
-      dirty = function() return slot.woken end,
-      receive = function()
-        if slot.woken then return "" end
-        return nil, "timeout"
-      end,
-    }
+  park = function()
+    sleep()
   end,
 
   wake = function(slot)
-    slot.woken = true
+    wakeup(slot.thread)
   end,
 }

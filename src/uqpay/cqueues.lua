@@ -6,7 +6,7 @@ local cqueues = require "cqueues"
 
 return require "uqpay.loop" {
   inside = function()
-    return cqueues.running() ~= nil
+    return (cqueues.running())
   end,
 
   spawn = function(f)

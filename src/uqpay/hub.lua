@@ -1,6 +1,8 @@
 -- hub.lua: who waits for which call of a client. A program without an event loop waits in
 -- client:step; under a loop one driver waits on the client's descriptor, and wakes those
 -- whose calls can go on. (If each waited on the descriptor, all would wake for each.)
+--
+-- A slot belongs to one waiter: a list of the ids of its calls that can be stepped.
 -- SPDX-License-Identifier: MIT
 
 local Hub = {}
@@ -8,79 +10,149 @@ Hub.__index = Hub
 
 -- loop: nil, or the functions that loop.lua lists.
 function Hub.new(client, loop)
-  return setmetatable({ client = client, loop = loop, slots = {}, parked = {} }, Hub)
+  return setmetatable({
+    client = client, loop = loop,
+    drivers = {}, -- by what loop.inside gives: a client may be used in several loops
+    slots = setmetatable({}, { __mode = "v" }), -- by id; those given up are not kept
+  }, Hub)
 end
 
--- slot, a list, is to get the id of the call when the call can be stepped.
+-- slot is to get the id of the call when the call can be stepped, and keeps it until then.
 function Hub:expect(call, slot)
-  self.slots[call:id()] = slot
+  local id = call:id()
+  self.slots[id] = slot
+  slot.calls = slot.calls or {}
+  slot.calls[id] = call
 end
 
-function Hub:wake(slot)
-  if self.parked[slot] then
-    self.parked[slot] = nil
-    self.loop.wake(slot)
+-- Ends a driver, if it has not ended: nobody waits for it, or the client is closed.
+local function retire(self, driver)
+  local watch = driver.watch
+  if not watch then return end
+  driver.watch = nil
+  if self.drivers[driver.key] == driver then self.drivers[driver.key] = nil end
+  watch.stop()
+end
+
+-- Takes the slot from the driver that it is parked with. A driver that is not running
+-- would not notice that it was the last.
+function Hub:leave(slot)
+  local driver = slot.driver
+  if not driver then return end
+  slot.driver = nil
+  driver.parked[slot] = nil
+  if driver ~= self.running and not next(driver.parked) then retire(self, driver) end
+end
+
+-- The coroutine that a loop has to resume: coxpcall, the pcall for Lua 5.1 that can be
+-- yielded across, runs others within it.
+local function outermost()
+  local coxpcall = package.loaded.coxpcall
+  local running = type(coxpcall) == "table" and coxpcall.running or coroutine.running
+  return (running())
+end
+
+local park
+
+-- Does the waiter wait? If it could not yield (in a hook, or where Lua 5.1 cannot), it has
+-- gone on with an error, and may wait for something else by now.
+local function is_waiting(slot)
+  local waiter = slot.waiter
+  if coroutine.status(waiter) ~= "suspended" then return false end
+  local level, frame = 0, debug.getinfo(waiter, 0, "f")
+  while frame and frame.func ~= park do
+    level = level + 1
+    frame = debug.getinfo(waiter, level, "f")
   end
+  return frame ~= nil
 end
 
+local function wake(self, slot, failure)
+  local driver = slot.driver
+  if not driver then return end
+  slot.driver = nil
+  driver.parked[slot] = nil
+  if is_waiting(slot) then
+    slot.failure = failure
+    self.loop.wake(slot) -- the waiter may run at once, and park again
+  end
+  if driver ~= self.running and not next(driver.parked) then retire(self, driver) end
+end
+
+-- Wakes all that are parked with the driver. Those woken may park others meanwhile.
+local function wake_all(self, driver, failure)
+  local slots = {}
+  for slot in pairs(driver.parked) do slots[#slots + 1] = slot end
+  for _, slot in ipairs(slots) do wake(self, slot, failure) end
+end
+
+-- Tells the waiters which calls can be stepped.
 local function dispatch(self)
-  local client, slots = self.client, self.slots
   while not self.closed do
-    local id = client:ready()
+    local id = self.client:ready()
     if not id then return end
-    local slot = slots[id]
+    local slot = self.slots[id]
     if slot then
-      slots[id] = nil
+      self.slots[id], slot.calls[id] = nil, nil
       slot[#slot + 1] = id
-      self:wake(slot)
+      wake(self, slot)
     end
   end
+end
+
+local function step(self)
+  if self.closed then return end
+  self.client:step()
+  dispatch(self)
 end
 
 -- Runs beside the others as long as one of them is parked.
-local function drive(self)
-  local watch = self.watch
-  while not self.closed and next(self.parked) do
+local function drive(self, driver)
+  local watch = driver.watch
+  while next(driver.parked) do
     watch.wait()
-    if self.closed then return end
-    local stepped, err = pcall(self.client.step, self.client)
-    if stepped then
-      dispatch(self)
-    else
-      self.failure = err
-      for slot in pairs(self.parked) do self:wake(slot) end
-    end
+    local before = self.running
+    self.running = driver
+    local stepped, failure = pcall(step, self)
+    if not stepped then wake_all(self, driver, failure) end
+    self.running = before
   end
-  if not self.closed then
-    self.watch = nil
-    watch.stop()
-  end
+  retire(self, driver)
 end
 
-local function park(self, slot)
-  self.parked[slot] = true
-  if not self.watch then
-    local fd = self.client:pollfd()
-    if not fd then error("this system has no descriptor for an event loop to wait on") end
-    self.watch = self.loop.watch(fd)
-    self.loop.spawn(function() drive(self) end)
+-- Waits, maybe in vain, for the slot to get an id. False: the loop cannot wait for it.
+function park(self, slot, key)
+  local driver = self.drivers[key]
+  local fd = not driver and self.client:pollfd()
+  if fd then
+    driver = { key = key, parked = {}, watch = self.loop.watch(fd) }
+    self.drivers[key] = driver
+  elseif not driver then
+    return false
   end
-  if self.parked[slot] then self.loop.park(slot) end
-  local failure = self.failure
+  if slot.driver ~= driver then self:leave(slot) end
+  slot.driver, slot.waiter, slot.thread = driver, coroutine.running(), outermost()
+  driver.parked[slot] = true
+  if fd then self.loop.spawn(function() drive(self, driver) end) end
+  self.loop.park(slot)
+  local failure = slot.failure
   if failure then
-    self.failure = nil
+    slot.failure = nil
     error(failure, 0)
   end
+  return true
 end
 
 -- Waits until the slot has an id in it, or the client is closed.
 function Hub:wait(slot)
+  if slot.driver and slot.waiter ~= coroutine.running() and is_waiting(slot) then
+    error("another coroutine waits for the same iterator", 0)
+  end
   while #slot == 0 and not self.closed do
-    if self.loop and self.loop.inside() then
-      park(self, slot)
-    else
+    local key = self.loop and self.loop.inside()
+    if not (key and self.drivers[key]) then dispatch(self) end -- nobody else will
+    if #slot == 0 and not self.closed and not (key and park(self, slot, key)) then
       self.client:step(3600)
-      dispatch(self)
     end
   end
 end
@@ -99,10 +171,11 @@ end
 
 -- Closes the client: nobody waits any longer.
 function Hub:close()
-  self.closed = true
-  if self.watch then self.watch.stop() end
+  local drivers = self.drivers
+  self.closed, self.drivers = true, {}
+  for _, driver in pairs(drivers) do retire(self, driver) end
   self.client:close()
-  for slot in pairs(self.parked) do self:wake(slot) end
+  for _, driver in pairs(drivers) do wake_all(self, driver) end
 end
 
 return Hub

@@ -2,17 +2,39 @@
 -- methods yield to the loop instead of blocking. Outside the loop's coroutines they block.
 --
 -- What a loop has to give:
---   inside() -> can the running coroutine wait in the loop?
---   spawn(f): runs f beside the others
---   watch(fd) -> { wait = yields until fd is readable or stop is called, stop = ends it,
---     called once or twice }
---   park(slot): yields until wake(slot)
---   wake(slot): lets a parked one go on, now or soon
+--   inside() -> the loop that the running coroutine can wait in; nil or false: none
+--   spawn(f): runs f beside the others, now or soon
+--   watch(fd) -> { wait = yields until fd is readable, or stop is called, or for nothing;
+--     stop = ends it: fd may be closed now }; wait may never return after stop
+--   park(slot): yields until wake(slot), or for nothing
+--   wake(slot): lets slot.thread, which is parked, go on, now or soon
 -- SPDX-License-Identifier: MIT
 
 local Hub = require "uqpay.hub"
 local internal = require "uqpay.internal"
 local uqpay = require "uqpay"
+
+local function pass(...) -- keeps a call from being a tail call, for the sake of blame
+  return ...
+end
+
+-- Calls a function of C under this file's hands: what it raises begins with this place.
+local function call(f, ...)
+  return pass(f(...))
+end
+
+local here = "^" .. debug.getinfo(1, "S").short_src:gsub("%p", "%%%0") .. ":%d+: "
+
+-- Takes pcall's results; an error is raised anew as one of the line that called the
+-- method, which users know by this name.
+local function blame(method, ok, ...)
+  if ok then return ... end
+  local message = ...
+  if type(message) == "string" then
+    message = message:gsub(here, ""):gsub("'start_" .. method .. "'", "'" .. method .. "'", 1)
+  end
+  error(message, 3)
+end
 
 return function(loop)
   local Client = {}
@@ -21,7 +43,8 @@ return function(loop)
 
   local function forward(name)
     Client[name] = function(self, ...)
-      return self.client[name](self.client, ...)
+      local client = self.client
+      return pass(blame(name, pcall(call, client[name], client, ...)))
     end
   end
 
@@ -32,8 +55,10 @@ return function(loop)
     forward(start)
     Client[name] = function(self, ...)
       local client = self.client
-      if not loop.inside() then return client[name](client, ...) end
-      return self.hub:await(client[start](client, ...))
+      if not loop.inside() then
+        return pass(blame(name, pcall(call, client[name], client, ...)))
+      end
+      return self.hub:await(blame(name, pcall(call, client[start], client, ...)))
     end
   end
 
@@ -50,7 +75,7 @@ return function(loop)
   local face = setmetatable({}, { __index = uqpay })
 
   function face.new(options)
-    local client = uqpay.new(options)
+    local client = blame("new", pcall(call, uqpay.new, options))
     local hub = Hub.new(client, loop)
     internal.peer(client).hub = hub -- for client:balances
     return setmetatable({ client = client, hub = hub }, Client)

@@ -8,7 +8,7 @@ local uv = require "luv"
 local function resume(co)
   local ok, err = coroutine.resume(co)
   if ok then return end
-  local timer = uv.new_timer()
+  local timer = assert(uv.new_timer())
   timer:start(0, 0, function()
     timer:close()
     error(debug.traceback(co, tostring(err)), 0)
@@ -26,7 +26,7 @@ return require "uqpay.loop" {
   end,
 
   watch = function(fd)
-    local handle = uv.new_poll(fd)
+    local handle = assert(uv.new_poll(fd))
     local driver
     handle:start("r", function()
       if driver then resume(driver) end
@@ -43,12 +43,11 @@ return require "uqpay.loop" {
     }
   end,
 
-  park = function(slot)
-    slot.coroutine = coroutine.running()
+  park = function()
     coroutine.yield()
   end,
 
   wake = function(slot)
-    resume(slot.coroutine)
+    resume(slot.thread)
   end,
 }
