@@ -45,6 +45,7 @@ build = {
     },
     ["uqpay.batch"] = "src/uqpay/batch.lua",
     ["uqpay.hub"] = "src/uqpay/hub.lua",
+    ["uqpay.pages"] = "src/uqpay/pages.lua",
     ["uqpay.loop"] = "src/uqpay/loop.lua",
     ["uqpay.cqueues"] = "src/uqpay/cqueues.lua",
     ["uqpay.luv"] = "src/uqpay/luv.lua",

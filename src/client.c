@@ -86,16 +86,34 @@ static int client_invalidate_token(lua_State *L) {
   return 0;
 }
 
-/* client:balances(queries [, options]): see uqpay/batch.lua, which needs not be
+/* Leaves the method to the function that a Lua file returns, which needs not be
 ** there for anything else. */
-static int client_balances(lua_State *L) {
-  check_client(L);
+static int leave_to(lua_State *L, const char *file) {
   lua_getglobal(L, "require");
-  lua_pushliteral(L, "uqpay.batch");
+  lua_pushstring(L, file);
   lua_call(L, 1, 1);
   lua_insert(L, 1);
   lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
   return lua_gettop(L);
+}
+
+/* client:balances(queries [, options]): see uqpay/batch.lua. */
+static int client_balances(lua_State *L) {
+  check_client(L);
+  return leave_to(L, "uqpay.batch");
+}
+
+/* client:each_transaction{...} and so on: see uqpay/pages.lua. */
+static int client_each(lua_State *L) {
+  struct uq_client *c = check_client(L);
+  const struct uq_endpoint *e = called(L);
+  struct uq_options o = c->options;
+  uqL_options_call(L, 2, e, e->each, &o);
+  lua_settop(L, 2);
+  lua_pushstring(L, e->each);
+  lua_pushfstring(L, "start_%s", e->name);
+  lua_pushstring(L, e->items->name);
+  return leave_to(L, "uqpay.pages");
 }
 
 /* client:step([seconds]) -> can a call be stepped? Lets the network go on,
@@ -222,15 +240,20 @@ void uqL_client_open(lua_State *L) {
   luaL_getmetatable(L, UQ_CLIENT);
   lua_getfield(L, -1, "__index");
   for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
-    const char *name = uq_endpoints[i].name;
+    const struct uq_endpoint *e = &uq_endpoints[i];
     lua_pushinteger(L, i);
     lua_pushcclosure(L, client_call, 1);
-    lua_setfield(L, -2, name);
-    lua_pushfstring(L, "start_%s", name);
+    lua_setfield(L, -2, e->name);
+    lua_pushfstring(L, "start_%s", e->name);
     lua_pushinteger(L, i);
     lua_pushvalue(L, -2);
     lua_pushcclosure(L, client_start, 2);
     lua_rawset(L, -3);
+    if (e->each != NULL) {
+      lua_pushinteger(L, i);
+      lua_pushcclosure(L, client_each, 1);
+      lua_setfield(L, -2, e->each);
+    }
   }
   lua_pop(L, 2);
 }

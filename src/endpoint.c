@@ -102,16 +102,17 @@ static const struct uq_param transaction_params[] = {
 /* ------------------------------------------------------------------------ */
 
 const struct uq_endpoint uq_endpoints[UQ_ENDPOINT_COUNT] = {
-    {"balance", "POST", "/v1/issuing/balances", balance_schema, NULL, NULL,
-     true, false},
-    {"token", "POST", "/v1/connect/token", token_schema, NULL, no_params, false,
-     true},
-    {"list_balances", "GET", "/v1/issuing/balances", page_schema, balance_items,
-     page_params, true, false},
-    {"transactions", "GET", "/v1/issuing/balances/transactions", page_schema,
-     transaction_items, transaction_params, true, false},
-    {"accounts", "GET", "/v1/accounts", page_schema, account_items, page_params,
-     false, false}};
+    {"balance", NULL, "POST", "/v1/issuing/balances", balance_schema, NULL,
+     NULL, true, false},
+    {"token", NULL, "POST", "/v1/connect/token", token_schema, NULL, no_params,
+     false, true},
+    {"list_balances", "each_balance", "GET", "/v1/issuing/balances",
+     page_schema, balance_items, page_params, true, false},
+    {"transactions", "each_transaction", "GET",
+     "/v1/issuing/balances/transactions", page_schema, transaction_items,
+     transaction_params, true, false},
+    {"accounts", "each_account", "GET", "/v1/accounts", page_schema,
+     account_items, page_params, false, false}};
 
 /* ------------------------------------------------------------------------ */
 /* requests                                                                  */

@@ -62,13 +62,24 @@ static int internal_methods(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"clock", internal_clock},
-                                     {"failure", internal_failure},
-                                     {"check", internal_check},
-                                     {"closed", internal_closed},
-                                     {"peer", internal_peer},
-                                     {"methods", internal_methods},
-                                     {NULL, NULL}};
+/* iterators() -> the names of those that give all items of a list. */
+static int internal_iterators(lua_State *L) {
+  int n = 0;
+  lua_newtable(L);
+  for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
+    if (uq_endpoints[i].each == NULL)
+      continue;
+    lua_pushstring(L, uq_endpoints[i].each);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"clock", internal_clock},         {"failure", internal_failure},
+    {"check", internal_check},         {"closed", internal_closed},
+    {"peer", internal_peer},           {"methods", internal_methods},
+    {"iterators", internal_iterators}, {NULL, NULL}};
 
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);
 

@@ -268,10 +268,11 @@ struct uq_param {
 
 struct uq_endpoint {
   const char *name; /* the client's method; "start_" before it: a call object */
+  const char *each; /* its iterator over the items of all pages; NULL: none */
   const char *method;
   const char *path;
   const struct uq_field *schema;
-  const struct uq_field *items;  /* of UQ_FIELD_ITEMS */
+  const struct uq_field *items;  /* of UQ_FIELD_ITEMS; the first is their id */
   const struct uq_param *params; /* of the query; NULL: a currency is POSTed */
   bool behalf;                   /* takes x-on-behalf-of */
   bool login;                    /* credentials in, a token out */
