@@ -26,12 +26,15 @@ end
 local here = "^" .. debug.getinfo(1, "S").short_src:gsub("%p", "%%%0") .. ":%d+: "
 
 -- Takes pcall's results; an error is raised anew as one of the line that called the
--- method, which users know by this name.
-local function blame(method, ok, ...)
+-- method, which users know by this name. self is how many arguments are not theirs.
+local function blame(method, self, ok, ...)
   if ok then return ... end
   local message = ...
   if type(message) == "string" then
-    message = message:gsub(here, ""):gsub("'start_" .. method .. "'", "'" .. method .. "'", 1)
+    message = message:gsub(here, ""):gsub("'start_" .. method .. "'", "'" .. method .. "'")
+      :gsub("^bad argument #(%d+) to '[^']*'", function(n)
+        return ("bad argument #%d to '%s'"):format(n - self, method)
+      end)
   end
   error(message, 3)
 end
@@ -44,7 +47,7 @@ return function(loop)
   local function forward(name)
     Client[name] = function(self, ...)
       local client = self.client
-      return pass(blame(name, pcall(call, client[name], client, ...)))
+      return pass(blame(name, 1, pcall(call, client[name], client, ...)))
     end
   end
 
@@ -57,9 +60,9 @@ return function(loop)
     Client[name] = function(self, ...)
       local client = self.client
       if not loop.inside() then
-        return pass(blame(name, pcall(call, client[name], client, ...)))
+        return pass(blame(name, 1, pcall(call, client[name], client, ...)))
       end
-      return self.hub:await(blame(name, pcall(call, client[start], client, ...)))
+      return self.hub:await(blame(name, 1, pcall(call, client[start], client, ...)))
     end
   end
 
@@ -76,7 +79,7 @@ return function(loop)
   local face = setmetatable({}, { __index = uqpay })
 
   function face.new(options)
-    local client = blame("new", pcall(call, uqpay.new, options))
+    local client = blame("new", 0, pcall(call, uqpay.new, options))
     local hub = Hub.new(client, loop)
     internal.peer(client).hub = hub -- for client:balances
     return setmetatable({ client = client, hub = hub }, Client)
