@@ -385,6 +385,8 @@ static int take_turn(lua_State *L, struct uq_call *call, bool *go) {
     uqL_error_new(L, UQ_RATE_LIMIT);
     lua_pushboolean(L, 1);
     lua_setfield(L, -2, "retryable");
+    lua_pushnumber(L, call->slot - now);
+    lua_setfield(L, -2, "retry_after");
     return fail(L, call, "deadline");
   }
   *go = call->slot <= now;
