@@ -459,6 +459,8 @@ describe("the family", function()
           raises("unknown option 'start_time'", client[list.name], client,
             { start_time = "2024-03-21T17:17:32Z" })
         end
+        raises(("unknown option 'page_sise' to '%s' (did you mean 'page_size'?)"):format(
+          list.name), client[list.name], client, { page_sise = 10 })
         for _, wrong in ipairs { "USD", 5, true, print } do
           raises("table expected", client[list.name], client, wrong)
         end

@@ -108,6 +108,8 @@ static int client_each(lua_State *L) {
   struct uq_client *c = check_client(L);
   const struct uq_endpoint *e = called(L);
   struct uq_options o = c->options;
+  if (lua_isnone(L, 2))
+    lua_pushnil(L);
   uqL_options_call(L, 2, e, e->each, &o);
   lua_settop(L, 2);
   lua_pushstring(L, e->each);

@@ -266,23 +266,33 @@ static size_t distance(const char *a, const char *b) {
   return row[m];
 }
 
+/* Takes the candidate for the nearest if it is nearer than the one before. */
+static void approach(const char *name, const char *candidate,
+                     const char **nearest, size_t *best) {
+  size_t d = distance(name, candidate);
+  if (d >= *best)
+    return;
+  *best = d;
+  *nearest = candidate;
+}
+
 /* The name at the top is no option. */
 static int unknown_option(lua_State *L, const struct reading *r) {
   const char *name = lua_tostring(L, -1);
-  const struct option *nearest = NULL;
+  const char *nearest = NULL;
+  const struct uq_param *p = r->endpoint != NULL ? r->endpoint->params : NULL;
   size_t best = 4; /* farther words are no typing errors */
   for (size_t i = 0; i < OPTION_COUNT; i++) {
-    size_t d = distance(name, options[i].name);
-    if ((options[i].where & r->where) && d < best) {
-      best = d;
-      nearest = &options[i];
-    }
+    if (options[i].where & r->where)
+      approach(name, options[i].name, &nearest, &best);
   }
+  for (; p != NULL && p->name != NULL; p++)
+    approach(name, p->name, &nearest, &best);
   static const struct uq_secrets none = {NULL, NULL};
   uqL_push_redacted(L, name, strlen(name), 40, &none, true);
   if (nearest != NULL)
     return luaL_error(L, "unknown option '%s' to '%s' (did you mean '%s'?)",
-                      lua_tostring(L, -1), r->method, nearest->name);
+                      lua_tostring(L, -1), r->method, nearest);
   return luaL_error(L, "unknown option '%s' to '%s'", lua_tostring(L, -1),
                     r->method);
 }

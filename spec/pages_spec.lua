@@ -1,0 +1,870 @@
+-- Every item of a list: each_balance, each_transaction and each_account, page after page,
+-- window after window; what becomes of lists that change or go round in circles, and how
+-- a walk ends that cannot go on.
+
+local fixture = require "spec.support.fixture"
+local sandbox = require "spec.support.sandbox"
+local socket = require "socket"
+local uqpay = require "uqpay"
+
+local failed = fixture.failed
+-- Lua 5.1 calls the iterator of a for loop so that it cannot yield; see the README.
+local yields_in_for = _VERSION ~= "Lua 5.1" or rawget(_G, "jit") ~= nil
+local day = 86400
+
+local lists = {
+  { name = "each_balance", endpoint = "balances", id = "balance_id" },
+  { name = "each_transaction", endpoint = "transactions", id = "transaction_id" },
+  { name = "each_account", endpoint = "accounts", id = "account_id" },
+}
+
+local function each(check)
+  for _, list in ipairs(lists) do check(list) end
+end
+
+local function raises(message, f, ...)
+  local ok, err = pcall(f, ...)
+  assert.is_false(ok, "nothing was raised: " .. message)
+  assert.equal("string", type(err))
+  assert.matches(message, err, 1, true)
+end
+
+-- The ids of a walk, and its error if it ended with one, which must be of this kind.
+local function walk(list, kind, ...)
+  local ids, err = {}, nil
+  for item, message, failure in ... do
+    assert.is_nil(err, "it went on after an error")
+    if item then
+      assert.is_nil(message)
+      ids[#ids + 1] = item[list.id]
+    else
+      assert.is_false(item)
+      err = failed(kind, nil, message, failure)
+    end
+  end
+  if kind then assert.is_truthy(err, "no error") end
+  return ids, err
+end
+
+local function ids_of(list, items)
+  local ids = {}
+  for n, item in ipairs(items) do ids[n] = item[list.id] end
+  return ids
+end
+
+local function truth(list, account)
+  return ids_of(list, sandbox[list.endpoint](account))
+end
+
+local function prefix(all, count)
+  local some = {}
+  for n = 1, count do some[n] = all[n] end
+  return some
+end
+
+local function arrived() return #sandbox.requests() end
+
+-- The text with no %XX in it.
+local function decoded(text)
+  return (text:gsub("%%(%x%x)", function(hex)
+    return string.char(tonumber(hex, 16))
+  end))
+end
+
+-- The ranges that were asked for: { from, to, page, ... } in Unix seconds, as they came.
+local function ranges()
+  local all = {}
+  for n, request in ipairs(sandbox.requests "transactions") do
+    local query = "&" .. request.query
+    local first, last = query:match "&start_time=([^&]*)", query:match "&end_time=([^&]*)"
+    first, last = first and decoded(first), last and decoded(last)
+    all[n] = {
+      first = first, from = first and uqpay.time(first),
+      last = last, to = last and uqpay.time(last),
+      page = tonumber((query:match "&page_number=(%d+)")),
+    }
+  end
+  return all
+end
+
+local function stamp(time, fraction)
+  return os.date("!%Y-%m-%dT%H:%M:%S", time) .. (fraction or "") .. "+00:00"
+end
+
+describe("every item", function()
+  local client
+
+  setup(function() sandbox.start() end)
+  before_each(function()
+    sandbox.reset()
+    client = fixture.client()
+  end)
+  after_each(function()
+    client:close()
+    assert.same({}, sandbox.faults(), "faults that no request met")
+  end)
+
+  -- A client of a merchant that has nothing yet.
+  local function empty(changes)
+    local options = { token = sandbox.new_token { merchant = "empty" } }
+    for name, value in pairs(changes or {}) do options[name] = value end
+    return fixture.client(options)
+  end
+
+  describe("comes", function()
+    it("once and in order, a hundred with a request", function()
+      each(function(list)
+        assert.same(truth(list), walk(list, nil, client[list.name](client)))
+        local request = sandbox.requests(list.endpoint)[1]
+        assert.equal("page_size=100&page_number=1", request.query)
+        assert.is_nil(request.headers["x-idempotency-key"])
+        assert.equal(math.ceil(#truth(list) / 100), #sandbox.requests(list.endpoint))
+      end)
+    end)
+
+    it("in pages of any size", function()
+      each(function(list)
+        for _, size in ipairs { 10, 11, 45, 99 } do
+          local before = arrived()
+          assert.same(truth(list), walk(list, nil,
+            client[list.name](client, { page_size = size })))
+          assert.equal(math.ceil(#truth(list) / size), arrived() - before)
+        end
+      end)
+    end)
+
+    it("as the table that the page has, alone", function()
+      local number = 0
+      for account, message, err in client:each_account { page_size = 10 } do
+        number = number + 1
+        assert.is_nil(message)
+        assert.is_nil(err)
+        assert.is_nil(getmetatable(account))
+      end
+      assert.equal(45, number)
+      local next_item = client:each_account()
+      assert.same(sandbox.accounts()[1], next_item())
+      assert.equal(1, select("#", next_item()))
+    end)
+
+    it("or none does, where there is none", function()
+      local one = empty()
+      each(function(list)
+        local next_item = one[list.name](one)
+        assert.is_nil(next_item())
+        assert.is_nil(next_item())
+        assert.same({}, walk(list, nil, one[list.name](one)))
+        assert.equal(2, #sandbox.requests(list.endpoint))
+      end)
+    end)
+
+    it("of a connected account, through filters, with exact amounts", function()
+      local list = lists[2]
+      local sub = { on_behalf_of = sandbox.sub_account }
+      assert.same(truth(list, sandbox.sub_account), walk(list, nil,
+        client:each_transaction(sub)))
+      local one = fixture.client(sub)
+      assert.same(truth(lists[1], sandbox.sub_account), walk(lists[1], nil,
+        one:each_balance()))
+      local expected, sum = {}, uqpay.amount(0)
+      for _, item in ipairs(sandbox.transactions()) do
+        if item.currency == "XUSD" then expected[#expected + 1] = item.amount end
+      end
+      local n = 0
+      for item in client:each_transaction { currency = "XUSD", amounts = "exact" } do
+        n = n + 1
+        assert.equal(expected[n], tostring(item.amount))
+        sum = sum + item.amount
+      end
+      assert.equal(#expected, n)
+      assert.equal(uqpay.sum(expected), sum)
+    end)
+
+    it("to several walks at once, each its own", function()
+      local walks = {}
+      each(function(list)
+        for size = 10, 12 do
+          local next_item = client[list.name](client, { page_size = size })
+          walks[#walks + 1] = { list, next_item, {} }
+        end
+      end)
+      local going = true
+      while going do
+        going = false
+        for _, one in ipairs(walks) do
+          local item = one[2]()
+          if item then
+            going = true
+            table.insert(one[3], item[one[1].id])
+          end
+        end
+      end
+      for _, one in ipairs(walks) do assert.same(truth(one[1]), one[3]) end
+    end)
+
+    it("while the caller asks for other things", function()
+      local list, ids = lists[3], {}
+      for account in client:each_account { page_size = 10 } do
+        ids[#ids + 1] = account.account_id
+        assert.equal("USD", (assert(client:balance "USD")).currency)
+      end
+      assert.same(truth(list), ids)
+    end)
+  end)
+
+  describe("is fetched", function()
+    it("not before the first is asked for", function()
+      each(function(list) client[list.name](client) end)
+      assert.equal(0, arrived())
+    end)
+
+    it("one page ahead, and no further", function()
+      local next_item = client:each_account { page_size = 10 }
+      for n, account in ipairs(sandbox.accounts()) do
+        assert.equal(account.account_id, next_item().account_id)
+        local pages = math.min(math.ceil(n / 10) + 1, 5)
+        while arrived() < pages do socket.sleep(0.001) end
+        assert.equal(pages, arrived())
+      end
+      assert.is_nil(next_item())
+      assert.equal(5, arrived())
+    end)
+
+    it("again, if its time passed while the caller worked", function()
+      local one = fixture.client { timeout = 0.4 }
+      sandbox.fault { kind = "delay", seconds = 0.2, match = { ["?page_number"] = "2" } }
+      local next_item, ids = one:each_account { page_size = 10 }, {}
+      for n = 1, 10 do ids[n] = assert(next_item()).account_id end
+      socket.sleep(0.6)
+      for n = 11, 45 do ids[n] = assert(next_item()).account_id end
+      assert.is_nil(next_item())
+      assert.same(truth(lists[3]), ids)
+      assert.equal(6, arrived())
+    end)
+
+    it("at the pace of the client, whatever the timeout", function()
+      local one = fixture.client { rate_limit = 40, timeout = 1.4 } -- a turn each 1.5 s
+      local ids = walk(lists[3], nil, one:each_account { page_size = 25 })
+      assert.same(truth(lists[3]), ids)
+      assert.equal(0, one:stats().retries)
+    end)
+
+    it("after a retry, if the client has any left", function()
+      sandbox.fault { kind = "status", status = 503, match = { ["?page_number"] = "2" } }
+      sandbox.fault { kind = "drop_before", match = { ["?page_number"] = "3" } }
+      sandbox.fault { kind = "truncate", match = { ["?page_number"] = "5" } }
+      assert.same(truth(lists[3]), walk(lists[3], nil,
+        client:each_account { page_size = 10 }))
+    end)
+
+    it("and let go when it was handed out", function()
+      local kept = setmetatable({}, { __mode = "k" })
+      local n = 0
+      for item in client:each_transaction { page_size = 10 } do
+        n = n + 1
+        if n <= 100 then kept[item] = true end
+      end
+      collectgarbage()
+      collectgarbage()
+      assert.equal(428, n)
+      local left = 0
+      for _ in pairs(kept) do left = left + 1 end
+      assert.is_true(left <= 10, "items kept: " .. left)
+    end)
+  end)
+
+  describe("in windows of time", function()
+    local list = lists[2]
+    local first, last, from, to
+
+    before_each(function()
+      first, last = sandbox.first_transaction, sandbox.last_transaction
+      from, to = uqpay.time(first), uqpay.time(last)
+    end)
+
+    -- The ids of those of the range, whose ends belong to it or not.
+    local function inside(bounds, low, high, account)
+      local ids = {}
+      for _, item in ipairs(sandbox.transactions(account)) do
+        local early = item.time < low or item.time == low and bounds:sub(1, 1) == "("
+        local late = item.time > high or item.time == high and bounds:sub(2) == ")"
+        if not early and not late then ids[#ids + 1] = item.transaction_id end
+      end
+      return ids
+    end
+
+    for _, bounds in ipairs { "[]", "[)", "(]", "()" } do
+      it("comes once, newest first, if " .. bounds .. " are their bounds", function()
+        sandbox.settings { bounds = bounds }
+        for _, size in ipairs { 10, 100 } do
+          assert.same(inside(bounds, from, to), walk(list, nil, client:each_transaction {
+            start_time = first, end_time = last, page_size = size }))
+        end
+      end)
+
+      it("comes once at each seam, if " .. bounds .. " are their bounds", function()
+        sandbox.settings { bounds = bounds }
+        local one, high = empty(), 1790000000
+        -- three windows: the second begins and the third ends near each of these
+        local low = high - 200 * day
+        for _, seam in ipairs { high, high - 89 * day, high - 89 * day + 1,
+          high - 178 * day + 1, high - 178 * day + 2, low } do
+          for _, offset in ipairs { -1, 0, 0, 0, 1 } do
+            sandbox.transaction { account = "empty", create_time = stamp(seam + offset) }
+          end
+          for _, offset in ipairs { -1, 0, 1 } do
+            sandbox.transaction { account = "empty",
+              create_time = stamp(seam + offset, ".5") }
+          end
+        end
+        for _, size in ipairs { 10, 100 } do
+          local ids = walk(list, nil, one:each_transaction {
+            start_time = stamp(low), end_time = stamp(high), page_size = size })
+          assert.same(inside(bounds, low, high, "empty"), ids)
+        end
+      end)
+    end
+
+    it("is asked for in no window of more than 90 days, without a gap", function()
+      walk(list, nil, client:each_transaction { start_time = first, end_time = last })
+      local all, windows = ranges(), {}
+      for _, range in ipairs(all) do
+        assert.is_true(range.to - range.from <= 90 * day)
+        if range.page == 1 then windows[#windows + 1] = range end
+      end
+      assert.equal(3, #windows)
+      assert.equal(last, windows[1].last)
+      assert.equal(first, windows[3].first)
+      for n = 2, 3 do
+        local overlap = windows[n].to - windows[n - 1].from
+        assert.is_true(overlap > 0 and overlap <= 2, "overlap: " .. overlap)
+      end
+    end)
+
+    it("is asked for in the caller's words, if one window will do", function()
+      for _, ends in ipairs {
+        { first, "2026-05-01T00:00:00+08:00" },               -- 89 days
+        { "2026-03-01T00:00:00.25Z", "2026-03-31T10:30:00.75-05:30" },
+        { first, first },
+      } do
+        sandbox.reset()
+        walk(list, nil, client:each_transaction {
+          start_time = ends[1], end_time = ends[2] })
+        for _, range in ipairs(ranges()) do
+          assert.same({ ends[1], ends[2] }, { range.first, range.last })
+        end
+      end
+      sandbox.reset()
+      walk(list, nil, client:each_transaction {
+        start_time = first, end_time = "2026-05-01T00:00:00.5+08:00" })
+      assert.equal(1, ranges()[1].page)
+      walk(list, nil, client:each_transaction {
+        start_time = first, end_time = "2026-05-01T00:00:01+08:00" })
+      assert.is_true(#ranges() > 2)
+    end)
+
+    it("ends now, if no end was given", function()
+      local one, now = empty(), os.time()
+      local expected = {}
+      for _, age in ipairs { 0, 1, 88 * day, 89 * day, 150 * day } do
+        expected[#expected + 1] = sandbox.transaction { account = "empty",
+          create_time = stamp(now - age) }
+      end
+      sandbox.transaction { account = "empty", create_time = stamp(now - 151 * day) }
+      sandbox.transaction { account = "empty", create_time = stamp(now + 3600) }
+      local ids = walk(list, nil, one:each_transaction {
+        start_time = stamp(now - 150 * day) })
+      assert.same(expected, ids)
+      assert.equal(2, #ranges())
+      local ends = ranges()[1].to
+      assert.is_true(ends >= now and ends <= os.time())
+      -- a clock that is late, or a start to come: there is nothing yet
+      assert.same({}, walk(list, nil, one:each_transaction {
+        start_time = stamp(now + 7200) }))
+    end)
+
+    it("is asked for as it is, if no start was given", function()
+      walk(list, nil, client:each_transaction {})
+      for _, range in ipairs(ranges()) do
+        assert.is_nil(range.first)
+        assert.is_nil(range.last)
+      end
+      sandbox.reset()
+      walk(list, nil, client:each_transaction { end_time = last })
+      for _, range in ipairs(ranges()) do
+        assert.is_nil(range.first)
+        assert.equal(last, range.last)
+      end
+    end)
+
+    it("comes from hundreds of windows, each asked for once", function()
+      local one = empty()
+      local oldest = sandbox.transaction { account = "empty",
+        create_time = "1999-12-31T23:59:59Z" }
+      assert.same({ oldest }, walk(list, nil, one:each_transaction {
+        start_time = "1970-01-01T00:00:00Z", end_time = "2000-01-01T00:00:00Z" }))
+      assert.equal(math.ceil(10957 / 89), arrived())
+      sandbox.reset()
+      one = empty()
+      local next_item = one:each_transaction { -- years of three digits need a nought
+        start_time = "0800-01-01T00:00:00Z", end_time = "0801-01-01T00:00:00Z" }
+      assert.is_nil(next_item())
+    end)
+
+    it("not after a window that fails: false and the error do", function()
+      local count = #inside("[]", to - 89 * day, to)
+      sandbox.fault { kind = "status", status = 400, match = { ["?page_number"] = "1" },
+        skip = 1 }
+      local ids, err = walk(list, "invalid_request", client:each_transaction {
+        start_time = first, end_time = last })
+      assert.same(prefix(truth(list), count), ids)
+      assert.equal(400, err.status)
+    end)
+  end)
+
+  describe("of a list that changes", function()
+    it("in front comes once, and no item is passed over", function()
+      each(function(list)
+        sandbox.reset()
+        local expected = truth(list)
+        sandbox.settings { pages = "shift" }
+        assert.same(expected, walk(list, nil,
+          client[list.name](client, { page_size = 10 })))
+      end)
+    end)
+
+    -- Walks a list of 25 to which 27 of this time are added behind the first item.
+    local function walk_grown(time)
+      local one, list = empty(), lists[2]
+      sandbox.transaction { account = "empty", times = 25 }
+      local before = truth(list, "empty")
+      local next_item, ids = one:each_transaction { page_size = 10 }, {}
+      ids[1] = assert(next_item()).transaction_id
+      sandbox.transaction { account = "empty", times = 27, create_time = time }
+      for item, message in next_item do
+        assert(item, message)
+        ids[#ids + 1] = item.transaction_id
+      end
+      return ids, before
+    end
+
+    it("in front by more than a page comes, and nothing twice", function()
+      local ids, before = walk_grown "2027-01-01T00:00:00Z"
+      local seen = {}
+      for _, id in ipairs(ids) do
+        assert.is_nil(seen[id])
+        seen[id] = true
+      end
+      for _, id in ipairs(before) do assert.is_true(seen[id]) end
+    end)
+
+    it("at its end comes with what was added", function()
+      local ids = walk_grown "2020-01-01T00:00:00Z"
+      assert.same(truth(lists[2], "empty"), ids)
+    end)
+
+    it("so that items may be missed ends with an error", function()
+      each(function(list)
+        if list.endpoint == "balances" then -- one page is too few for it
+          client:close()
+          client = fixture.client { on_behalf_of = sandbox.many_sub_account }
+        end
+        sandbox.reset()
+        sandbox.settings { pages = "shrink" }
+        local ids, err = walk(list, "conflict",
+          client[list.name](client, { page_size = 10 }))
+        assert.equal(10, #ids)
+        assert.is_true(err.retryable)
+        assert.equal(2, err.attempts)
+        assert.matches(list.name .. ": total_items fell from %d+ to %d+ before page 2",
+          err.message)
+        client:close()
+        client = fixture.client()
+      end)
+    end)
+
+    it("so that items move unseen by the total ends with an error", function()
+      local one = empty()
+      sandbox.transaction { account = "empty", times = 30 }
+      -- one item more in front, one less behind
+      for page = 1, 2 do
+        local items = {}
+        for n = 1, 10 do
+          local item = '{"transaction_id":"%d","transaction_type":"FEE","amount":1,'
+            .. '"transaction_status":"PENDING","currency":"USD","create_time":"x"}'
+          items[n] = item:format(page == 1 and n or n + 9)
+        end
+        sandbox.fault { kind = "answer", body = ('{"total_pages":3,"total_items":30,'
+          .. '"data":[%s]}'):format(table.concat(items, ",")) }
+      end
+      local ids, err = walk(lists[2], "conflict", one:each_transaction { page_size = 10 })
+      assert.equal(10, #ids)
+      assert.matches("page 2 has items of the pages before it", err.message, 1, true)
+    end)
+
+    it("or not: the same page for ever ends with an error", function()
+      each(function(list)
+        sandbox.reset()
+        local expected = truth(list)
+        sandbox.settings { pages = "repeat" }
+        local ids, err = walk(list, "conflict",
+          client[list.name](client, { page_size = 10 }))
+        assert.same(prefix(expected, math.min(10, #expected)), ids)
+        assert.equal(2, err.attempts)
+        assert.equal(2, arrived())
+      end)
+    end)
+  end)
+
+  describe("of a list whose totals are wrong", function()
+    local list = lists[3]
+
+    local function walk_with(settings, kind)
+      sandbox.reset()
+      sandbox.settings(settings)
+      return walk(list, kind, client:each_account { page_size = 10 })
+    end
+
+    it("comes in full if they are strings", function()
+      assert.same(truth(list), walk_with { total_pages = "string",
+        total_items = "string" })
+    end)
+
+    it("ends with an error, and never asks for ever", function()
+      for _, case in ipairs {
+        { { total_pages = "huge" }, 45, 6, "page 6 of 1000000000 is empty" },
+        { { total_pages = "zero" }, 0, 1, "10 items came with page 1 of 0, but "
+          .. "total_items is 45" },
+        { { total_items = "huge" }, 40, 5, "45 items came with page 5 of 5, but "
+          .. "total_items is 1000000000" },
+        { { total_items = "zero" }, 0, 1, "10 items came with page 1 of 5, but "
+          .. "total_items is 0" },
+        { { data = "object" }, 0, 1, "page 1 of 5 is empty" },
+        { { total_pages = "zero", data = "object" }, 0, 1, "0 items came with page 1" },
+        { { total_pages = "negative" }, 0, 1, "the answer's total_pages" },
+        { { total_items = "missing" }, 0, 1, "the answer has no total_items" },
+        { { data = "odd_item" }, 0, 1, "the answer's data" },
+        { { item_without = "account_id" }, 0, 1, "no data[10].account_id" },
+      } do
+        local settings, count, requests, message = case[1], case[2], case[3], case[4]
+        local ids, err = walk_with(settings, "schema")
+        assert.same(prefix(truth(list), count), ids)
+        assert.equal(requests, arrived())
+        assert.matches(message, err.message, 1, true)
+        assert.is_false(err.retryable)
+      end
+    end)
+
+    it("ends with an error when a page has an item twice", function()
+      local item = '{"account_id":"a","status":"ACTIVE"}'
+      sandbox.fault { kind = "answer", body = '{"total_pages":1,"total_items":2,"data":['
+        .. item .. "," .. item .. "]}" }
+      assert.same({}, (walk(list, "conflict", client:each_account())))
+    end)
+  end)
+
+  describe("that cannot be fetched", function()
+    local function broken(page)
+      sandbox.fault { kind = "status", status = 400, match = { ["?page_number"] = page } }
+      return client:each_account { page_size = 10 }
+    end
+
+    it("ends the loop with false, the message and the error", function()
+      each(function(list)
+        sandbox.reset()
+        sandbox.fault { kind = "status", status = 400, code = 7,
+          match = { ["?page_number"] = "1" } }
+        local ids, err = walk(list, "invalid_request", client[list.name](client))
+        assert.same({}, ids)
+        assert.equal(400, err.status)
+        assert.equal(1, arrived())
+      end)
+    end)
+
+    it("leaves those before it", function()
+      local ids, err = walk(lists[3], "invalid_request", broken "3")
+      assert.same(prefix(truth(lists[3]), 20), ids)
+      assert.equal("not_retryable", err.retry_stopped)
+      assert.equal(3, arrived())
+    end)
+
+    it("stays an error for who asks by hand: nil, the message and the error", function()
+      local next_item = broken "1"
+      local item, message, err = next_item()
+      assert.is_false(item)
+      failed("invalid_request", nil, message, err)
+      for _ = 1, 3 do
+        local again = { next_item() }
+        assert.is_nil(again[1])
+        assert.equal(message, again[2])
+        assert.equal(err, again[3])
+      end
+      assert.equal(1, arrived())
+    end)
+
+    it("fails a loop that does not look, and a sum", function()
+      raises("boolean", function()
+        for account in broken "2" do local _ = account.status end
+      end)
+      sandbox.fault { kind = "status", status = 400, match = { ["?page_number"] = "2" } }
+      local next_item = client:each_transaction { page_size = 10, amounts = "exact" }
+      local sum, message, err = uqpay.sum(function()
+        local item, why, failure = next_item()
+        if item then return item.amount end
+        return nil, why, failure
+      end)
+      failed("invalid_request", sum, message, err)
+    end)
+
+    it("since the token was refused is an error of that kind", function()
+      local one = fixture.client { token = sandbox.expired_token }
+      walk(lists[3], "auth", one:each_account())
+    end)
+
+    it("of an account that is closed is an error, too", function()
+      local _, err = walk(lists[1], "invalid_request",
+        client:each_balance { on_behalf_of = sandbox.closed_sub_account })
+      assert.equal("sub_account_not_found", err.code)
+      assert.equal(sandbox.closed_sub_account, err.on_behalf_of)
+    end)
+  end)
+
+  describe("refuses", function()
+    it("every wrong option at once, naming it, and sends nothing", function()
+      each(function(list)
+        local function bad(message, ...)
+          raises(message, client[list.name], client, ...)
+        end
+        local to = (" to '%s'"):format(list.name)
+        bad("bad option 'page_size'" .. to, { page_size = 101 })
+        bad("bad option 'page_size'" .. to, { page_size = "10" })
+        bad("bad option 'page_number'" .. to, { page_number = 2 })
+        bad("bad option 'timeout'" .. to, { timeout = -1 })
+        bad("bad option 'amounts'" .. to, { amounts = "exactly" })
+        bad("unknown option 'idempotency_key'" .. to, { idempotency_key = uqpay.uuid() })
+        bad("unknown option 'page_sise'" .. to .. " (did you mean 'page_size'?)",
+          { page_sise = 10 })
+        bad("table expected", "USD")
+        bad("no further argument expected", {}, 5)
+        bad("without __index", setmetatable({}, { __index = { page_size = 10 } }))
+        if list.name ~= "each_transaction" then
+          bad("unknown option 'start_time'", { start_time = sandbox.first_transaction })
+          bad("unknown option 'currency'", { currency = "USD" })
+        end
+      end)
+      raises("unknown option 'on_behalf_of'", client.each_account, client,
+        { on_behalf_of = sandbox.sub_account })
+      local one = fixture.client { on_behalf_of = sandbox.sub_account }
+      raises("is a call of the master account", one.each_account, one)
+      raises("bad option 'on_behalf_of'", client.each_balance, client,
+        { on_behalf_of = "master" })
+      assert.equal(0, arrived())
+    end)
+
+    it("times that are none, and a range that ends before it starts", function()
+      local function bad(message, options)
+        raises(message .. "' to 'each_transaction'", client.each_transaction, client,
+          options)
+      end
+      bad("bad option 'start_time", { start_time = "2026-03-01" })
+      bad("bad option 'end_time", { end_time = "2026-03-01T00:00:00" })
+      bad("bad option 'start_time", { start_time = 1772294400 })
+      for _, ends in ipairs {
+        { "2026-03-01T00:00:00+08:00", "2026-02-28T15:59:59Z" },
+        { "2026-03-01T00:00:00.5Z", "2026-03-01T00:00:00.499999999Z" },
+      } do
+        bad("bad option 'end_time", { start_time = ends[1], end_time = ends[2] })
+      end
+      client:each_transaction { start_time = "2026-03-01T00:00:00+08:00",
+        end_time = "2026-02-28T16:00:00Z" }
+      assert.equal(0, arrived())
+    end)
+
+    it("with the place of the mistake in its caller", function()
+      local here = debug.getinfo(1, "S").short_src
+      for _, options in ipairs { { page_size = 0 }, { page_number = 1 } } do
+        local ok, err = pcall(function()
+          local next_item = client:each_account(options)
+          return next_item
+        end)
+        assert.is_false(ok)
+        assert.equal(here, err:match "^(.-):%d+: ")
+      end
+    end)
+
+    it("what is no client", function()
+      each(function(list)
+        assert.is_false((pcall(client[list.name], {})))
+        assert.is_false((pcall(client[list.name])))
+      end)
+    end)
+  end)
+
+  describe("and the end of the client:", function()
+    local closed = "attempt to use a closed uqpay client"
+
+    it("a closed one makes no iterator", function()
+      client:close()
+      each(function(list) raises(closed, client[list.name], client) end)
+    end)
+
+    it("a page in flight is canceled, with an error", function()
+      local next_item = client:each_account { page_size = 10 }
+      assert(next_item())
+      client:close()
+      for _ = 2, 10 do assert(next_item()) end
+      local item, message, err = next_item()
+      assert.is_false(item)
+      failed("canceled", nil, message, err)
+      local unused = fixture.client()
+      next_item = unused:each_account()
+      unused:close()
+      raises(closed, next_item)
+    end)
+
+    it("a loop may be left at any time", function()
+      for _ = 1, 20 do
+        local next_item = client:each_account { page_size = 10 }
+        assert(next_item())
+      end
+      collectgarbage()
+      collectgarbage()
+      assert.equal(45, #walk(lists[3], nil, client:each_account()))
+      assert.is_true(arrived() >= 21)
+    end)
+
+    if _VERSION == "Lua 5.4" then
+      it("Lua 5.4 cancels the page ahead when a loop is left", function()
+        sandbox.fault { kind = "hang", match = { ["?page_number"] = "2" } }
+        local run = assert(load [[
+          for account in ... do return account end]])
+        assert(run(client:each_account { page_size = 10 }))
+        assert.equal(1, client:stats().failed)
+        sandbox.reset()
+        local next_item, _, _, closing = client:each_account()
+        assert(next_item())
+        getmetatable(closing).__close(closing)
+        assert.is_nil(next_item())
+      end)
+    end
+
+    it("an iterator keeps its client", function()
+      local next_item = fixture.client():each_account { page_size = 10 }
+      local count = 0
+      for _ in next_item do
+        count = count + 1
+        if count % 10 == 1 then collectgarbage() end
+      end
+      assert.equal(45, count)
+    end)
+  end)
+
+  -- The loops run in this very process, each walk in a coroutine of its own.
+  local loops = {
+    cqueues = function(face, bodies, ticks)
+      local cqueues = require "cqueues"
+      local loop = cqueues.new()
+      for _, body in ipairs(bodies) do loop:wrap(body, face) end
+      loop:wrap(ticks, function() cqueues.sleep(0.01) end)
+      assert(loop:loop())
+    end,
+    luv = function(face, bodies, ticks)
+      local uv = require "luv"
+      for _, body in ipairs(bodies) do coroutine.wrap(body)(face) end
+      coroutine.wrap(ticks)(function()
+        local co, timer = coroutine.running(), uv.new_timer()
+        timer:start(10, 0, function()
+          timer:close()
+          assert(coroutine.resume(co))
+        end)
+        coroutine.yield()
+      end)
+      uv.run()
+    end,
+    copas = pcall(require, "copas") and function(face, bodies, ticks)
+      local copas = require "copas"
+      for _, body in ipairs(bodies) do copas.addthread(body, face) end
+      copas.addthread(ticks, function() copas.sleep(0.01) end)
+      copas.loop()
+    end or nil,
+  }
+
+  for loop, run in pairs(loops) do
+    it("comes under " .. loop .. ", while others work", function()
+      local face = require("uqpay." .. loop)
+      local one = face.new(fixture.options())
+      sandbox.settings { delay = 0.02 }
+      local ids, done, count, errors, loop_count = {}, 0, 0, {}, 0
+      local bodies = {}
+      each(function(list)
+        for size = 40, 41 do
+          bodies[#bodies + 1] = function()
+            local own = {}
+            ids[#ids + 1] = { list, own }
+            local next_item = one[list.name](one, { page_size = size })
+            local item, message = next_item()
+            while item do
+              own[#own + 1] = item[list.id]
+              item, message = next_item()
+            end
+            assert.is_nil(item, message)
+            done = done + 1
+          end
+        end
+      end)
+      bodies[#bodies + 1] = function()
+        local closed = { on_behalf_of = sandbox.closed_sub_account }
+        errors[1] = { one:each_balance(closed)() }
+        done = done + 1
+      end
+      bodies[#bodies + 1] = yields_in_for and function()
+        for account, message in one:each_account { page_size = 15 } do
+          assert(account, message)
+          loop_count = loop_count + 1
+        end
+        done = done + 1
+      end or nil
+      run(face, bodies, function(sleep)
+        while done < #bodies do
+          sleep()
+          count = count + 1
+        end
+        one:close()
+      end)
+      sandbox.settings { delay = 0 }
+      assert.equal(6, #ids)
+      for _, walked in ipairs(ids) do assert.same(truth(walked[1]), walked[2]) end
+      assert.equal(yields_in_for and 45 or 0, loop_count)
+      assert.is_false(errors[1][1])
+      failed("invalid_request", nil, errors[1][2], errors[1][3])
+      assert.is_true(count >= 5, "ticks: " .. count)
+    end)
+  end
+
+  it("goes to one coroutine: another that asks meanwhile is refused", function()
+    local cqueues, face = require "cqueues", require "uqpay.cqueues"
+    local one, loop = face.new(fixture.options()), cqueues.new()
+    local next_item, first, second = one:each_account(), nil, nil
+    sandbox.settings { hold = "all" }
+    loop:wrap(function() first = next_item() end)
+    loop:wrap(function()
+      while arrived() == 0 do cqueues.sleep(0.002) end
+      second = { pcall(next_item) }
+      sandbox.settings { hold = "" }
+    end)
+    assert(loop:loop())
+    assert.equal(sandbox.accounts()[1].account_id, first.account_id)
+    assert.is_false(second[1])
+    assert.matches("waits for a page already", second[2], 1, true)
+    one:close()
+  end)
+
+  it("under a loop is taken outside of it, too", function()
+    local face = require "uqpay.cqueues"
+    local one = face.new(fixture.options())
+    assert.same(truth(lists[3]), walk(lists[3], nil, one:each_account()))
+    raises("bad option 'page_size' to 'each_account'", one.each_account, one,
+      { page_size = 0 })
+    one:close()
+  end)
+end)
