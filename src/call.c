@@ -35,9 +35,7 @@ void uq_call_end(struct uq_call *call, bool good) {
     return;
   if (x != NULL)
     uq_exchange_release(x);
-  uq_schedule_leave(&call->turn);
-  if (call->booked && call->slot_change == c->pace.changes)
-    uq_pace_return(&c->pace);
+  uq_schedule_leave(&c->schedule, &call->turn);
   if (call->prev != NULL)
     call->prev->next = call->next;
   else
@@ -112,10 +110,23 @@ static struct uq_call *new_call(lua_State *L, int client,
 /* the client's calls together                                               */
 /* ------------------------------------------------------------------------ */
 
+/* When the next call's wait is over, or the first of the line is called; below
+** 0: nobody waits. */
+static double next_wake(const struct uq_client *c) {
+  double wake = uq_schedule_wake(&c->schedule);
+  if (c->schedule.in_line == 0)
+    return wake;
+  double due = uq_pace_due(&c->pace, uq_clock(), 0);
+  return wake >= 0 && wake < due ? wake : due;
+}
+
 /* The calls whose wait is over are ready; the descriptor knows of the next. */
 static void advance(struct uq_client *c) {
-  uq_schedule_advance(&c->schedule, uq_clock());
-  uq_transport_alarm(c->transport, uq_schedule_wake(&c->schedule));
+  double now = uq_clock();
+  uq_schedule_advance(&c->schedule, now);
+  while (c->schedule.in_line > 0 && uq_pace_call(&c->pace, now))
+    uq_schedule_call(&c->schedule);
+  uq_transport_alarm(c->transport, next_wake(c));
 }
 
 /* After calls went on: those that wait for the descriptor must see what became
@@ -171,7 +182,7 @@ double uq_call_due(const struct uq_client *c) {
   if (uq_schedule_any(&c->schedule))
     return 0;
   double due = uq_transport_due(c->transport);
-  double wake = uq_schedule_wake(&c->schedule);
+  double wake = next_wake(c);
   return due < 0 || (wake >= 0 && wake < due) ? wake : due;
 }
 
@@ -187,9 +198,7 @@ int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
   int idx = lua_gettop(L);
   int results;
   while ((results = uqL_attempt_step(L, idx)) == 0) {
-    double end = call->state == UQ_CALL_WAITING ? call->turn.wake
-                                                : call->deadline + UQ_GRACE;
-    step_engine(call->client, end - uq_clock());
+    step_engine(call->client, call->turn.wake - uq_clock());
     if (!run_debug_hook(L)) {
       end_early(call, &canceled);
       lua_error(L);
@@ -339,9 +348,11 @@ static int call_events(lua_State *L) {
 static bool is_ready(const struct uq_call *call) {
   if (!is_live(call) || call->state == UQ_CALL_READY)
     return true;
-  if (call->state == UQ_CALL_WAITING)
-    return call->turn.wake <= uq_clock();
-  return uq_exchange_done(call->exchange);
+  if (call->turn.wake <= uq_clock())
+    return true;
+  if (call->state == UQ_CALL_IN_LINE)
+    return !uq_schedule_in_line(&call->turn);
+  return call->state == UQ_CALL_IN_FLIGHT && uq_exchange_done(call->exchange);
 }
 
 /* call:dirty() -> need nobody wait before the next step? For LuaSocket. */
@@ -356,8 +367,7 @@ static int call_timeout(lua_State *L) {
   struct uq_call *call = check_call(L);
   double left = 0;
   if (!is_ready(call)) {
-    double end = call->state == UQ_CALL_WAITING ? call->turn.wake
-                                                : call->deadline + UQ_GRACE;
+    double end = call->turn.wake;
     double due = uq_call_due(call->client);
     left = (due >= 0 && due < end ? due : end) - uq_clock();
   }
@@ -367,7 +377,7 @@ static int call_timeout(lua_State *L) {
 
 static int call_tostring(lua_State *L) {
   static const char *const states[] = {"ready", "in flight", "waiting",
-                                       "finished"};
+                                       "waiting", "finished"};
   struct uq_call *call = check_call(L);
   lua_pushfstring(L, "uqpay.call (%s %s, %s)", call->endpoint->name,
                   call->options.currency, states[call->state]);

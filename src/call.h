@@ -14,8 +14,9 @@
 
 enum uq_call_state {
   UQ_CALL_READY,     /* to begin an attempt */
-  UQ_CALL_IN_FLIGHT, /* an exchange is */
+  UQ_CALL_IN_FLIGHT, /* an exchange is; until turn.wake at the latest */
   UQ_CALL_WAITING,   /* until turn.wake */
+  UQ_CALL_IN_LINE,   /* until it is called; until turn.wake at the latest */
   UQ_CALL_ENDED
 };
 
@@ -42,9 +43,8 @@ struct uq_call {
   double id;                    /* among the client's calls */
   double started, deadline;     /* on uq_clock */
   double attempted;             /* when the last attempt began */
-  double slot;                  /* when the rate limit lets it go */
-  unsigned slot_change;         /* of the pace, when the slot was booked */
-  bool booked;                  /* slot is */
+  double lined_up;              /* when it came into the line; 0: it did not */
+  bool called;                  /* out of the line, to take its turn */
   int attempts, retries;
   unsigned token_serial; /* the token of the last attempt */
   bool token_asked;      /* the token function was, for this call */
