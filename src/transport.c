@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -27,8 +28,9 @@
 #define MAX_HEADERS 8             /* lines of a request */
 #define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
 #define MAX_EVENTS 64
-#define MAX_CONNECTIONS 512 /* kept open */
-#define STREAMS 50          /* of a connection, before another is opened */
+#define MAX_CONNECTIONS 1024 /* kept open */
+#define STREAMS 50           /* of a connection, before another is opened */
+#define FIRST_STREAMS 100    /* libcurl gives the first one, unseen */
 
 struct uq_transport {
   struct uq_transport_options options;
@@ -37,9 +39,11 @@ struct uq_transport {
   struct uq_exchange *idle;   /* the pool, linked by next */
   struct uq_exchange *active; /* in flight, linked by next and prev */
   size_t in_flight;           /* their number */
-  bool crowd;                 /* it has had requests side by side */
-  long spoken;                /* the last answer's CURL_HTTP_VERSION_; 0: none */
-  long connection_limit;      /* at once; 0: none */
+  bool two;                   /* libcurl speaks HTTP/2 */
+  bool polling;               /* the poller is open */
+  bool crowd;                 /* requests are side by side: over HTTP/2 */
+  long spoken;           /* the last answer's CURL_HTTP_VERSION_; 0: none */
+  long connection_limit; /* at once; 0: none */
   struct uq_idle connections; /* idle ones of HTTP/1.1 */
   double timer;               /* curl's, on uq_clock; below 0: not set */
   double alarm;               /* the caller's; the same */
@@ -62,6 +66,7 @@ struct uq_exchange {
   const char *refused_why; /* ... for people */
   bool started;            /* libcurl has seen this request */
   int start_errno;         /* why it has not */
+  double began;            /* on uq_clock */
   bool in_multi, done;
   enum uq_http_version version; /* the handle is set to it; AUTO: not yet */
   CURLcode setup; /* not OK: start reports it, the handle is never used */
@@ -161,25 +166,37 @@ static CURLMcode set_multi(struct uq_transport *t) {
   if (code == CURLM_OK)
     code = curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
   if (code == CURLM_OK)
-    code =
-        curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)MAX_CONNECTIONS);
+    code = curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS,
+                             (long)MAX_CONNECTIONS);
   return code;
 }
 
-/* Opens poller and multi handle, both or none. 0 or an errno. */
+/* Opens poller and multi handle, unless they are. 0 or an errno. */
 static int open_multi(struct uq_transport *t) {
   if (t->multi != NULL)
     return 0;
-  int error = uq_poller_open(&t->poller);
+  int error = t->polling ? 0 : uq_poller_open(&t->poller);
   if (error != 0)
     return error;
+  t->polling = true; /* others may know its descriptor: it stays */
   t->multi = curl_multi_init();
   if (t->multi != NULL && set_multi(t) == CURLM_OK)
     return 0;
   curl_multi_cleanup(t->multi);
   t->multi = NULL;
-  uq_poller_close(&t->poller);
   return ENOMEM;
+}
+
+/* Closes the multi handle and its connections. No request is in flight. */
+static void close_multi(struct uq_transport *t) {
+  struct uq_sigpipe guard;
+  if (t->multi == NULL)
+    return;
+  uq_sigpipe_hold(&guard);
+  curl_multi_cleanup(t->multi);
+  uq_sigpipe_release(&guard);
+  t->multi = NULL;
+  t->timer = -1;
 }
 
 struct uq_transport *
@@ -190,6 +207,7 @@ uq_transport_new(const struct uq_transport_options *options) {
   t->options = *options;
   t->timer = t->alarm = -1;
   uq_poller_init(&t->poller);
+  t->two = uq_handle_two();
   t->owner = getpid();
   return t;
 }
@@ -230,9 +248,8 @@ void uq_transport_free(struct uq_transport *t) {
     t->idle = x->next;
     free_exchange(x);
   }
-  if (t->multi != NULL)
-    curl_multi_cleanup(t->multi);
   uq_sigpipe_release(&guard);
+  close_multi(t);
   uq_poller_close(&t->poller); /* after the multi: it still unwatches */
   uq_idle_free(&t->connections);
   free(t);
@@ -304,24 +321,39 @@ static CURLcode set_url(struct uq_exchange *x, const char *text) {
   return x->url_text == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
 }
 
-/* A lone call costs a third less over 1.1; side by side they would need a
+/*
+** A lone call costs a third less over 1.1; side by side they would need a
 ** connection each. Both at once do not go together: libcurl, seeing an answer
-** over 1.1, thinks that the host cannot multiplex. */
+** over 1.1, thinks that the host cannot multiplex, and takes an idle connection
+** of 1.1 for a request that would rather have 2. So the connections of the one
+** are closed before the other begins.
+*/
+static void expect_crowd(struct uq_transport *t) {
+  if (t->crowd || t->active != NULL)
+    return;
+  if (t->options.http_version == UQ_HTTP_AUTO)
+    close_multi(t);
+  t->crowd = true;
+}
+
 static enum uq_http_version wanted_version(const struct uq_exchange *x) {
   const struct uq_transport *t = x->transport;
   if (!uq_address_encrypted(x->url_text))
     return UQ_HTTP_1_1;
   if (t->options.http_version != UQ_HTTP_AUTO)
     return t->options.http_version;
-  return t->crowd ? UQ_HTTP_2 : UQ_HTTP_1_1;
+  return t->crowd && t->two ? UQ_HTTP_2 : UQ_HTTP_1_1;
 }
 
 /* How many connections the requests in flight may share. libcurl by itself
-** opens one for each request that finds the first connection full. */
+** opens one for each request that finds the first connection full. But a server
+** that turns out to speak 1.1 alone must not be kept from speaking to all of a
+** small crowd at once. */
 static void limit_connections(struct uq_transport *t) {
   long limit = 0;
+  bool may_be_two = t->spoken == 0 && t->in_flight >= FIRST_STREAMS;
   if (t->options.http_version != UQ_HTTP_1_1 && t->crowd &&
-      t->spoken != CURL_HTTP_VERSION_1_1)
+      (t->spoken >= CURL_HTTP_VERSION_2_0 || may_be_two))
     limit = 2 + (long)(t->in_flight / STREAMS);
   if (limit == t->connection_limit)
     return;
@@ -336,8 +368,11 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     code = set_url(x, r->url);
   if (code == CURLE_OK)
     code = link_headers(x);
+  enum uq_http_version version = wanted_version(x);
+  if (code == CURLE_OK && version == UQ_HTTP_2 && !x->transport->two)
+    code = CURLE_NOT_BUILT_IN;
   if (code == CURLE_OK)
-    code = uq_handle_version(easy, &x->version, wanted_version(x));
+    code = uq_handle_version(easy, &x->version, version);
   if (code != CURLE_OK)
     return code;
   UQ_SET(easy, CURLOPT_POSTFIELDS, r->body);
@@ -403,13 +438,15 @@ static void finish(struct uq_exchange *x, CURLcode code) {
 
 void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   struct uq_transport *t = x->transport;
+  if (r->crowd)
+    expect_crowd(t);
   int error = open_multi(t);
-  t->crowd |= r->crowd;
   x->owner = r->owner;
   x->response.max = r->max_response_bytes;
   memset(&x->received, 0, sizeof x->received);
   x->refused = UQ_OK;
   x->error[0] = '\0';
+  x->began = uq_clock();
   x->started = x->done = false;
   x->start_errno = error;
   if (error != 0) {
@@ -487,6 +524,11 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
       return NULL;
     a->kind = UQ_TOO_LARGE; /* for libcurl, a line's limit is its memory's */
     return "a response header line is too large";
+  case CURLE_OPERATION_TIMEDOUT:
+    if (strncmp(x->error, "Failed to resolve", 17) != 0 ||
+        x->version != UQ_HTTP_2)
+      return NULL; /* else its time was over before it got so far as that */
+    return "no connection came free within the timeout";
   case CURLE_BAD_FUNCTION_ARGUMENT:
     if (x->received.bytes == 0)
       return NULL;
@@ -582,11 +624,19 @@ static void remember_connection(struct uq_exchange *x) {
   long version = CURL_HTTP_VERSION_NONE;
   curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd);
   curl_easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
-  if (version == CURL_HTTP_VERSION_NONE)
-    return;
-  x->transport->spoken = version;
+  if (x->version == UQ_HTTP_2 && version != CURL_HTTP_VERSION_NONE)
+    x->transport->spoken = version;
   if (fd != CURL_SOCKET_BAD && version <= CURL_HTTP_VERSION_1_1)
     uq_idle_add(&x->transport->connections, fd);
+}
+
+/* Over HTTP/2 libcurl would keep a connection whose other end has died, and
+** send one request after the other into the void. */
+static void drop_if_dead(struct uq_exchange *x) {
+  curl_socket_t fd = CURL_SOCKET_BAD;
+  curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd);
+  if (fd != CURL_SOCKET_BAD && uq_idle_silent(fd, uq_clock() - x->began))
+    (void)shutdown(fd, SHUT_RDWR); /* for libcurl to see that it is dead */
 }
 
 static void reap(struct uq_transport *t) {
@@ -598,6 +648,8 @@ static void reap(struct uq_transport *t) {
         message->data.result; /* the message dies with the removal */
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&x);
     remember_connection(x);
+    if (code == CURLE_OPERATION_TIMEDOUT && x->version == UQ_HTTP_2)
+      drop_if_dead(x);
     finish(x, code);
   }
   limit_connections(t);
