@@ -37,8 +37,8 @@ end
 -- A window begins with its first request, not with the minute of the clock: a test that
 -- counts requests must not depend on when it runs.
 local function limit(request, settings)
-  if settings.rate_limit > 0
-    and store.count("rate " .. request.merchant, 60) > settings.rate_limit then
+  if settings.rate_limit > 0 and settings.rate_limit
+    < store.count("rate " .. request.merchant, settings.rate_window) then
     return reply.too_many(settings.retry_after)
   end
 end

@@ -13,7 +13,8 @@ local keys, log = ngx.shared.uqpay_keys, ngx.shared.uqpay_log
 local defaults = {
   bearer = "required",   -- "optional": x-auth-token may be the bare token as well
   amounts = "number",    -- "string": the three amounts as JSON strings
-  rate_limit = 0,        -- requests a minute and merchant; 0: no limit
+  rate_limit = 0,        -- requests a window and merchant; 0: no limit
+  rate_window = 60,      -- seconds; a window begins with its first request
   retry_after = "",      -- Retry-After of a 429, sent as it stands; "": no such header
 }
 local allowed = {
