@@ -15,6 +15,9 @@
 #include "call.h"
 #include "clock.h"
 
+/* Seconds that the others wait for one's Retry-After: limits are a minute's. */
+#define MAX_PAUSE 60.0
+
 static struct uq_call *to_call(lua_State *L, int idx) {
   return lua_touserdata(L, idx);
 }
@@ -91,6 +94,26 @@ static int fail_late(lua_State *L, struct uq_call *call) {
   uqL_error_new(L, UQ_TIMEOUT);
   lua_pushboolean(L, 1);
   lua_setfield(L, -2, "retryable");
+  return fail(L, call, "deadline");
+}
+
+/* The rate limit lets the call go at `when`, which is too late. */
+static int fail_for_haste(lua_State *L, struct uq_call *call, double now,
+                          double when) {
+  double wait = when > now ? when - now : 0;
+  bool held = call->client->pace.held > now;
+  char message[160];
+  snprintf(message, sizeof message,
+           "%s: the call could go in %.3g s, and has a timeout of %.15g s",
+           held ? "the server has told the client to slow down (429)"
+                : "the client's rate_limit is used up",
+           wait, call->options.timeout);
+  lua_pushstring(L, message);
+  uqL_error_new(L, UQ_RATE_LIMIT);
+  lua_pushboolean(L, 1);
+  lua_setfield(L, -2, "retryable");
+  lua_pushnumber(L, wait);
+  lua_setfield(L, -2, "retry_after");
   return fail(L, call, "deadline");
 }
 
@@ -230,9 +253,13 @@ static int begin_attempt(lua_State *L, int idx) {
   call->attempts++;
   if (!is_login(call))
     c->stats.attempts++;
-  call->state = UQ_CALL_IN_FLIGHT; /* it may be over at once */
+  call->state = UQ_CALL_IN_FLIGHT;
+  call->turn.wake = call->attempted;
   if (!start_exchange(call))
     return fail_with(L, call, UQ_MEMORY, "not enough memory");
+  if (!uq_exchange_done(call->exchange)) /* libcurl keeps no time for one that
+                                            waits for a connection */
+    uq_schedule_wait(&c->schedule, &call->turn, call->deadline + UQ_GRACE);
   return 0;
 }
 
@@ -285,28 +312,39 @@ static void wait_until(struct uq_call *call, double wake) {
   uq_schedule_wait(&call->client->schedule, &call->turn, wake);
 }
 
-/* The server has refused for haste: that concerns every call of the client. A
-** queued call's time stands still meanwhile. */
-static void slow_down(struct uq_call *call, double now, double pause) {
-  uq_pace_refused(uq_attempt_pace(call, call->client), now, pause);
-  if (call->options.queued)
-    call->deadline += pause;
+/* The server has refused for haste: that concerns every call of the client.
+** Gives the pause that it makes. */
+static double slow_down(struct uq_call *call, const struct uq_failure *f,
+                        const struct uq_retry_policy *policy, double now) {
+  struct uq_pace *pace = uq_attempt_pace(call, call->client);
+  int row = uq_pace_refused(pace, now, call->attempted);
+  double pause = f->retry_after;
+  if (pause == 0 && row > 0)
+    pause = uq_retry_wait(policy, row, chance());
+  if (pause > MAX_PAUSE)
+    pause = MAX_PAUSE;
+  if (pause > 0)
+    uq_pace_hold(pace, now, pause);
+  return pause;
 }
 
+/* A queued call that was refused for haste queues again, as often as need be;
+** its time stands still meanwhile. */
 static struct uq_retry decide(struct uq_call *call,
                               const struct uq_failure *f) {
   const struct uq_options *o = &call->options;
   struct uq_retry_policy policy = {o->max_retries, o->retry_delay,
                                    o->retry_delay_max};
-  bool refused = f->status == 429;
   double now = uq_clock();
-  double deadline = refused && o->queued ? HUGE_VAL : call->deadline;
-  struct uq_retry verdict =
-      uq_retry_decide(&policy, f, ++call->retries, now, deadline, chance());
-  double pause = f->retry_after > 0 ? f->retry_after : o->retry_delay;
-  if (refused)
-    slow_down(call, now, verdict.again ? verdict.wait : pause);
-  return verdict;
+  if (f->status == 429) {
+    double pause = slow_down(call, f, &policy, now);
+    if (o->queued && uq_pace_patient(&call->client->pace, now)) {
+      call->deadline += pause;
+      return (struct uq_retry){true, pause, NULL};
+    }
+  }
+  return uq_retry_decide(&policy, f, ++call->retries, now, call->deadline,
+                         chance());
 }
 
 /* An attempt has failed; its error table is at the top. */
@@ -356,6 +394,9 @@ static int settle(lua_State *L, int idx) {
                            uq_endpoint_secret(&call->earlier)},
                           &call->scratch};
   bool good = uqL_answer_judge(L, &q, &call->answer, &f);
+  if (good || (f.status != 0 && f.status != 429))
+    uq_pace_accepted(uq_attempt_pace(call, call->home), uq_clock(),
+                     call->attempted);
   if (good)
     uq_call_end(call, true);
   if (call->home->on_response)
@@ -368,39 +409,55 @@ static int settle(lua_State *L, int idx) {
   return results;
 }
 
+/* The same for a login, which has a limit of its own and nobody beside it. */
+static int take_login_turn(lua_State *L, struct uq_call *call, double now,
+                           bool *go) {
+  struct uq_pace *pace = &call->client->login_pace;
+  *go = uq_pace_take(pace, now);
+  if (*go)
+    return 0;
+  double when = uq_pace_next(pace);
+  if (when >= call->deadline)
+    return fail_for_haste(L, call, now, when);
+  wait_until(call, when);
+  return 0;
+}
+
 /* Has the rate limit let the call go? If not, it waits for its turn. Gives the
 ** results of a call that ends here, or 0. */
 static int take_turn(lua_State *L, struct uq_call *call, bool *go) {
-  struct uq_pace *pace = uq_attempt_pace(call, call->client);
+  struct uq_client *c = call->client;
   double now = uq_clock();
-  if (!call->booked || call->slot_change != pace->changes) {
-    call->slot = uq_pace_book(pace, now);
-    call->slot_change = pace->changes;
-    call->booked = true;
-  }
+  if (is_login(call))
+    return take_login_turn(L, call, now, go);
   bool queued = call->options.queued;
-  if (call->slot >= call->deadline && !queued) {
-    lua_pushliteral(L, "the rate limit of the client leaves no room for this "
-                       "call within its timeout");
-    uqL_error_new(L, UQ_RATE_LIMIT);
-    lua_pushboolean(L, 1);
-    lua_setfield(L, -2, "retryable");
-    lua_pushnumber(L, call->slot - now);
-    lua_setfield(L, -2, "retry_after");
-    return fail(L, call, "deadline");
-  }
-  *go = call->slot <= now;
+  bool first = call->called || c->schedule.in_line == 0;
+  bool late = !queued && call->lined_up > 0 && now >= call->deadline;
+  *go = first && !late && uq_pace_take(&c->pace, now);
   if (!*go) {
-    if (queued && call->attempts > 0)
-      call->deadline += call->slot - now;
-    wait_until(call, call->slot);
+    double when = first ? uq_pace_next(&c->pace)
+                        : uq_pace_due(&c->pace, now, c->schedule.in_line);
+    if (late || (!queued && when >= call->deadline))
+      return fail_for_haste(L, call, now, when);
+    if (call->lined_up == 0)
+      call->lined_up = now;
+    if (call->called) { /* it came too late: somebody else has gone */
+      wait_until(call, when);
+      return 0;
+    }
+    call->state = UQ_CALL_IN_LINE;
+    uq_schedule_line_up(&c->schedule, &call->turn,
+                        queued ? HUGE_VAL : call->deadline);
     return 0;
   }
-  call->booked = false;
   if (queued && call->attempts == 0) { /* its time begins now */
     call->started = now;
     call->deadline = now + call->options.timeout;
+  } else if (queued && call->lined_up > 0) {
+    call->deadline += now - call->lined_up;
   }
+  call->lined_up = 0;
+  call->called = false;
   return 0;
 }
 
@@ -419,8 +476,7 @@ static int give_token(lua_State *L, struct uq_call *call) {
 /* When a call that waits for the login must be stepped at the latest. */
 static double login_end(const struct uq_call *call) {
   const struct uq_call *login = call->client->login;
-  if (login != NULL && login->state == UQ_CALL_WAITING &&
-      login->turn.wake < call->deadline)
+  if (login != NULL && login->turn.wake < call->deadline)
     return login->turn.wake;
   return call->deadline;
 }
@@ -489,12 +545,6 @@ static int prepare(lua_State *L, int idx) {
   return go ? begin_attempt(L, idx) : results;
 }
 
-double uq_attempt_end(const struct uq_call *call) {
-  if (call->state == UQ_CALL_WAITING || call->state == UQ_CALL_LOGIN)
-    return call->turn.wake;
-  return call->deadline + UQ_GRACE;
-}
-
 /* Is it time for a call that waits? */
 static bool is_due(const struct uq_call *call) {
   const struct uq_call *login = call->client->login;
@@ -507,8 +557,11 @@ static bool is_due(const struct uq_call *call) {
 
 bool uq_attempt_ready(const struct uq_call *call) {
   switch (call->state) {
-  case UQ_CALL_IN_FLIGHT:
-    return call->exchange != NULL && uq_exchange_done(call->exchange);
+  case UQ_CALL_IN_FLIGHT: /* its exchange is gone while it is judged */
+    return call->turn.wake <= uq_clock() ||
+           (call->exchange != NULL && uq_exchange_done(call->exchange));
+  case UQ_CALL_IN_LINE:
+    return call->turn.wake <= uq_clock() || !uq_schedule_in_line(&call->turn);
   case UQ_CALL_WAITING:
   case UQ_CALL_LOGIN:
     return is_due(call);
@@ -523,9 +576,14 @@ int uqL_attempt_step(lua_State *L, int idx) {
     return fail_ended(L, call);
   if (uq_transport_forked(call->client->transport))
     return fail_forked(L, call);
-  if (call->state != UQ_CALL_IN_FLIGHT)
-    return uq_attempt_ready(call) ? prepare(L, idx) : 0;
-  if (uq_exchange_done(call->exchange))
-    return settle(L, idx);
-  return uq_clock() > call->deadline + UQ_GRACE ? fail_late(L, call) : 0;
+  if (call->state == UQ_CALL_IN_FLIGHT) {
+    if (uq_exchange_done(call->exchange))
+      return settle(L, idx);
+    return uq_clock() >= call->turn.wake ? fail_late(L, call) : 0;
+  }
+  if (!uq_attempt_ready(call))
+    return 0;
+  if (call->state == UQ_CALL_IN_LINE)
+    call->called = true;
+  return prepare(L, idx);
 }

@@ -38,10 +38,7 @@ void uq_call_end(struct uq_call *call, bool good) {
     return;
   if (x != NULL)
     uq_exchange_release(x);
-  uq_schedule_leave(&call->turn);
-  struct uq_pace *pace = uq_attempt_pace(call, c);
-  if (call->booked && call->slot_change == pace->changes)
-    uq_pace_return(pace);
+  uq_schedule_leave(&c->schedule, &call->turn);
   if (call->prev != NULL)
     call->prev->next = call->next;
   else
@@ -122,10 +119,23 @@ static struct uq_call *new_call(lua_State *L, int client,
 /* the client's calls together                                               */
 /* ------------------------------------------------------------------------ */
 
+/* When the next call's wait is over, or the first of the line is called; below
+** 0: nobody waits. */
+static double next_wake(const struct uq_client *c) {
+  double wake = uq_schedule_wake(&c->schedule);
+  if (c->schedule.in_line == 0)
+    return wake;
+  double due = uq_pace_due(&c->pace, uq_clock(), 0);
+  return wake >= 0 && wake < due ? wake : due;
+}
+
 /* The calls whose wait is over are ready; the descriptor knows of the next. */
 static void advance(struct uq_client *c) {
-  uq_schedule_advance(&c->schedule, uq_clock());
-  uq_transport_alarm(c->transport, uq_schedule_wake(&c->schedule));
+  double now = uq_clock();
+  uq_schedule_advance(&c->schedule, now);
+  while (c->schedule.in_line > 0 && uq_pace_call(&c->pace, now))
+    uq_schedule_call(&c->schedule);
+  uq_transport_alarm(c->transport, next_wake(c));
 }
 
 /* After calls went on: those that wait for the descriptor must see what became
@@ -194,7 +204,7 @@ double uq_call_due(const struct uq_client *c) {
   if (uq_schedule_any(&c->schedule))
     return 0;
   double due = uq_transport_due(c->transport);
-  double wake = uq_schedule_wake(&c->schedule);
+  double wake = next_wake(c);
   return due < 0 || (wake >= 0 && wake < due) ? wake : due;
 }
 
@@ -212,7 +222,7 @@ int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
   int results;
   call->client->stats.calls++;
   while ((results = uqL_attempt_step(L, idx)) == 0) {
-    step_engine(call->home, uq_attempt_end(call) - uq_clock());
+    step_engine(call->home, call->turn.wake - uq_clock());
     if (!run_debug_hook(L)) {
       end_early(call, &canceled);
       tell_others(call->home);
@@ -432,7 +442,7 @@ static int call_timeout(lua_State *L) {
   struct uq_call *call = check_call(L);
   double left = 0;
   if (!is_ready(call)) {
-    double end = uq_attempt_end(call);
+    double end = call->turn.wake;
     double due = uq_call_due(call->client);
     left = (due >= 0 && due < end ? due : end) - uq_clock();
   }

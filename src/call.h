@@ -15,9 +15,10 @@
 
 enum uq_call_state {
   UQ_CALL_READY,     /* to begin an attempt */
-  UQ_CALL_IN_FLIGHT, /* an exchange is */
+  UQ_CALL_IN_FLIGHT, /* an exchange is; until turn.wake at the latest */
   UQ_CALL_WAITING,   /* until turn.wake */
   UQ_CALL_LOGIN,     /* for the client's login; until turn.wake, too */
+  UQ_CALL_IN_LINE,   /* until it is called; until turn.wake at the latest */
   UQ_CALL_ENDED
 };
 
@@ -45,9 +46,8 @@ struct uq_call {
   double id;                     /* among the client's calls */
   double started, deadline;      /* on uq_clock */
   double attempted;              /* when the last attempt began */
-  double slot;                   /* when the rate limit lets it go */
-  unsigned slot_change;          /* of the pace, when the slot was booked */
-  bool booked;                   /* slot is */
+  double lined_up;               /* when it came into the line; 0: it did not */
+  bool called;                   /* out of the line, to take its turn */
   int attempts, retries;
   unsigned login;        /* the login that it waited for; 0: none */
   unsigned token_serial; /* the token of the last attempt */
@@ -85,9 +85,6 @@ bool uq_attempt_ready(const struct uq_call *call);
 /* Whose turns it takes under the rate limit. */
 struct uq_pace *uq_attempt_pace(const struct uq_call *call,
                                 struct uq_client *c);
-
-/* When its wait ends by itself, on uq_clock. */
-double uq_attempt_end(const struct uq_call *call);
 
 /* ---- hook.c ------------------------------------------------------------- */
 

@@ -86,21 +86,40 @@ static int client_invalidate_token(lua_State *L) {
   return 0;
 }
 
-/* Leaves the method to the function that a Lua file returns, which needs not be
-** there for anything else. */
-static int leave_to(lua_State *L, const char *file) {
+/* Pushes the function that a Lua file returns, which needs not be there for
+** anything else. */
+static void require(lua_State *L, const char *file) {
   lua_getglobal(L, "require");
   lua_pushstring(L, file);
   lua_call(L, 1, 1);
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  return lua_gettop(L);
 }
 
-/* client:balances(queries [, options]): see uqpay/batch.lua. */
+/* client:balances(queries [, options]) -> an iterator: see uqpay/batch.lua. */
 static int client_balances(lua_State *L) {
-  check_client(L);
-  return leave_to(L, "uqpay.batch");
+  struct uq_options o = check_client(L)->options;
+  lua_settop(L, 3);
+  bool called = lua_isfunction(L, 2) || luaL_getmetafield(L, 2, "__call") != 0;
+  if (!called && !lua_istable(L, 2)) {
+    lua_pushfstring(L, "list or iterator function expected, got %s",
+                    luaL_typename(L, 2));
+    luaL_argerror(L, 2, lua_tostring(L, -1));
+  }
+  lua_settop(L, 3);
+  uqL_options_batch(L, 3, &o);
+  require(L, "uqpay.batch");
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  lua_pushboolean(L, called);
+  uqL_batch_new(L, &o);
+  lua_pushinteger(L, o.concurrency);
+  lua_pushnil(L);
+  if (lua_istable(L, 3)) {
+    lua_pushliteral(L, "progress");
+    lua_rawget(L, 3);
+    lua_replace(L, -2);
+  }
+  lua_call(L, 6, LUA_MULTRET);
+  return lua_gettop(L) - 3;
 }
 
 /* client:each_transaction{...} and so on: see uqpay/pages.lua. */
@@ -115,7 +134,10 @@ static int client_each(lua_State *L) {
   lua_pushstring(L, e->each);
   lua_pushfstring(L, "start_%s", e->name);
   lua_pushstring(L, e->items->name);
-  return leave_to(L, "uqpay.pages");
+  require(L, "uqpay.pages");
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
 }
 
 /* client:step([seconds]) -> can a call be stepped? Lets the network go on,

@@ -115,6 +115,11 @@ CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o) {
   return CURLE_OK;
 }
 
+bool uq_handle_two(void) {
+  return (curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_HTTP2) !=
+         0;
+}
+
 CURLcode uq_handle_version(CURL *easy, enum uq_http_version *current,
                            enum uq_http_version wanted) {
   if (*current == wanted)

@@ -3,6 +3,8 @@
 ** else: require "uqpay.internal" finds it in the same library.
 ** SPDX-License-Identifier: MIT
 */
+#include <string.h>
+
 #include "clock.h"
 #include "uqpay.h"
 
@@ -12,10 +14,49 @@ static int internal_clock(lua_State *L) {
   return 1;
 }
 
-/* failure(message) -> the error table of a call that could not be made. */
-static int internal_failure(lua_State *L) {
-  luaL_checkstring(L, 1);
-  lua_settop(L, 1);
+/* ------------------------------------------------------------------------ */
+/* batches                                                                   */
+/* ------------------------------------------------------------------------ */
+
+#define BATCH "uqpay.batch" /* metatable */
+
+struct batch {
+  struct uq_options options; /* for all of its calls */
+  struct uq_options query;   /* the same with those of the last query */
+  enum { NOT_READ, READING, READ } state; /* of that */
+};
+
+void uqL_batch_new(lua_State *L, const struct uq_options *o) {
+  struct batch *b = lua_newuserdata(L, sizeof *b);
+  memset(b, 0, sizeof *b);
+  b->options = *o;
+  luaL_newmetatable(L, BATCH);
+  lua_setmetatable(L, -2);
+}
+
+/* Reads the query at 2 for the batch at 1. */
+static int read_query(lua_State *L) {
+  struct batch *b = lua_touserdata(L, 1);
+  b->state = READING;
+  b->query = b->options;
+  if (lua_type(L, 2) == LUA_TSTRING) {
+    lua_createtable(L, 0, 1);
+    lua_insert(L, 2);
+    lua_setfield(L, 2, "currency");
+  } else if (!lua_istable(L, 2)) {
+    return luaL_error(L,
+                      "bad query to 'balances' (a currency or table expected, "
+                      "got %s)",
+                      luaL_typename(L, 2));
+  }
+  uqL_options_call(L, 2, UQ_ENDPOINT_BALANCE, "balances", &b->query);
+  b->state = READ;
+  return 0;
+}
+
+/* Makes the message at the top the error table of a call that was never made.
+ */
+static void push_failure(lua_State *L) {
   uqL_error_new(L, UQ_INVALID_REQUEST);
   lua_pushinteger(L, 0);
   lua_setfield(L, -2, "attempts");
@@ -23,20 +64,43 @@ static int internal_failure(lua_State *L) {
   lua_setfield(L, -2, "elapsed");
   lua_pushboolean(L, 0);
   lua_setfield(L, -2, "retryable");
+}
+
+/* start(client, batch, query) -> a call object, or nil and the error table of a
+** query that is none. Raises what is no fault of the query: out of memory, a
+** debug hook, a closed client. */
+static int internal_start(lua_State *L) {
+  luaL_checkudata(L, 1, UQ_CLIENT);
+  struct batch *b = luaL_checkudata(L, 2, BATCH);
+  lua_settop(L, 3);
+  b->state = NOT_READ;
+  lua_pushcfunction(L, read_query);
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 3);
+  int status = lua_pcall(L, 2, 0, 0);
+  if (status == LUA_ERRRUN && b->state == READING) {
+    push_failure(L);
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    return 2;
+  }
+  if (status != LUA_OK)
+    return lua_error(L);
+  lua_pushliteral(L, ""); /* its query */
+  uqL_call_start(L, 1, UQ_ENDPOINT_BALANCE, &b->query);
   return 1;
 }
 
-/* check(client, method, options): raises what that method would. */
-static int internal_check(lua_State *L) {
+/* hook_failed(client): the user's function has raised an error. */
+static int internal_hook_failed(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
-  const char *method = luaL_checkstring(L, 2);
-  struct uq_options o = c->options;
-  lua_settop(L, 3);
-  lua_pushliteral(L, "USD");
-  lua_insert(L, 3);
-  uqL_options_call(L, 3, UQ_ENDPOINT_BALANCE, method, &o);
+  c->stats.hook_errors++;
   return 0;
 }
+
+/* ------------------------------------------------------------------------ */
+/* the rest                                                                  */
+/* ------------------------------------------------------------------------ */
 
 /* closed(client) -> is it? */
 static int internal_closed(lua_State *L) {
@@ -49,6 +113,14 @@ static int internal_closed(lua_State *L) {
 static int internal_peer(lua_State *L) {
   luaL_checkudata(L, 1, UQ_CLIENT);
   uqL_getpeer(L, 1);
+  return 1;
+}
+
+/* failure(message) -> the error table of a call that could not be made. */
+static int internal_failure(lua_State *L) {
+  luaL_checkstring(L, 1);
+  lua_settop(L, 1);
+  push_failure(L);
   return 1;
 }
 
@@ -75,11 +147,15 @@ static int internal_iterators(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"clock", internal_clock},         {"failure", internal_failure},
-    {"check", internal_check},         {"closed", internal_closed},
-    {"peer", internal_peer},           {"methods", internal_methods},
-    {"iterators", internal_iterators}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"clock", internal_clock},
+                                     {"start", internal_start},
+                                     {"failure", internal_failure},
+                                     {"hook_failed", internal_hook_failed},
+                                     {"closed", internal_closed},
+                                     {"peer", internal_peer},
+                                     {"methods", internal_methods},
+                                     {"iterators", internal_iterators},
+                                     {NULL, NULL}};
 
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);
 

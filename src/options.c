@@ -23,6 +23,7 @@ enum option_type {
   OPT_NAME,    /* int: index into a list of names */
   OPT_SWITCH,  /* bool */
   OPT_HOOK,    /* a function, kept in the peer table */
+  OPT_LUA,     /* a function, which Lua takes out of the table itself */
   OPT_TOKEN,   /* a string or function */
   OPT_API_KEY, /* a secret string */
   OPT_STORE,   /* a table of functions */
@@ -33,8 +34,9 @@ enum {
   FOR_NEW = 1,
   FOR_CALL = 2,
   FOR_BOTH = FOR_NEW | FOR_CALL,
-  FOR_POST = 4,  /* a call for one currency's balance */
-  FOR_BEHALF = 8 /* a call that takes x-on-behalf-of */
+  FOR_POST = 4,   /* a call for one currency's balance */
+  FOR_BEHALF = 8, /* a call that takes x-on-behalf-of */
+  FOR_BATCH = 16  /* besides those of a call */
 };
 
 struct option {
@@ -175,6 +177,8 @@ static const struct option options[] = {
      NULL, NULL},
     {"rate_limit", OPT_WHOLE, FOR_NEW, AT(rate_limit), 0, 1000000, NULL, NULL},
     {"queued", OPT_SWITCH, FOR_CALL, AT(queued), 0, 0, NULL, NULL},
+    {"concurrency", OPT_WHOLE, FOR_BATCH, AT(concurrency), 1, 1000, NULL, NULL},
+    {"progress", OPT_LUA, FOR_BATCH, 0, 0, 0, NULL, NULL},
     {"max_response_bytes", OPT_WHOLE, FOR_BOTH, AT(max_response_bytes), 1024,
      67108864, NULL, NULL},
     {"amounts", OPT_NAME, FOR_BOTH, AT(amounts), 0, 0, amounts_names, NULL},
@@ -205,6 +209,7 @@ static const struct uq_options defaults = {
     .max_response_bytes = 1048576,
     .environment = -1,
     .rate_limit = -1,
+    .concurrency = 32,
     .user_agent = "lua-uqpay/" UQ_VERSION,
 };
 
@@ -504,6 +509,10 @@ static void read_option(lua_State *L, const struct reading *r,
   case OPT_HOOK:
     read_hook(L, r, o);
     break;
+  case OPT_LUA:
+    if (!lua_isfunction(L, -1))
+      bad_type(L, r, o->name, "function");
+    break;
   case OPT_TOKEN:
     read_token(L, r, o);
     break;
@@ -613,6 +622,25 @@ void uqL_options_new(lua_State *L, int idx, struct uq_client *c) {
   c->options = defaults;
   read_table(L, &r, idx);
   settle_new(L, &r);
+}
+
+void uqL_options_batch(lua_State *L, int idx, struct uq_options *o) {
+  static const char *const of_queries[] = {"currency", "idempotency_key",
+                                           "allow_key_reuse"};
+  struct reading r = {
+      "balances", FOR_CALL | FOR_BEHALF | FOR_BATCH, NULL, o, NULL, 0};
+  o->queued = true;
+  if (lua_isnoneornil(L, idx))
+    return;
+  luaL_checktype(L, idx, LUA_TTABLE);
+  for (size_t i = 0; i < sizeof of_queries / sizeof *of_queries; i++) {
+    lua_pushstring(L, of_queries[i]);
+    lua_rawget(L, idx);
+    if (!lua_isnil(L, -1))
+      bad_option(L, &r, of_queries[i], "it belongs to a query");
+    lua_pop(L, 1);
+  }
+  read_table(L, &r, idx);
 }
 
 /* The currency that is the argument at first; the option table behind it, or 0.

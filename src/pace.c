@@ -1,6 +1,6 @@
 /*
 ** pace.c - see pace.h. The bucket is kept as the moment when it would be full
-** (the generic cell rate algorithm): one number, and turns can be booked ahead.
+** (the generic cell rate algorithm).
 ** SPDX-License-Identifier: MIT
 */
 #include "pace.h"
@@ -8,51 +8,109 @@
 #include <string.h>
 
 #define MINUTE 60.0
-#define BURST_SHARE 50   /* of a minute's turns, that many go at once */
-#define SLOWDOWN 1.5     /* each refusal stretches the interval by it ... */
-#define SLOWDOWN_MAX 8.0 /* ... up to this */
-#define RECOVERY 120.0   /* seconds until the stretch is gone */
+#define MARGIN 1.0     /* seconds: not all requests travel equally fast */
+#define BURST_SHARE 50 /* of a minute's turns, that many go at once */
+#define SLOWER 1.25    /* than what the server has just refused */
+#define FEW 10         /* turns within a minute */
+#define EASY 0.25      /* seconds between turns: no lesson is harder at first */
+#define RECOVERY 300.0 /* seconds until it is forgotten */
+#define PROBE_MAX 5.0  /* seconds to wait for what becomes of the first one */
+#define PATIENCE 120.0 /* seconds of nothing but refusals */
 
 void uq_pace_init(struct uq_pace *p, double limit) {
   memset(p, 0, sizeof *p);
-  p->slowdown = 1;
   if (limit <= 0)
     return;
   double burst = (double)(long)(limit / BURST_SHARE);
   if (burst < 1)
     burst = 1;
   /* a minute may see the burst and, behind its first, the refills */
-  p->interval = MINUTE / (limit - burst + 1);
+  p->interval = (MINUTE + MARGIN) / (limit - burst + 1);
   p->burst = (burst - 1) * p->interval;
 }
 
-/* How much longer than usual the interval is at present. */
-static double stretch(const struct uq_pace *p, double now) {
-  double past = (now - p->refused) / RECOVERY;
-  return past < 1 ? p->slowdown - (p->slowdown - 1) * past : 1;
+/* Seconds between turns at present. */
+static double interval(const struct uq_pace *p, double now) {
+  double left = 1 - (now - p->refused) / RECOVERY;
+  double learned = left > 0 ? p->learned * left : 0;
+  return learned > p->interval ? learned : p->interval;
 }
 
-double uq_pace_book(struct uq_pace *p, double now) {
-  double earliest = now > p->held ? now : p->held;
-  if (p->interval == 0)
-    return earliest;
-  double turn = p->next - p->burst;
-  if (turn < earliest)
-    turn = earliest;
-  p->next = (p->next > turn ? p->next : turn) + p->interval * stretch(p, now);
-  return turn;
+static double later(double a, double b) { return a > b ? a : b; }
+
+double uq_pace_next(const struct uq_pace *p) {
+  return later(p->held, p->next - p->burst);
 }
 
-void uq_pace_return(struct uq_pace *p) { p->next -= p->interval; }
+/* Begins a new minute of counting if the last one is over. */
+static void turn_page(struct uq_pace *p, double now) {
+  double past = now - p->minute;
+  if (past < MINUTE)
+    return;
+  p->before = past < 2 * MINUTE ? p->count : 0;
+  p->count = 0;
+  p->minute = past < 2 * MINUTE ? p->minute + MINUTE : now;
+}
 
-void uq_pace_refused(struct uq_pace *p, double now, double pause) {
-  if (now >= p->held) { /* the refusals of one burst count once */
-    double slower = stretch(p, now) * SLOWDOWN;
-    p->slowdown = slower < SLOWDOWN_MAX ? slower : SLOWDOWN_MAX;
-    p->refused = now;
+bool uq_pace_take(struct uq_pace *p, double now) {
+  if (uq_pace_next(p) > now)
+    return false;
+  p->next = later(p->next, now) + interval(p, now);
+  p->calling = later(p->calling, p->next);
+  turn_page(p, now);
+  p->count++;
+  if (p->refusals > 0) /* the others wait for what becomes of this one */
+    p->held = now + (p->pause < PROBE_MAX ? p->pause : PROBE_MAX);
+  return true;
+}
+
+bool uq_pace_call(struct uq_pace *p, double now) {
+  if (uq_pace_due(p, now, 0) > now)
+    return false;
+  p->calling = later(p->calling, now) + interval(p, now);
+  return true;
+}
+
+double uq_pace_due(const struct uq_pace *p, double now, double others) {
+  return later(p->held, p->calling - p->burst) + others * interval(p, now);
+}
+
+/* Seconds between turns, by what the server has taken within a minute. Who has
+** hardly asked has nothing to slow down. */
+static double seen(struct uq_pace *p, double now) {
+  turn_page(p, now);
+  double taken = p->count + p->before * (1 - (now - p->minute) / MINUTE);
+  if (taken < FEW)
+    return 0;
+  return taken > MINUTE / EASY ? MINUTE / taken : EASY;
+}
+
+int uq_pace_refused(struct uq_pace *p, double now, double sent) {
+  if (p->count > 0)
+    p->count--;
+  if (p->refused > 0 && sent <= p->refused)
+    return p->refusals;
+  if (p->refusals++ == 0) {
+    p->trouble = now;
+    p->learned = SLOWER * later(interval(p, now), seen(p, now));
   }
-  if (now + pause > p->held)
-    p->held = now + pause;
-  p->next = p->held + p->burst; /* the bucket is empty then */
-  p->changes++;
+  p->refused = now;
+  return p->refusals;
+}
+
+void uq_pace_hold(struct uq_pace *p, double now, double pause) {
+  p->pause = pause;
+  p->held = later(p->held, now + pause);
+  p->next = p->calling = p->held + p->burst; /* the bucket is empty then */
+}
+
+void uq_pace_accepted(struct uq_pace *p, double now, double sent) {
+  if (p->refusals == 0 || sent <= p->refused)
+    return;
+  p->refusals = 0;
+  p->held = now;
+}
+
+bool uq_pace_patient(const struct uq_pace *p, double now) {
+  return now - p->trouble < PATIENCE;
 }

@@ -1,40 +1,68 @@
 /*
-** pace.h - how fast a client may ask: a token bucket that refills steadily, and
-** a pause for everybody after the server's refusal. Pure: the clock is an
+** pace.h - how fast a client may ask: a bucket of turns that refills steadily,
+** and what the server's refusals for haste teach. Pure: the clock is an
 ** argument. Knows no Lua and no curl.
 **
-** In no minute are more than `limit` turns given: the bucket holds a fiftieth
-** of them, and what is left of the minute's refills it.
+** In no minute are more than `limit` turns taken: the bucket holds a fiftieth
+** of them, and what is left of the minute's refills it. After a refusal nobody
+** goes for a pause, then one goes ahead alone, and when the server takes that,
+** the others follow more slowly than before; the old pace comes back within
+** minutes.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_PACE_H
 #define UQ_PACE_H
 
+#include <stdbool.h>
+
 #pragma GCC visibility push(hidden)
 
 struct uq_pace {
-  double interval;  /* seconds between turns; 0: no limit */
-  double burst;     /* seconds that turns may be ahead of it */
-  double next;      /* when the next turn is due, were there no burst */
-  double held;      /* nobody goes before */
-  double refused;   /* when the server last refused */
-  double slowdown;  /* what interval was multiplied by then; 1: never */
-  unsigned changes; /* counts the pauses: earlier turns are void */
+  double interval; /* seconds between turns, by the limit; 0: none */
+  double burst;    /* seconds that turns may be ahead of it */
+  double next;     /* when the next turn is due, were there no burst */
+  double calling;  /* the same for the next in the line */
+  double held;     /* nobody goes before */
+  double learned;  /* seconds between turns that the server bears; it fades */
+  double refused;  /* when it last refused; 0: never */
+  double trouble;  /* when it began to do nothing else */
+  int refusals;    /* in a row */
+  double pause;    /* after the last */
+  double minute;   /* turns are counted from it on ... */
+  double count;    /* ... so many, ... */
+  double before;   /* ... and in the minute before */
 };
 
 /* limit: turns a minute; 0: no limit. */
 void uq_pace_init(struct uq_pace *p, double limit);
 
-/* Books the next turn. Gives the moment for it, which may be now. A turn booked
-** before a pause must be booked anew. */
-double uq_pace_book(struct uq_pace *p, double now);
+/* The earliest moment for a turn; it may be past. */
+double uq_pace_next(const struct uq_pace *p);
 
-/* Gives a turn back that was booked since the last pause and not used. */
-void uq_pace_return(struct uq_pace *p);
+/* Takes a turn, if there is one now. */
+bool uq_pace_take(struct uq_pace *p, double now);
 
-/* The server refused for haste: nobody goes for `pause` seconds, and then more
-** slowly; the old pace comes back within two minutes. */
-void uq_pace_refused(struct uq_pace *p, double now, double pause);
+/* May the first of a line go and take a turn? Each is called once, whether he
+** comes or not. */
+bool uq_pace_call(struct uq_pace *p, double now);
+
+/* When the one behind so many others in the line will be called. */
+double uq_pace_due(const struct uq_pace *p, double now, double others);
+
+/* The server has refused what was sent at `sent`. How many of its refusals
+** there were in a row; those that were sent before one of them count with it.
+*/
+int uq_pace_refused(struct uq_pace *p, double now, double sent);
+
+/* Nobody goes for `pause` seconds. */
+void uq_pace_hold(struct uq_pace *p, double now, double pause);
+
+/* The server has not refused what was sent at `sent`. */
+void uq_pace_accepted(struct uq_pace *p, double now, double sent);
+
+/* Is it worth while to wait for a server that refuses? Not when it has done
+** nothing else for two minutes. */
+bool uq_pace_patient(const struct uq_pace *p, double now);
 
 #pragma GCC visibility pop
 

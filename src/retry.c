@@ -20,8 +20,8 @@ bool uq_retryable(const struct uq_failure *f) {
 
 /* delay * 2^(attempt - 1), at most delay_max, of which the upper half is left
 ** to chance. */
-static double scheduled_wait(const struct uq_retry_policy *policy, int attempt,
-                             double chance) {
+double uq_retry_wait(const struct uq_retry_policy *policy, int attempt,
+                     double chance) {
   double wait = policy->delay;
   for (int i = 1; i < attempt && wait < policy->delay_max; i++)
     wait *= 2;
@@ -42,7 +42,7 @@ struct uq_retry uq_retry_decide(const struct uq_retry_policy *policy,
     verdict.stopped = "max_retries";
     return verdict;
   }
-  double wait = scheduled_wait(policy, attempt, chance);
+  double wait = uq_retry_wait(policy, attempt, chance);
   if (f->retry_after > wait)
     wait = f->retry_after;
   if (now + wait >= deadline) {

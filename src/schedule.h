@@ -1,6 +1,7 @@
 /*
 ** schedule.h - whose turn it is among the calls of a client: those that wait
-** for a moment, and those that can go on. Knows no Lua and no curl.
+** for a moment, those that stand in a line, and those that can go on. Knows no
+** Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_SCHEDULE_H
@@ -10,15 +11,23 @@
 
 #pragma GCC visibility push(hidden)
 
-/* A place in a list; all zero: in none. */
+/* A link of a ring; all zero: in none. */
+struct uq_link {
+  struct uq_link *next, *prev;
+};
+
+/* All zero: nowhere. */
 struct uq_turn {
-  struct uq_turn *next, *prev;
-  double wake; /* while waiting: until when, on uq_clock */
+  struct uq_link list; /* among those that wait, or that can go on */
+  struct uq_link line; /* besides: in the line */
+  double wake;         /* while waiting: until when, on uq_clock */
 };
 
 struct uq_schedule {
-  struct uq_turn waiting; /* heads of rings; waiting: by wake, earliest first */
-  struct uq_turn ready;   /* in the order in which they became so */
+  struct uq_link waiting; /* by wake, earliest first */
+  struct uq_link ready;   /* in the order in which they became so */
+  struct uq_link line;    /* in the order of arrival */
+  double in_line;         /* their number */
 };
 
 /* The schedule must not be moved in memory any more. */
@@ -27,11 +36,21 @@ void uq_schedule_init(struct uq_schedule *s);
 /* Puts a turn, wherever it was, among those that wait. */
 void uq_schedule_wait(struct uq_schedule *s, struct uq_turn *turn, double wake);
 
+/* Puts a turn, wherever it was, at the end of the line: it waits until wake, or
+** until it is called. HUGE_VAL: until it is called. */
+void uq_schedule_line_up(struct uq_schedule *s, struct uq_turn *turn,
+                         double wake);
+
+/* The first of the line can go on, and leaves it. */
+void uq_schedule_call(struct uq_schedule *s);
+
+bool uq_schedule_in_line(const struct uq_turn *turn);
+
 /* Puts a turn, wherever it was, among those that can go on. */
 void uq_schedule_ready(struct uq_schedule *s, struct uq_turn *turn);
 
-/* Takes a turn out of the list that it is in, if any. */
-void uq_schedule_leave(struct uq_turn *turn);
+/* Takes a turn out of wherever it is. */
+void uq_schedule_leave(struct uq_schedule *s, struct uq_turn *turn);
 
 /* Makes ready whoever has waited long enough. */
 void uq_schedule_advance(struct uq_schedule *s, double now);

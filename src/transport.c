@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -27,8 +28,9 @@
 #define MAX_HEADERS 8             /* lines of a request */
 #define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
 #define MAX_EVENTS 64
-#define MAX_CONNECTIONS 512 /* kept open */
-#define STREAMS 50          /* of a connection, before another is opened */
+#define MAX_CONNECTIONS 1024 /* kept open */
+#define STREAMS 50           /* of a connection, before another is opened */
+#define FIRST_STREAMS 100    /* libcurl gives the first one, unseen */
 
 struct uq_transport {
   struct uq_transport_options options;
@@ -37,6 +39,7 @@ struct uq_transport {
   struct uq_exchange *idle;   /* the pool, linked by next */
   struct uq_exchange *active; /* in flight, linked by next and prev */
   size_t in_flight;           /* their number */
+  bool two;                   /* libcurl speaks HTTP/2 */
   bool polling;               /* the poller is open */
   bool crowd;                 /* requests are side by side: over HTTP/2 */
   long spoken;           /* the last answer's CURL_HTTP_VERSION_; 0: none */
@@ -63,6 +66,7 @@ struct uq_exchange {
   const char *refused_why; /* ... for people */
   bool started;            /* libcurl has seen this request */
   int start_errno;         /* why it has not */
+  double began;            /* on uq_clock */
   bool in_multi, done;
   enum uq_http_version version; /* the handle is set to it; AUTO: not yet */
   CURLcode setup; /* not OK: start reports it, the handle is never used */
@@ -203,6 +207,7 @@ uq_transport_new(const struct uq_transport_options *options) {
   t->options = *options;
   t->timer = t->alarm = -1;
   uq_poller_init(&t->poller);
+  t->two = uq_handle_two();
   t->owner = getpid();
   return t;
 }
@@ -337,15 +342,18 @@ static enum uq_http_version wanted_version(const struct uq_exchange *x) {
     return UQ_HTTP_1_1;
   if (t->options.http_version != UQ_HTTP_AUTO)
     return t->options.http_version;
-  return t->crowd ? UQ_HTTP_2 : UQ_HTTP_1_1;
+  return t->crowd && t->two ? UQ_HTTP_2 : UQ_HTTP_1_1;
 }
 
 /* How many connections the requests in flight may share. libcurl by itself
-** opens one for each request that finds the first connection full. */
+** opens one for each request that finds the first connection full. But a server
+** that turns out to speak 1.1 alone must not be kept from speaking to all of a
+** small crowd at once. */
 static void limit_connections(struct uq_transport *t) {
   long limit = 0;
+  bool may_be_two = t->spoken == 0 && t->in_flight >= FIRST_STREAMS;
   if (t->options.http_version != UQ_HTTP_1_1 && t->crowd &&
-      t->spoken != CURL_HTTP_VERSION_1_1)
+      (t->spoken >= CURL_HTTP_VERSION_2_0 || may_be_two))
     limit = 2 + (long)(t->in_flight / STREAMS);
   if (limit == t->connection_limit)
     return;
@@ -360,8 +368,11 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     code = set_url(x, r->url);
   if (code == CURLE_OK)
     code = link_headers(x);
+  enum uq_http_version version = wanted_version(x);
+  if (code == CURLE_OK && version == UQ_HTTP_2 && !x->transport->two)
+    code = CURLE_NOT_BUILT_IN;
   if (code == CURLE_OK)
-    code = uq_handle_version(easy, &x->version, wanted_version(x));
+    code = uq_handle_version(easy, &x->version, version);
   if (code != CURLE_OK)
     return code;
   if (r->post) {
@@ -440,6 +451,7 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   memset(&x->received, 0, sizeof x->received);
   x->refused = UQ_OK;
   x->error[0] = '\0';
+  x->began = uq_clock();
   x->started = x->done = false;
   x->start_errno = error;
   if (error != 0) {
@@ -517,6 +529,11 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
       return NULL;
     a->kind = UQ_TOO_LARGE; /* for libcurl, a line's limit is its memory's */
     return "a response header line is too large";
+  case CURLE_OPERATION_TIMEDOUT:
+    if (strncmp(x->error, "Failed to resolve", 17) != 0 ||
+        x->version != UQ_HTTP_2)
+      return NULL; /* else its time was over before it got so far as that */
+    return "no connection came free within the timeout";
   case CURLE_BAD_FUNCTION_ARGUMENT:
     if (x->received.bytes == 0)
       return NULL;
@@ -617,6 +634,15 @@ static void remember_connection(struct uq_exchange *x) {
     uq_idle_add(&x->transport->connections, fd);
 }
 
+/* Over HTTP/2 libcurl would keep a connection whose other end has died, and
+** send one request after the other into the void. */
+static void drop_if_dead(struct uq_exchange *x) {
+  curl_socket_t fd = CURL_SOCKET_BAD;
+  curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd);
+  if (fd != CURL_SOCKET_BAD && uq_idle_silent(fd, uq_clock() - x->began))
+    (void)shutdown(fd, SHUT_RDWR); /* for libcurl to see that it is dead */
+}
+
 static void reap(struct uq_transport *t) {
   CURLMsg *message;
   int left;
@@ -626,6 +652,8 @@ static void reap(struct uq_transport *t) {
         message->data.result; /* the message dies with the removal */
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&x);
     remember_connection(x);
+    if (code == CURLE_OPERATION_TIMEDOUT && x->version == UQ_HTTP_2)
+      drop_if_dead(x);
     finish(x, code);
   }
   limit_connections(t);

@@ -96,8 +96,9 @@ struct uq_options {
   int environment; /* index into the names; -1: not given */
   int amounts;     /* enum uq_amounts */
   int http_version;
-  int rate_limit; /* calls a minute; 0: no limit */
-  int login_limit;
+  int rate_limit;  /* calls a minute; 0: no limit */
+  int login_limit; /* the same of logins */
+  int concurrency; /* of a batch */
   bool allow_key_reuse;
   bool queued; /* waits for the rate limit do not count as its time */
 };
@@ -118,6 +119,10 @@ void uqL_options_call(lua_State *L, int first, const struct uq_endpoint *e,
 
 /* Is this a currency code? NULL: yes; else what is expected. */
 const char *uq_currency_check(const char *text, size_t len);
+
+/* Reads the option table of a batch at idx, if there is one. o holds the
+** client's options. Raises, naming the option. */
+void uqL_options_batch(lua_State *L, int idx, struct uq_options *o);
 
 /* ---- client.c ----------------------------------------------------------- */
 
@@ -166,6 +171,12 @@ int uqL_client_new(lua_State *L);
 
 /* Pushes the peer table of the client, or of the client of the call, at idx. */
 void uqL_client_peer(lua_State *L, int idx);
+
+/* ---- internal.c --------------------------------------------------------- */
+
+/* Pushes what start of uqpay.internal needs to know of a batch: the options of
+** its calls. */
+void uqL_batch_new(lua_State *L, const struct uq_options *o);
 
 /* ---- token.c ------------------------------------------------------------ */
 

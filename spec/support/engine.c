@@ -344,7 +344,7 @@ static int schedule_ready(lua_State *L) {
 
 /* schedule:leave(turn) */
 static int schedule_leave(lua_State *L) {
-  uq_schedule_leave(to_turn(L));
+  uq_schedule_leave(to_schedule(L), to_turn(L));
   return 0;
 }
 

@@ -12,7 +12,8 @@ umask 077
 unset CDPATH
 here=$(cd "$(dirname "$0")" && pwd)
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/local/openresty/bin
-servers="https http control other expired wrong_host self_signed old_tls goaway"
+servers="https http control other expired wrong_host self_signed old_tls goaway \
+    http1 one_stream"
 
 die() {
     echo "sandbox.sh: $*" >&2
@@ -39,15 +40,15 @@ write_modules() {
     done > "$dir/modules.conf"
 }
 
-# A run of nine ports below the ones the system hands out by itself, on which nobody
+# A run of eleven ports below the ones the system hands out by itself, on which nobody
 # listens now (7 is curl's "could not connect"). Somebody may still be quicker than nginx:
 # then start_nginx draws again.
 draw_ports() {
     for draw in 1 2 3 4 5 6 7 8 9 10; do
         base=$(od -An -N2 -tu2 /dev/urandom)
-        base=$((10240 + base % 2200 * 10))
+        base=$((10240 + base % 2000 * 11))
         busy=$(ask -o /dev/null -w '%{exitcode}\n' --max-time 2 \
-            "http://127.0.0.1:[$base-$((base + 8))]/" | grep -vc '^7$') || true
+            "http://127.0.0.1:[$base-$((base + 10))]/" | grep -vc '^7$') || true
         [ "$busy" != 0 ] || return 0
     done
     die "found no free ports in $draw draws"
@@ -98,7 +99,7 @@ write_env() {
         echo "url=https://127.0.0.1:$(port_of https)/api"
         echo "http_url=http://127.0.0.1:$(port_of http)/api"
         echo "other_url=https://127.0.0.1:$(port_of other)/api"
-        for server in expired wrong_host self_signed old_tls goaway; do
+        for server in expired wrong_host self_signed old_tls goaway http1 one_stream; do
             echo "${server}_url=https://127.0.0.1:$(port_of "$server")/api"
         done
         echo "ca_file=$dir/ca.pem"

@@ -4,62 +4,13 @@
 local Hub = require "uqpay.hub"
 local internal = require "uqpay.internal"
 
-local CONCURRENCY, CONCURRENCY_MAX = 32, 1000
-
-local function bad(option, expected)
-  error(("bad option '%s' to 'balances' (%s)"):format(option, expected), 0)
-end
-
--- The function that gives the next query, and how many there are if that is known.
-local function source_of(queries)
-  local meta = getmetatable(queries)
-  if type(queries) == "function" or type(meta) == "table" and meta.__call then
-    return queries
-  elseif type(queries) ~= "table" then
-    error("bad argument #1 to 'balances' (list or iterator function expected, got "
-      .. type(queries) .. ")", 0)
-  end
+-- A function that gives the items of a list, and their number.
+local function items(list)
   local n = 0
   return function()
     n = n + 1
-    return queries[n]
-  end, #queries
-end
-
-local function concurrency_of(value)
-  if value == nil then return CONCURRENCY end
-  if type(value) ~= "number" or value < 1 or value > CONCURRENCY_MAX or value % 1 ~= 0 then
-    bad("concurrency", "a whole number from 1 to " .. CONCURRENCY_MAX)
-  end
-  return value
-end
-
-local function progress_of(value)
-  if value ~= nil and type(value) ~= "function" then bad("progress", "function expected") end
-  return value
-end
-
--- The options that each call is started with.
-local function call_options(client, options)
-  local calls = {}
-  for name, value in pairs(options or {}) do
-    if name ~= "concurrency" and name ~= "progress" then calls[name] = value end
-  end
-  for _, name in ipairs { "currency", "idempotency_key" } do
-    if calls[name] ~= nil then bad(name, "it belongs to a query") end
-  end
-  internal.check(client, "balances", calls)
-  calls.queued = true
-  return calls
-end
-
--- The arguments of start_balance for a query.
-local function arguments(self, query)
-  if type(query) ~= "table" then return query, self.options end
-  local merged = {}
-  for name, value in pairs(self.options) do merged[name] = value end
-  for name, value in pairs(query) do merged[name] = value end
-  return merged
+    return list[n]
+  end, #list
 end
 
 -- A query is over: its call bears the results, or there is none and failure says why.
@@ -70,43 +21,41 @@ local function finish(self, query, call, failure)
 end
 
 local function start(self, query)
-  local started, call = pcall(self.client.start_balance, self.client,
-    arguments(self, query))
-  if not started then -- a query that is none must not stop the others
-    if internal.closed(self.client) then error(call, 0) end
-    finish(self, query, nil, internal.failure(tostring(call)))
-    return
-  end
-  if call:done() then
-    finish(self, query, call)
+  local call, failure = internal.start(self.client, self.calls, query)
+  if not call or call:done() then
+    finish(self, query, call, failure)
     return
   end
   local id = call:id()
-  self.running = self.running + 1
-  self.calls[id], self.queries[id] = call, query
+  self.count = self.count + 1
+  self.running[id], self.queries[id] = call, query
   self.held = call:attempts() == 0 and id -- by the rate limit: so would be the next
   self.hub:expect(call, self.slot)
 end
 
--- Starts calls while there is room.
-local function fill(self)
+-- Starts calls while there is room, beside those whose results are being handed out.
+local function fill(self, handing)
   while self.source and not self.held
-    and self.running + self.tail - self.head < self.concurrency do
-    local query = self.source()
-    if query == nil then
-      self.source = nil
-    else
-      start(self, query)
+    and self.count + self.tail - self.head - handing < self.concurrency do
+    local source = self.source
+    self.source = nil -- if it raises an error, it is not asked again
+    local query = source()
+    if query == nil then return end
+    if internal.closed(self.client) then
+      self.closed = true
+      return
     end
+    self.source = source
+    start(self, query)
   end
 end
 
 local function step(self, id)
-  local call = self.calls[id]
+  local call = self.running[id]
   if call:step() then
     finish(self, self.queries[id], call)
-    self.running = self.running - 1
-    self.calls[id], self.queries[id] = nil, nil
+    self.count = self.count - 1
+    self.running[id], self.queries[id] = nil, nil
   else
     self.hub:expect(call, self.slot)
   end
@@ -115,16 +64,16 @@ end
 
 -- Waits until a call can go on, and lets it.
 local function wait(self)
-  local _, any = next(self.calls)
-  if any:done() then -- the client was closed
-    for id in pairs(self.calls) do step(self, id) end
-    return
-  end
   local slot = self.slot
-  self.hub:wait(slot)
+  if internal.closed(self.client) then
+    for id in pairs(self.running) do slot[#slot + 1] = id end
+  else
+    self.hub:wait(slot)
+  end
   for n = 1, #slot do
-    step(self, slot[n])
+    local id = slot[n]
     slot[n] = nil
+    step(self, id)
   end
 end
 
@@ -136,29 +85,34 @@ local function report(self, failed)
   local rate = elapsed > 0 and self.done / elapsed or 0
   local ends
   if self.total and rate > 0 then ends = os.time() + (self.total - self.done) / rate end
-  pcall(self.progress, {
+  local ok = pcall(self.progress, {
     done = self.done, failed = self.failed, total = self.total, rate = rate, ends = ends,
   })
+  if not ok then internal.hook_failed(self.client) end
 end
 
 -- The next query that is over, with what became of it.
 local function deliver(self)
   while self.head == self.tail do
-    fill(self)
+    fill(self, 0)
     if self.head == self.tail then
-      if self.running == 0 then return nil end
+      if self.count == 0 then
+        if self.closed then error("attempt to use a closed uqpay client", 0) end
+        return nil
+      end
       wait(self)
     end
   end
+  fill(self, 1) -- so that the calls go on while the caller works
   local head = self.head + 1
   local over = self.finished[head]
   self.finished[head] = nil
   self.head = head
-  fill(self) -- so that the calls go on while the caller works
   if over.call then
     local balance, message, err = over.call:result()
     report(self, not balance)
-    return over.query, balance, message, err
+    if balance then return over.query, balance end
+    return over.query, nil, message, err
   end
   report(self, true)
   return over.query, nil, over.failure.message, over.failure
@@ -167,30 +121,28 @@ end
 -- Ends the calls in flight: a loop that is left early needs their answers no more.
 local function close(self)
   self.source = nil
-  for id, call in pairs(self.calls) do
+  for id, call in pairs(self.running) do
     call:cancel()
-    self.calls[id], self.queries[id] = nil, nil
+    self.running[id], self.queries[id] = nil, nil
   end
-  self.running = 0
+  self.count = 0
   self.hub:leave(self.slot)
 end
 
--- client:balances(queries [, options])
-return function(client, queries, options)
-  if options ~= nil and type(options) ~= "table" then
-    error("bad argument #2 to 'balances' (table expected, got " .. type(options) .. ")", 0)
-  end
-  options = options or {}
+-- client:balances(queries [, options]), read and checked: called tells iterators from
+-- lists, calls is what internal.start wants to know of the options.
+return function(client, queries, called, calls, concurrency, progress)
   local peer = internal.peer(client)
   peer.hub = peer.hub or Hub.new(client)
-  local source, total = source_of(queries)
+  local source, total = queries, nil
+  if not called then source, total = items(queries) end
   local batch = {
-    client = client, hub = peer.hub, source = source, total = total,
-    options = call_options(client, options),
-    concurrency = concurrency_of(options.concurrency),
-    progress = progress_of(options.progress), started = internal.clock(),
-    calls = {}, queries = {}, running = 0, held = false, slot = {},
-    finished = {}, head = 0, tail = 0, done = 0, failed = 0,
+    client = client, hub = peer.hub, calls = calls, concurrency = concurrency,
+    source = source, total = total, progress = progress,
+    running = {}, queries = {}, count = 0, -- those in flight, by id; their number
+    held = false, slot = {},
+    finished = {}, head = 0, tail = 0, -- finished[head + 1 .. tail] wait to be handed out
+    done = 0, failed = 0, started = internal.clock(),
   }
   return function() return deliver(batch) end, nil, nil,
     setmetatable({}, { __close = function() close(batch) end })
