@@ -13,6 +13,7 @@
 #define SLOWER 1.25    /* than what the server has just refused */
 #define FEW 10         /* turns within a minute */
 #define EASY 0.25      /* seconds between turns: no lesson is harder at first */
+#define HARDEST 1.0    /* the same: the API's lowest limit is 60 a minute */
 #define RECOVERY 300.0 /* seconds until it is forgotten */
 #define PROBE_MAX 5.0  /* seconds to wait for what becomes of the first one */
 #define PATIENCE 120.0 /* seconds of nothing but refusals */
@@ -93,6 +94,8 @@ int uq_pace_refused(struct uq_pace *p, double now, double sent) {
   if (p->refusals++ == 0) {
     p->trouble = now;
     p->learned = SLOWER * later(interval(p, now), seen(p, now));
+    if (p->learned > HARDEST)
+      p->learned = HARDEST;
   }
   p->refused = now;
   return p->refusals;
