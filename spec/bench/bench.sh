@@ -29,4 +29,4 @@ trap 'sh "$here/server.sh" stop "$dir"; rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
 env=$(sh "$here/server.sh" start "$dir")
 echo "$env" > "$dir/env"
-LUA_PATH="./?.lua;;" lua5.4 "$here/bench.lua" "$dir"
+LUA_PATH="./?.lua;./src/?.lua;;" lua5.4 "$here/bench.lua" "$dir"

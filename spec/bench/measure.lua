@@ -18,8 +18,9 @@ function measure.content(path)
   return text
 end
 
--- command(before): the command line with these words before the program.
--- Returns mark -> { wall =, cpu =, rss =, peak = }, in seconds and KiB.
+-- wrap: words that stand before each program; command(before): the command line with
+-- those words before the program. Returns mark -> { wall =, cpu =, rss =, peak = }, in
+-- seconds and KiB.
 function measure.marks(wrap, command)
   local marks = {}
   local text = measure.output(command(wrap .. " build/bench/meter"))
@@ -31,9 +32,9 @@ function measure.marks(wrap, command)
 end
 
 -- The instructions that the whole run takes in user space.
-function measure.instructions(command)
-  local valgrind = "valgrind --tool=callgrind --callgrind-out-file=/dev/null"
-  local text = measure.output(command(valgrind) .. " 2>&1")
+function measure.instructions(wrap, command)
+  local valgrind = " valgrind --tool=callgrind --callgrind-out-file=/dev/null"
+  local text = measure.output(command(wrap .. valgrind) .. " 2>&1")
   return tonumber(text:match "Collected : (%d+)" or error(text, 0))
 end
 
