@@ -12,6 +12,11 @@ local expected = {
                       "USD\t111%.11\t", "total\t10,000%.00 SGD\t1000000\n",
                       "total\t5,111%.36 USD\t511136\n", "missing\t888%.64 USD\n",
                       "tenths\t100%.0\n$" },
+  -- more of it in across_accounts_spec.lua
+  ["accounts.lua"] = { "^account +status +available +margin +frozen\n",
+                       " ACTIVE +SGD +222%.20 +0%.00 +22\n", " CLOSED +HTTP 400 ",
+                       "total +USD +7810873%.11 +4737%.17 +432%.56\n",
+                       "8 accounts would not tell\n$" },
   ["errors.lua"] = { "^USD\t5000%.25\n", "ZZZ\tinvalid_request\t", "HTTP 400 ",
                      "status 400\trequest %x+" },
   ["token.lua"] = { "^reading the token: new\n", "5000%.25\n$" },
@@ -26,7 +31,7 @@ local function run(example)
   local command = driver.command("env", "UQPAY_BASE_URL=" .. sandbox.url,
     "UQPAY_CA_FILE=" .. sandbox.ca_file, "UQPAY_TOKEN=" .. sandbox.token,
     "UQPAY_TOKEN_FILE=" .. sandbox.token_file,
-    "UQPAY_SUB_ACCOUNT=" .. sandbox.sub_account,
+    "UQPAY_SUB_ACCOUNT=" .. sandbox.sub_account, "UQPAY_RATE_LIMIT=100000",
     "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA", "examples/" .. example)
   return driver.output(command .. " 2>&1")
 end

@@ -55,9 +55,7 @@ end
 local function start(self)
   self.query.page_number = self.number
   self.asked = self.asked + 1
-  local call = self.client[self.method](self.client, self.query)
-  call:step() -- sends the request
-  return call
+  return self.client[self.method](self.client, self.query)
 end
 
 local function ask(self)
@@ -147,7 +145,7 @@ local function deliver(self)
       return false, err.message, err
     end
   end
-  if self.call and not self.call:done() then self.call:step() end
+  if self.call and not self.call:done() then self.call:step() end -- sends, receives
   self.at = self.at + 1
   return self.items[self.at]
 end
