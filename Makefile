@@ -97,7 +97,7 @@ spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
 spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so
 	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
-		-o $(or $(OUTPUT),plainTerminal) $(SPEC)
+		-o plainTerminal $(SPEC)
 
 # All specs on all five Luas.
 check:
@@ -198,10 +198,11 @@ print-incdir:
 	@echo $(LUA_INCDIR)
 
 install: all
-	$(INSTALL) -d $(DESTDIR)$(LUA_CMOD) $(DESTDIR)$(LUA_LMOD)/uqpay/types
+	$(INSTALL) -d $(DESTDIR)$(LUA_CMOD) $(DESTDIR)$(LUA_LMOD)/uqpay/types/uqpay
 	$(INSTALL) -m 755 $(MODULE) $(DESTDIR)$(LUA_CMOD)/uqpay.so
 	$(INSTALL) -m 644 src/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay
 	$(INSTALL) -m 644 src/types/uqpay.lua $(DESTDIR)$(LUA_LMOD)/uqpay/types
+	$(INSTALL) -m 644 src/types/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay/types/uqpay
 
 uninstall:
 	rm -f $(DESTDIR)$(LUA_CMOD)/uqpay.so

@@ -51,6 +51,10 @@ build = {
     ["uqpay.luv"] = "src/uqpay/luv.lua",
     ["uqpay.copas"] = "src/uqpay/copas.lua",
     ["uqpay.types.uqpay"] = "src/types/uqpay.lua",
+    ["uqpay.types.uqpay.loop"] = "src/types/uqpay/loop.lua",
+    ["uqpay.types.uqpay.cqueues"] = "src/types/uqpay/cqueues.lua",
+    ["uqpay.types.uqpay.luv"] = "src/types/uqpay/luv.lua",
+    ["uqpay.types.uqpay.copas"] = "src/types/uqpay/copas.lua",
   },
 }
 test = {

@@ -107,6 +107,23 @@ describe("documented", function()
     end
   end)
 
+  it("is every event loop, and what its client has not", function()
+    for _, name in ipairs { "cqueues", "luv", "copas" } do
+      in_readme("uqpay." .. name)
+      assert.is_truthy(content("src/types/uqpay/" .. name .. ".lua"):find(
+        "@meta uqpay." .. name .. "\n", 1, true))
+      assert.is_truthy(readme:find("(examples/" .. name .. ".lua)", 1, true))
+    end
+    local plain = getmetatable(fixture.client()).__index
+    local client = require "uqpay.loop" {}.new(fixture.options())
+    local absent = content "src/types/uqpay/loop.lua"
+    for name in pairs(plain) do
+      local listed = absent:find("@field " .. name .. " nil\n", 1, true)
+      assert.equal(client[name] == nil, listed ~= nil, name)
+    end
+    for name in absent:gmatch "@field ([%w_]+)" do assert.is_truthy(plain[name]) end
+  end)
+
   it("is every error field, and no other", function()
     assert.same(sorted(fixture.error_fields), sorted(class "uqpay.error"))
     for name in pairs(fixture.error_fields) do in_readme(name) end
@@ -149,18 +166,28 @@ describe("documented", function()
     assert.is_true(count >= 12)
   end)
 
-  it("is a quick start that runs as it stands", function()
-    local code = readme:match "```lua\n(.-)```"
+  -- What the code prints, as a program of its own that asks the sandbox.
+  local function output(code)
     code = code:gsub('token = os.getenv "UQPAY_TOKEN"', '%0, base_url = os.getenv "URL", '
       .. 'ca_file = os.getenv "CA"', 1)
     local script = os.tmpname()
     local file = assert(io.open(script, "w"))
     file:write(code)
     file:close()
-    local output = driver.output(driver.command("env", "URL=" .. sandbox.url,
+    local text = driver.output(driver.command("env", "URL=" .. sandbox.url,
       "CA=" .. sandbox.ca_file, "UQPAY_TOKEN=" .. sandbox.token,
       "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA", script) .. " 2>&1")
     os.remove(script)
-    assert.equal("USD\t5000.25\tACTIVE\n", output)
+    return text
+  end
+
+  it("is a quick start that runs as it stands", function()
+    assert.equal("USD\t5000.25\tACTIVE\n", output(readme:match "```lua\n(.-)```"))
+  end)
+
+  it("is a quick start under an event loop that runs as it stands", function()
+    local text = output(readme:match "```lua\n(local cqueues.-)```")
+    assert.matches("USD\t5000.25\n", text, 1, true)
+    assert.matches("SGD\t10000", text, 1, true)
   end)
 end)

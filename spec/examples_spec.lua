@@ -3,6 +3,16 @@
 local driver = require "spec.support.driver"
 local sandbox = require "spec.support.sandbox"
 
+local version = rawget(_G, "jit") and "LuaJIT" or _VERSION
+local at_once = { "^master\tUSD\t5000%.25\n", "master\tSGD\t10000", "\tUSD\t111%.11\n",
+                  "ticks meanwhile:\t[1-9]%d*\n$" }
+
+-- The packages of an event loop that there are not: why the example is left out.
+local missing = {}
+if version == "Lua 5.3" or version == "Lua 5.4" then
+  missing["copas.lua"] = "there is no package of copas for " .. version
+end
+
 -- What each example prints: patterns, in this order.
 local expected = {
   ["balance.lua"] = { "^USD\t5000%.25\tACTIVE\n$" },
@@ -22,6 +32,7 @@ local expected = {
   ["token.lua"] = { "^reading the token: new\n", "5000%.25\n$" },
   ["hooks.lua"] = { "^POST https://%S+:%d+/api/v1/issuing/balances attempt 1, key ",
                     "  200 in %d+%.%d+ s, request %x+\n", "5000%.25\n$" },
+  ["cqueues.lua"] = at_once, ["luv.lua"] = at_once, ["copas.lua"] = at_once,
 }
 
 local function run(example)
@@ -46,6 +57,10 @@ describe("the example", function()
 
   for example in driver.output("ls examples"):gmatch "[^\n]+" do
     it(example .. " prints what it should", function()
+      if missing[example] then
+        pending(missing[example])
+        return
+      end
       local output = run(example)
       assert.is_truthy(expected[example], "no expectation for " .. example)
       local at = 1

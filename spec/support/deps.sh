@@ -11,6 +11,7 @@ packages="
     lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev
     lua5.4 liblua5.4-dev luajit2 libluajit2-5.1-dev
     lua-busted lua-socket lua-check luarocks
+    lua-cqueues lua-luv lua-copas lua-coxpcall
     nginx libnginx-mod-http-lua openssl curl procps locales
     clang clang-format clang-tidy valgrind
 "

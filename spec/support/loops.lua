@@ -1,5 +1,5 @@
--- The child of an event loop spec: lua loops.lua LOOP CODE runs the code with the same few
--- words for every loop as globals, and clients of the sandbox.
+-- The child of an event loop spec: lua loops.lua LOOP CODE runs the code with the same
+-- few words for every loop as globals, and clients of the sandbox.
 --
 --   go(f): runs f in a coroutine of the loop
 --   begin(): lets the coroutines begin, if they have not yet
@@ -10,6 +10,7 @@
 --     which returns the count
 --   give_up(): another loop from now on; of cqueues
 --   say(...): prints at once
+--   yielding_pcall: a pcall that can be yielded across, in Lua 5.1 that of coxpcall
 --   client(changes), options(changes): of the loop's module
 --   queries, descriptors(), sandbox: see below
 
@@ -21,6 +22,8 @@ function loops.say(...)
   print(...)
   io.stdout:flush()
 end
+
+loops.yielding_pcall = _VERSION == "Lua 5.1" and require("coxpcall").pcall or pcall
 
 local made = {} -- by the loop's name
 

@@ -6,7 +6,8 @@ local copas = require "copas"
 local function nothing() end
 
 -- Copas 2 and later can put a thread to sleep until it is woken. Before, a thread yielded
--- the queue that it was to be put in, which may be none, and whoever had it went on with it.
+-- the queue that it was to be put in: that may be none, and whoever has the thread can let
+-- it go on.
 local sleep, wakeup = copas.pauseforever, copas.wakeup
 if not wakeup then
   local none = { insert = nothing, push = nothing }
@@ -26,9 +27,9 @@ return require "uqpay.loop" {
     copas.addthread(f)
   end,
 
-  -- Copas waits for sockets alone, so this looks like one: copas.receive yields as long as
-  -- it says "timeout", and LuaSocket's select asks it for a descriptor and whether there is
-  -- anything to read already.
+  -- Copas waits for sockets alone, so this looks like one: copas.receive yields as long
+  -- as it says "timeout", and LuaSocket's select asks it for a descriptor, and whether
+  -- there is anything to read already.
   watch = function(fd)
     local stopped, asked = false, false
     local socket = {

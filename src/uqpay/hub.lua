@@ -17,7 +17,8 @@ function Hub.new(client, loop)
   }, Hub)
 end
 
--- slot is to get the id of the call when the call can be stepped, and keeps it until then.
+-- slot is to get the id of the call when the call can be stepped. It keeps the call until
+-- then.
 function Hub:expect(call, slot)
   local id = call:id()
   self.slots[id] = slot
@@ -54,8 +55,8 @@ end
 
 local park
 
--- Does the waiter wait? If it could not yield (in a hook, or where Lua 5.1 cannot), it has
--- gone on with an error, and may wait for something else by now.
+-- Does the waiter wait? If it could not yield (in a hook, or where Lua 5.1 cannot), it
+-- has gone on with an error, and may wait for something else by now.
 local function is_waiting(slot)
   local waiter = slot.waiter
   if coroutine.status(waiter) ~= "suspended" then return false end
@@ -68,15 +69,12 @@ local function is_waiting(slot)
 end
 
 local function wake(self, slot, failure)
-  local driver = slot.driver
-  if not driver then return end
-  slot.driver = nil
-  driver.parked[slot] = nil
+  if not slot.driver then return end
+  self:leave(slot)
   if is_waiting(slot) then
     slot.failure = failure
     self.loop.wake(slot) -- the waiter may run at once, and park again
   end
-  if driver ~= self.running and not next(driver.parked) then retire(self, driver) end
 end
 
 -- Wakes all that are parked with the driver. Those woken may park others meanwhile.

@@ -1,5 +1,5 @@
 -- loop.lua: the face of uqpay under an event loop: the same functions, and clients whose
--- methods yield to the loop instead of blocking. Outside the loop's coroutines they block.
+-- methods yield to the loop instead of blocking. Outside its coroutines they block.
 --
 -- What a loop has to give:
 --   inside() -> the loop that the running coroutine can wait in; nil or false: none
