@@ -62,6 +62,23 @@ static int internal_methods(lua_State *L) {
   return 1;
 }
 
+/* misfit(message, changed, attempts, elapsed) -> the error table of a list
+** whose pages do not fit together, maybe because it changed meanwhile. */
+static int internal_misfit(lua_State *L) {
+  luaL_checkstring(L, 1);
+  bool changed = lua_toboolean(L, 2) != 0;
+  lua_settop(L, 4);
+  lua_pushvalue(L, 1);
+  uqL_error_new(L, changed ? UQ_CONFLICT : UQ_SCHEMA);
+  lua_pushvalue(L, 3);
+  lua_setfield(L, -2, "attempts");
+  lua_pushvalue(L, 4);
+  lua_setfield(L, -2, "elapsed");
+  lua_pushboolean(L, changed);
+  lua_setfield(L, -2, "retryable");
+  return 1;
+}
+
 /* iterators() -> the names of those that give all items of a list. */
 static int internal_iterators(lua_State *L) {
   int n = 0;
@@ -75,11 +92,15 @@ static int internal_iterators(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"clock", internal_clock},         {"failure", internal_failure},
-    {"check", internal_check},         {"closed", internal_closed},
-    {"peer", internal_peer},           {"methods", internal_methods},
-    {"iterators", internal_iterators}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"clock", internal_clock},
+                                     {"failure", internal_failure},
+                                     {"check", internal_check},
+                                     {"closed", internal_closed},
+                                     {"peer", internal_peer},
+                                     {"methods", internal_methods},
+                                     {"iterators", internal_iterators},
+                                     {"misfit", internal_misfit},
+                                     {NULL, NULL}};
 
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);
 

@@ -18,7 +18,7 @@ local uqpay = {}
 ---| "auth"            # 401, or the token function failed
 ---| "permission"      # 403
 ---| "not_found"       # 404, or a 400 of the type not_found
----| "conflict"        # 409, or the API still works on a request with the same key
+---| "conflict"        # 409, the API still works on a request with the same key, or a list changed
 ---| "idempotency"     # the key is malformed, mismatched or was used before
 ---| "rate_limit"      # 429
 ---| "api"             # 5xx
@@ -30,7 +30,7 @@ local uqpay = {}
 ---| "protocol"        # no HTTP, a redirect, a status that makes no sense
 ---| "too_large"       # more than max_response_bytes, or endless headers
 ---| "decode"          # the body is no JSON, or has a name twice
----| "schema"          # JSON, but not a balance, or not the one asked for
+---| "schema"          # JSON, but not a balance, or not the one asked for; pages that do not fit
 ---| "config"          # this libcurl or system cannot do what is asked
 ---| "memory"          # out of memory
 ---| "forked"          # the client belongs to the parent process
@@ -123,6 +123,68 @@ local uqpay = {}
 ---@field create_time string              # as sent, for example "2024-03-21T17:17:32+08:00"
 ---@field last_trade_time string
 ---@field balance_status string           # ACTIVE, PENDING, PROCESSING, CLOSED, or what the API adds
+
+---Options of a list: of accounts, these alone.
+---@class uqpay.list_query
+---@field page_size? integer           # 1 to 100 (default 10; iterators: 100)
+---@field page_number? integer         # from 1 (default 1; not for iterators)
+---@field timeout? number
+---@field connect_timeout? number
+---@field max_retries? integer
+---@field retry_delay? number
+---@field retry_delay_max? number
+---@field max_response_bytes? integer
+---@field amounts? "number"|"string"|"exact"
+
+---@class uqpay.balances_query: uqpay.list_query
+---@field on_behalf_of? string
+
+---@class uqpay.transactions_query: uqpay.balances_query
+---@field start_time? string           # created from then on, as "2024-03-21T17:17:32+08:00" ...
+---@field end_time? string             # ... up to then; of one page at most 90 days apart
+---@field transaction_type? string     # DEPOSIT, FEE, ...
+---@field transaction_status? string   # COMPLETED, PENDING, ...
+---@field currency? string             # items in another one are an error
+---@field transaction_id? string       # a UUID
+
+---@class uqpay.page
+---@field total_pages integer
+---@field total_items integer
+
+---@class uqpay.balances_page: uqpay.page
+---@field data uqpay.balance[]
+
+---@class uqpay.transactions_page: uqpay.page
+---@field data uqpay.transaction[]
+
+---@class uqpay.accounts_page: uqpay.page
+---@field data uqpay.account[]
+
+---What moved a balance. Fields that the API adds are kept under their names.
+---@class uqpay.transaction
+---@field transaction_id string
+---@field transaction_type string      # an open set: DEPOSIT, TRANSFER_IN, FEE, ...
+---@field transaction_status string    # an open set: COMPLETED, PENDING, FAILED, ...
+---@field currency string
+---@field amount number|string|uqpay.amount
+---@field create_time string           # as sent
+---@field complete_time? string        # as sent; may be empty or the zero date
+---@field short_transaction_id? string
+---@field account_id? string
+---@field account_name? string
+---@field balance_id? string
+---@field ending_balance? number|string|uqpay.amount
+---@field description? any             # text, mostly
+
+---A connected account. Fields that the API adds are kept under their names.
+---@class uqpay.account
+---@field account_id string            # what on_behalf_of takes
+---@field status string                # an open set: ACTIVE, PROCESSING, CLOSED, ...
+---@field business_code? string[]      # ISSUING, BANKING, ACQUIRING
+---@field account_name? any            # text, mostly
+---@field verification_status? string
+---@field entity_type? string
+---@field country? string
 
 ---The third result of a failed call. `tostring(err)` is the message.
 ---@class uqpay.error
@@ -265,6 +327,56 @@ function uqpay.info() end
 ---@return uqpay.error? err
 ---@overload fun(self: uqpay.client, query?: uqpay.balance_query): uqpay.balance?, string?, uqpay.error?
 function client:balance(currency, options) end
+
+---One page of the account's balances. Blocks, for at most the timeout.
+---@param query? uqpay.balances_query
+---@return uqpay.balances_page? page
+---@return string? message
+---@return uqpay.error? err
+function client:list_balances(query) end
+
+---One page of what moved the account's balances. Blocks, for at most the timeout.
+---@param query? uqpay.transactions_query
+---@return uqpay.transactions_page? page
+---@return string? message
+---@return uqpay.error? err
+function client:transactions(query) end
+
+---One page of the connected accounts. Blocks, for at most the timeout.
+---@param query? uqpay.list_query
+---@return uqpay.accounts_page? page
+---@return string? message
+---@return uqpay.error? err
+function client:accounts(query) end
+
+---The same as a call object.
+---@param query? uqpay.balances_query
+function client:start_list_balances(query) end
+
+---The same as a call object.
+---@param query? uqpay.transactions_query
+function client:start_transactions(query) end
+
+---The same as a call object.
+---@param query? uqpay.list_query
+function client:start_accounts(query) end
+
+---Every balance of the account, for a for loop. If a page cannot be had, the last round has
+---false for the item, then the message and the error; from then on it gives nil and these.
+---@param query? uqpay.balances_query
+---@return fun(): (uqpay.balance|false)?, string?, uqpay.error?
+function client:each_balance(query) end
+
+---Every transaction of the account; a range of more than 89 days is split, the newest part
+---first. Ends as each_balance does.
+---@param query? uqpay.transactions_query
+---@return fun(): (uqpay.transaction|false)?, string?, uqpay.error?
+function client:each_transaction(query) end
+
+---Every connected account. Ends as each_balance does.
+---@param query? uqpay.list_query
+---@return fun(): (uqpay.account|false)?, string?, uqpay.error?
+function client:each_account(query) end
 
 ---What the client has done so far.
 ---@return uqpay.stats
