@@ -430,7 +430,7 @@ describe("balance", function()
   describe("stats", function()
     it("count what the client did", function()
       assert.same({ calls = 0, succeeded = 0, failed = 0, attempts = 0, retries = 0,
-        connections = 0, hook_errors = 0 }, client:stats())
+        connections = 0, logins = 0, hook_errors = 0 }, client:stats())
       client:balance "USD"
       client:balance "SGD"
       client:balance "EUR"
@@ -439,7 +439,7 @@ describe("balance", function()
       sandbox.fault { kind = "status", status = 503, times = 3, store = false }
       client:balance "USD"
       assert.same({ calls = 5, succeeded = 3, failed = 2, attempts = 9, retries = 4,
-        connections = 1, hook_errors = 0 }, client:stats())
+        connections = 1, logins = 0, hook_errors = 0 }, client:stats())
       assert.equal(9, #sandbox.requests())
     end)
 

@@ -18,7 +18,8 @@ local types = content "src/types/uqpay.lua"
 -- The fields of an annotated class, as a set.
 local function class(name)
   local fields = {}
-  local pattern = "%-%-%-@class " .. name:gsub("%.", "%%.") .. "[^\n]*\n(.-)\n\n"
+  local pattern = "%-%-%-@class " .. name:gsub("%.", "%%.")
+    .. "%f[^%w_.][^\n]*\n(.-)\n\n"
   local block = types:match(pattern)
   assert.is_truthy(block, "no class " .. name)
   for field in block:gmatch "%-%-%-@field ([%w_]+)" do fields[field] = true end
@@ -30,14 +31,21 @@ local function in_readme(name)
     or readme:find("[`.:]" .. name .. "%f[^%w_]"), "not in the README: " .. name)
 end
 
--- The rows of the table in options.c: name -> where it goes.
+-- The rows of the table in options.c: name -> where it goes ("FOR_NEW | FOR_POST").
 local function options()
   local rows = {}
-  local row = '{"([%w_]+)",%s*OPT_%u+,%s*FOR_(%u+)'
+  local row = '{"([%w_]+)",%s*OPT_[%u_]+,%s*(FOR_[%u_ |]+)'
   for name, where in content "src/options.c":gmatch(row) do
     rows[name] = where
   end
   return rows
+end
+
+local function goes(where, ...)
+  for _, place in ipairs { ... } do
+    if where:find("FOR_" .. place .. "%f[^%u]") then return true end
+  end
+  return false
 end
 
 local function sorted(set)
@@ -54,7 +62,7 @@ describe("documented", function()
     local client = {}
     for name, where in pairs(options()) do
       in_readme(name)
-      if where ~= "CALL" then client[name] = true end
+      if where:find "NEW" or where:find "BOTH" then client[name] = true end
     end
     assert.is_true(client.token and client.timeout)
     assert.same(sorted(client), sorted(class "uqpay.options"))
@@ -63,11 +71,48 @@ describe("documented", function()
   it("is every option of a call, and no other", function()
     local call = {}
     for name, where in pairs(options()) do
-      if where ~= "NEW" then call[name] = true end
+      if where ~= "FOR_NEW" then call[name] = true end
     end
     local annotated = class "uqpay.call_options"
     for name in pairs(class "uqpay.balance_query") do annotated[name] = true end
     assert.same(sorted(call), sorted(annotated))
+  end)
+
+  it("is every parameter of a list, every field of an item, and no other", function()
+    local code = content "src/endpoint.c"
+    local function rows(name, pattern)
+      local block = code:match("static const struct uq_%l+ " .. name .. "%[%] = (.-)};\n")
+      local set = {}
+      for row in block:gsub("PAGE", '{"page_size", {"page_number",'):gmatch(pattern) do
+        set[row] = true
+        in_readme(row)
+      end
+      assert.is_truthy(next(set), name)
+      return set
+    end
+    local function same(set, ...)
+      local annotated = {}
+      for _, name in ipairs { ... } do
+        for field in pairs(class(name)) do annotated[field] = true end
+      end
+      assert.same(sorted(set), sorted(annotated))
+    end
+    local calls = {}
+    for name, where in pairs(options()) do
+      if where == "FOR_BOTH" then calls[name] = true end
+    end
+    local function with(list, more)
+      local all = {}
+      for _, set in ipairs { calls, rows(list, '{"([%l_]+)",'), more } do
+        for name in pairs(set) do all[name] = true end
+      end
+      return all
+    end
+    same(with("page_params", {}), "uqpay.list_query")
+    same(with("transaction_params", { on_behalf_of = true }), "uqpay.list_query",
+      "uqpay.balances_query", "uqpay.transactions_query")
+    same(rows("transaction_items", '{"([%l_]+)",'), "uqpay.transaction")
+    same(rows("account_items", '{"([%l_]+)",'), "uqpay.account")
   end)
 
   it("is every default that the README's table names", function()

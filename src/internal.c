@@ -116,14 +116,6 @@ static int internal_peer(lua_State *L) {
   return 1;
 }
 
-/* failure(message) -> the error table of a call that could not be made. */
-static int internal_failure(lua_State *L) {
-  luaL_checkstring(L, 1);
-  lua_settop(L, 1);
-  push_failure(L);
-  return 1;
-}
-
 /* methods() -> the names of the client's methods that make a call. */
 static int internal_methods(lua_State *L) {
   lua_createtable(L, UQ_ENDPOINT_COUNT, 0);
@@ -131,6 +123,23 @@ static int internal_methods(lua_State *L) {
     lua_pushstring(L, uq_endpoints[i].name);
     lua_rawseti(L, -2, i + 1);
   }
+  return 1;
+}
+
+/* misfit(message, changed, attempts, elapsed) -> the error table of a list
+** whose pages do not fit together, maybe because it changed meanwhile. */
+static int internal_misfit(lua_State *L) {
+  luaL_checkstring(L, 1);
+  bool changed = lua_toboolean(L, 2) != 0;
+  lua_settop(L, 4);
+  lua_pushvalue(L, 1);
+  uqL_error_new(L, changed ? UQ_CONFLICT : UQ_SCHEMA);
+  lua_pushvalue(L, 3);
+  lua_setfield(L, -2, "attempts");
+  lua_pushvalue(L, 4);
+  lua_setfield(L, -2, "elapsed");
+  lua_pushboolean(L, changed);
+  lua_setfield(L, -2, "retryable");
   return 1;
 }
 
@@ -149,12 +158,12 @@ static int internal_iterators(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"clock", internal_clock},
                                      {"start", internal_start},
-                                     {"failure", internal_failure},
                                      {"hook_failed", internal_hook_failed},
                                      {"closed", internal_closed},
                                      {"peer", internal_peer},
                                      {"methods", internal_methods},
                                      {"iterators", internal_iterators},
+                                     {"misfit", internal_misfit},
                                      {NULL, NULL}};
 
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);

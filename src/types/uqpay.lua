@@ -18,7 +18,7 @@ local uqpay = {}
 ---| "auth"            # 401, or the token function failed
 ---| "permission"      # 403
 ---| "not_found"       # 404, or a 400 of the type not_found
----| "conflict"        # 409, or the API still works on a request with the same key
+---| "conflict"        # 409, the API still works on a request with the same key, or a list changed
 ---| "idempotency"     # the key is malformed, mismatched or was used before
 ---| "rate_limit"      # 429
 ---| "api"             # 5xx
@@ -30,7 +30,7 @@ local uqpay = {}
 ---| "protocol"        # no HTTP, a redirect, a status that makes no sense
 ---| "too_large"       # more than max_response_bytes, or endless headers
 ---| "decode"          # the body is no JSON, or has a name twice
----| "schema"          # JSON, but not a balance, or not the one asked for
+---| "schema"          # JSON, but not a balance, or not the one asked for; pages that do not fit
 ---| "config"          # this libcurl or system cannot do what is asked
 ---| "memory"          # out of memory
 ---| "forked"          # the client belongs to the parent process
@@ -39,7 +39,11 @@ local uqpay = {}
 ---@class uqpay.options
 ---@field environment? "sandbox"|"production" # which API (default "sandbox")
 ---@field base_url? string                    # instead of environment: "https://host/api"; http:// for loopback alone
----@field token string|uqpay.token_function   # access token, "Bearer " added if absent; or what gives it
+---@field token? string|uqpay.token_function  # access token, "Bearer " added if absent; or what gives it; or else:
+---@field client_id? string                   # the client logs in by itself
+---@field api_key? string                     # the same
+---@field token_store? uqpay.token_store      # shares the login's token with other processes
+---@field rate_limit? integer                 # requests a minute (default 500 sandbox, 300 production, none with base_url; 0: none)
 ---@field on_behalf_of? string                # account_id (a UUID) of a connected account; absent: the master account
 ---@field currency? string                    # for calls that name none
 ---@field timeout? number                     # for a whole call: token, attempts and waits (default 30; 0.001 to 86400)
@@ -53,7 +57,7 @@ local uqpay = {}
 ---@field ca_path? string                     # folder of authorities, hashed as by `openssl rehash`
 ---@field pinned_public_key? string           # "sha256//<base64>", several with ";" between
 ---@field proxy? string                       # URL of a proxy; "" for none, whatever the environment says
----@field http_version? "auto"|"1.1"|"2"      # (default "auto", which is 1.1 at present)
+---@field http_version? "auto"|"1.1"|"2"      # (default "auto": 1.1 up to the first call object, then 2)
 ---@field app_info? uqpay.app_info            # your program, named in User-Agent
 ---@field on_request? fun(info: uqpay.request_info)   # before each attempt
 ---@field on_response? fun(info: uqpay.response_info) # after each attempt
@@ -99,6 +103,7 @@ local uqpay = {}
 ---@field on_behalf_of? string
 ---@field idempotency_key? string  # a UUID of your own, never changed; one used before on this client is refused ...
 ---@field allow_key_reuse? boolean # ... unless this is true: the answer may then be up to 24 hours old
+---@field queued? boolean          # waits for the rate limit do not count as the call's time
 ---@field timeout? number
 ---@field connect_timeout? number
 ---@field max_retries? integer
@@ -123,6 +128,68 @@ local uqpay = {}
 ---@field create_time string              # as sent, for example "2024-03-21T17:17:32+08:00"
 ---@field last_trade_time string
 ---@field balance_status string           # ACTIVE, PENDING, PROCESSING, CLOSED, or what the API adds
+
+---Options of a list: of accounts, these alone.
+---@class uqpay.list_query
+---@field page_size? integer           # 1 to 100 (default 10; iterators: 100)
+---@field page_number? integer         # from 1 (default 1; not for iterators)
+---@field timeout? number
+---@field connect_timeout? number
+---@field max_retries? integer
+---@field retry_delay? number
+---@field retry_delay_max? number
+---@field max_response_bytes? integer
+---@field amounts? "number"|"string"|"exact"
+
+---@class uqpay.balances_query: uqpay.list_query
+---@field on_behalf_of? string
+
+---@class uqpay.transactions_query: uqpay.balances_query
+---@field start_time? string           # created from then on, as "2024-03-21T17:17:32+08:00" ...
+---@field end_time? string             # ... up to then; of one page at most 90 days apart
+---@field transaction_type? string     # DEPOSIT, FEE, ...
+---@field transaction_status? string   # COMPLETED, PENDING, ...
+---@field currency? string             # items in another one are an error
+---@field transaction_id? string       # a UUID
+
+---@class uqpay.page
+---@field total_pages integer
+---@field total_items integer
+
+---@class uqpay.balances_page: uqpay.page
+---@field data uqpay.balance[]
+
+---@class uqpay.transactions_page: uqpay.page
+---@field data uqpay.transaction[]
+
+---@class uqpay.accounts_page: uqpay.page
+---@field data uqpay.account[]
+
+---What moved a balance. Fields that the API adds are kept under their names.
+---@class uqpay.transaction
+---@field transaction_id string
+---@field transaction_type string      # an open set: DEPOSIT, TRANSFER_IN, FEE, ...
+---@field transaction_status string    # an open set: COMPLETED, PENDING, FAILED, ...
+---@field currency string
+---@field amount number|string|uqpay.amount
+---@field create_time string           # as sent
+---@field complete_time? string        # as sent; may be empty or the zero date
+---@field short_transaction_id? string
+---@field account_id? string
+---@field account_name? string
+---@field balance_id? string
+---@field ending_balance? number|string|uqpay.amount
+---@field description? any             # text, mostly
+
+---A connected account. Fields that the API adds are kept under their names.
+---@class uqpay.account
+---@field account_id string            # what on_behalf_of takes
+---@field status string                # an open set: ACTIVE, PROCESSING, CLOSED, ...
+---@field business_code? string[]      # ISSUING, BANKING, ACQUIRING
+---@field account_name? any            # text, mostly
+---@field verification_status? string
+---@field entity_type? string
+---@field country? string
 
 ---The third result of a failed call. `tostring(err)` is the message.
 ---@class uqpay.error
@@ -151,6 +218,7 @@ local uqpay = {}
 ---@field failed integer
 ---@field attempts integer    # requests sent
 ---@field retries integer
+---@field logins integer       # tokens asked for with client_id and api_key, or looked up in the store
 ---@field connections integer # opened
 ---@field hook_errors integer # raised by hooks
 
@@ -285,6 +353,166 @@ function uqpay.info() end
 ---@return uqpay.error? err
 ---@overload fun(self: uqpay.client, query?: uqpay.balance_query): uqpay.balance?, string?, uqpay.error?
 function client:balance(currency, options) end
+
+---One page of the account's balances. Blocks, for at most the timeout.
+---@param query? uqpay.balances_query
+---@return uqpay.balances_page? page
+---@return string? message
+---@return uqpay.error? err
+function client:list_balances(query) end
+
+---One page of what moved the account's balances. Blocks, for at most the timeout.
+---@param query? uqpay.transactions_query
+---@return uqpay.transactions_page? page
+---@return string? message
+---@return uqpay.error? err
+function client:transactions(query) end
+
+---One page of the connected accounts. Blocks, for at most the timeout.
+---@param query? uqpay.list_query
+---@return uqpay.accounts_page? page
+---@return string? message
+---@return uqpay.error? err
+function client:accounts(query) end
+
+---The same as a call object.
+---@param query? uqpay.balances_query
+function client:start_list_balances(query) end
+
+---The same as a call object.
+---@param query? uqpay.transactions_query
+function client:start_transactions(query) end
+
+---The same as a call object.
+---@param query? uqpay.list_query
+function client:start_accounts(query) end
+
+---Every balance of the account, for a for loop. If a page cannot be had, the last round has
+---false for the item, then the message and the error; from then on it gives nil and these.
+---@param query? uqpay.balances_query
+---@return fun(): (uqpay.balance|false)?, string?, uqpay.error?
+function client:each_balance(query) end
+
+---Every transaction of the account; a range of more than 89 days is split, the newest part
+---first. Ends as each_balance does.
+---@param query? uqpay.transactions_query
+---@return fun(): (uqpay.transaction|false)?, string?, uqpay.error?
+function client:each_transaction(query) end
+
+---Every connected account. Ends as each_balance does.
+---@param query? uqpay.list_query
+---@return fun(): (uqpay.account|false)?, string?, uqpay.error?
+function client:each_account(query) end
+
+---The token in use, got if there is none, and its end in Unix seconds if that is known.
+---Blocks, for at most the timeout.
+---@param options? uqpay.call_options
+---@return string? token
+---@return (integer|string)? expires_at_or_message
+---@return uqpay.error? err
+function client:token(options) end
+
+---The next call gets a new token. Raises if the token was given as a string.
+function client:invalidate_token() end
+
+---@class uqpay.batch_options: uqpay.call_options
+---@field concurrency? integer                     # calls in flight (default 32; 1 to 1000)
+---@field progress? fun(info: uqpay.progress_info) # after each query
+
+---@class uqpay.progress_info
+---@field done integer    # queries that are over, failed ones included
+---@field failed integer
+---@field total? integer  # if the queries are a list
+---@field rate number     # queries a second
+---@field ends? number    # Unix seconds, estimated
+
+---Many balances, a few at a time, in order of completion: query, balance, or query, nil,
+---message, error. The iterator blocks; under an event loop it yields.
+---@param queries (string|uqpay.balance_query)[]|fun(): (string|uqpay.balance_query)?
+---@param options? uqpay.batch_options
+---@return fun(): (string|uqpay.balance_query)?, uqpay.balance?, string?, uqpay.error?
+function client:balances(queries, options) end
+
+---A call in flight. What is said of `client:balance` holds for its results.
+---@class uqpay.call
+local call = {}
+
+---Lets the call go on, never blocks. Is it finished?
+---@return boolean
+function call:step() end
+
+---Is it finished? Does nothing else.
+---@return boolean
+function call:done() end
+
+---What the blocking method would have returned. Raises if the call is not finished.
+---@return any
+---@return string? message
+---@return uqpay.error? err
+function call:result() end
+
+---Ends the call with the kind `canceled`.
+function call:cancel() end
+
+---A number that no other call of the client has.
+---@return integer
+function call:id() end
+
+---Requests sent so far.
+---@return integer
+function call:attempts() end
+
+---The client's descriptor; nil: there is none.
+---@return integer?
+function call:pollfd() end
+
+---@return "r"
+function call:events() end
+
+---Seconds after which it must be stepped, whatever the descriptor says.
+---@return number
+function call:timeout() end
+
+---The descriptor for LuaSocket's select; -1: there is none.
+---@return integer
+function call:getfd() end
+
+---Need nobody wait before the next step?
+---@return boolean
+function call:dirty() end
+
+---`client:balance` without waiting. Raises on a bad argument, naming it.
+---@param currency string
+---@param options? uqpay.call_options
+---@return uqpay.call
+---@overload fun(self: uqpay.client, query?: uqpay.balance_query): uqpay.call
+function client:start_balance(currency, options) end
+
+---`client:token` without waiting.
+---@param options? uqpay.call_options
+---@return uqpay.call
+function client:start_token(options) end
+
+---Lets the network go on, waiting for at most so many seconds (default 0). Can a call be
+---stepped?
+---@param seconds? number
+---@return boolean
+function client:step(seconds) end
+
+---The id of a call to be stepped now; each is named once.
+---@return integer?
+function client:ready() end
+
+---One descriptor for all calls; nil: there is none.
+---@return integer?
+function client:pollfd() end
+
+---@return "r"
+function client:events() end
+
+---Seconds after which `client:step` is due, whatever the descriptor says; nil: none.
+---@return number?
+function client:timeout() end
 
 ---What the client has done so far.
 ---@return uqpay.stats

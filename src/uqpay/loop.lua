@@ -31,7 +31,8 @@ local function blame(method, self, ok, ...)
   if ok then return ... end
   local message = ...
   if type(message) == "string" then
-    message = message:gsub(here, ""):gsub("'start_" .. method .. "'", "'" .. method .. "'")
+    message = message:gsub(here, "")
+      :gsub("'start_" .. method .. "'", "'" .. method .. "'")
       :gsub("^bad argument #(%d+) to '[^']*'", function(n)
         return ("bad argument #%d to '%s'"):format(n - self, method)
       end)

@@ -76,11 +76,11 @@ local function receive(self)
   return page, message, err
 end
 
-local function failure(self, kind, text, ...)
-  local err = internal.failure(self.name .. ": " .. text:format(...))
-  err.kind, err.retryable = kind, kind == "conflict"
-  err.attempts, err.elapsed = self.asked, internal.clock() - self.started
-  return err
+local CHANGED, WRONG = true, false -- the list between two pages; the API's totals
+
+local function misfit(self, changed, text, ...)
+  local message = self.name .. ": " .. text:format(...)
+  return internal.misfit(message, changed, self.asked, internal.clock() - self.started)
 end
 
 -- What is wrong with a page of so many items after those before it; nil: nothing.
@@ -89,15 +89,15 @@ local function judge(self, page, count)
   local before = self.total or total
   self.first_total, self.total = self.first_total or total, total
   if total < before then
-    return failure(self, "conflict", "total_items fell from %.0f to %.0f before page "
+    return misfit(self, CHANGED, "total_items fell from %.0f to %.0f before page "
       .. "%.0f: items may have moved to pages that were read", before, total, number)
   elseif self.repeated > total - self.first_total then
-    return failure(self, "conflict", "page %.0f has items of the pages before it, and "
+    return misfit(self, CHANGED, "page %.0f has items of the pages before it, and "
       .. "not because that many were added", number)
   elseif count == 0 and number < pages then
-    return failure(self, "schema", "page %.0f of %.0f is empty", number, pages)
+    return misfit(self, WRONG, "page %.0f of %.0f is empty", number, pages)
   elseif self.received > total or self.received < total and number >= pages then
-    return failure(self, "schema", "%.0f items came with page %.0f of %.0f, but "
+    return misfit(self, WRONG, "%.0f items came with page %.0f of %.0f, but "
       .. "total_items is %.0f", self.received, number, pages, total)
   end
 end
