@@ -2,7 +2,8 @@
 ** disk.c - a disk that fails, for the specs alone. Preloaded (LD_PRELOAD), it
 ** makes the calls fail that UQPAY_DISK names: "posix" takes the locks of open
 ** file descriptions away, "nolock" all locks, "slow" interrupts reads and
-** writes and does them byte by byte; "full", "fsync", "close", "rename",
+** writes and does them byte by byte, "race" makes a file that is to be new just
+** before; "full", "fsync", "close", "rename",
 ** "create", "fchmod" and "read" are errors of what they say. The interpreter's
 ** own files do not come by here.
 ** SPDX-License-Identifier: MIT
@@ -59,6 +60,8 @@ int open(const char *path, int flags, ...) {
     return error(EROFS);
   if (fails("slow") && interrupted())
     return error(EINTR);
+  if ((flags & O_EXCL) && fails("race"))
+    syscall(SYS_close, syscall(SYS_openat, AT_FDCWD, path, flags, mode));
   return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
