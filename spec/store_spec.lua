@@ -288,6 +288,7 @@ describe("a file store", function()
       say(store.set("key", "secret"), (store.get "key"))]], nil,
       "cd " .. quote(dir) .. ";"))
     assert.equal("secret", (store.get "key"))
+    assert.equal(1, select("#", file_store("/no such file of uqpay").get "key"))
     sh("chmod 666 %s", path)
     refused("^" .. path:gsub("%p", "%%%0") .. " is open to others", store.get "key")
   end)
@@ -538,6 +539,15 @@ describe("a file store", function()
         say(store.get "key")
         say(store.get "none")]], "slow"))
       assert.same({ "another secret" }, get "other")
+    end)
+
+    it("(others make the same file) shares their locks, and not their files", function()
+      local text = run(path, [[
+        say(store.lock "key")
+        say(store.set("key", "secret"))
+        say(store.unlock "key", store.get "key")]], "race")
+      assert.matches("^true\nnil\tcannot write [^\n]+: File exists\ntrue\tnil\n$", text)
+      assert.matches("^tokens%.%x+\ntokens%.lock\n$", listing())
     end)
 
     it("(no locks) writes and locks nothing", function()
@@ -801,28 +811,37 @@ describe("a file store", function()
   end)
 
   it("opens no descriptor for longer than it needs, and hands none down", function()
+    assert.is_true(store.lock "theirs")
     assert.equal("0\n1\n0\n0\n", run(path, [[
-      local function count(command)
+      local function output(command)
         local pipe = io.popen(command)
         local text = pipe:read "*a"
         pipe:close()
-        return tonumber(text)
+        return text
       end
-      local here = "ls -l /proc/$PPID/fd | grep -c " .. path .. "; true"
+      local function count(pid)        -- of all but the command's own pipe
+        local list = output("ls -l /proc/" .. pid .. "/fd"):gsub("[^\n]+pipe:[^\n]+.", "")
+        return select(2, list:gsub("\n", "")), select(2, list:gsub("/tokens", ""))
+      end
+      local before = count "$PPID"
+      local function more() return count "$PPID" - before end
       for n = 1, 20 do
         local other = uqpay.file_store(path)
         assert(store.lock "key" and other.lock "another")
         assert(store.set("key", "secret") and store.get "key")
+        assert(not store.lock "theirs")
         assert(not other.lock "key" and other.unlock "another" and store.unlock "key")
+        assert(not store.lock "theirs")
         assert(not uqpay.file_store("/dev/null").get "key")
         assert(not uqpay.file_store(path .. "/x").lock "key")
       end
-      say(count(here))
+      say(more())
       assert(store.lock "key" and store.lock "another")
-      say(count(here))
-      say(count("ls -l /proc/self/fd | grep -c " .. path .. "; true"))
+      say(more())
+      say(select(2, count "self"))
       store.unlock "key"
       store.unlock "another"
-      say(count(here))]]))
+      say(more())]]))
+    store.unlock "theirs"
   end)
 end)

@@ -3,7 +3,6 @@
 ** functions over one userdata, which they keep alive.
 ** SPDX-License-Identifier: MIT
 */
-#include <math.h>
 #include <string.h>
 
 #include "store.h"
@@ -85,7 +84,7 @@ static int store_set(lua_State *L) {
   if (!lua_isnoneornil(L, 2))
     entry.token = check_text(L, 2, UQ_STORE_TOKEN_MAX, &entry.token_len);
   if (!lua_isnoneornil(L, 3))
-    entry.end = floor((double)luaL_checknumber(L, 3));
+    entry.end = (double)luaL_checknumber(L, 3);
   luaL_argcheck(L, entry.end >= 0 && entry.end < UQ_STORE_END_MAX, 3,
                 "Unix seconds expected");
   if (uq_store_set(&s, &entry) == UQ_FAILED)

@@ -32,7 +32,7 @@ struct uq_store {
 struct uq_stored {
   const char *key, *token; /* token NULL: none */
   size_t key_len, token_len;
-  double end; /* whole Unix seconds; 0: not told */
+  double end; /* Unix seconds, kept without a fraction; 0: not told */
 };
 
 /* Can this be a key or token of at most max bytes? Blanks are fine, control

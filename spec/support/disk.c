@@ -1,10 +1,10 @@
 /*
 ** disk.c - a disk that fails, for the specs alone. Preloaded (LD_PRELOAD), it
 ** makes the calls fail that UQPAY_DISK names: "posix" takes the locks of open
-** file descriptions away, "nolock" all locks, "slow" interrupts reads and
-** writes and does them byte by byte; "full", "fsync", "close", "rename",
-** "create", "fchmod" and "read" are errors of what they say. The interpreter's
-** own files do not come by here.
+** file descriptions away, "nolock" all locks; "slow" interrupts reads and
+** writes, and does them byte by byte; "race" makes a file that is to be new
+** just before; "full", "fsync", "close", "rename", "create", "fchmod" and
+** "read" are errors of what they say.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
@@ -27,9 +27,10 @@ static int error(int code) {
   return -1;
 }
 
-static int is_file(int fd) {
+/* Is it a store's? Not what an interpreter or its wrappers read. */
+static int is_store(int fd) {
   struct stat st;
-  return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+  return fstat(fd, &st) == 0 && st.st_mode == (S_IFREG | S_IRUSR | S_IWUSR);
 }
 
 /* Every other call is interrupted. */
@@ -59,13 +60,15 @@ int open(const char *path, int flags, ...) {
     return error(EROFS);
   if (fails("slow") && interrupted())
     return error(EINTR);
+  if ((flags & O_EXCL) && fails("race"))
+    syscall(SYS_close, syscall(SYS_openat, AT_FDCWD, path, flags, mode));
   return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
 ssize_t read(int fd, void *bytes, size_t n) {
-  if (is_file(fd) && fails("read"))
+  if (is_store(fd) && fails("read"))
     return error(EIO);
-  if (is_file(fd) && fails("slow")) {
+  if (is_store(fd) && fails("slow")) {
     if (interrupted())
       return error(EINTR);
     n = n > 1 ? 1 : n;
@@ -74,12 +77,12 @@ ssize_t read(int fd, void *bytes, size_t n) {
 }
 
 ssize_t write(int fd, const void *bytes, size_t n) {
-  if (is_file(fd) && fails("full")) {
+  if (is_store(fd) && fails("full")) {
     if (lseek(fd, 0, SEEK_CUR) >= 20)
       return error(ENOSPC);
     n = n > 20 ? 20 : n;
   }
-  if (is_file(fd) && fails("slow")) {
+  if (is_store(fd) && fails("slow")) {
     if (interrupted())
       return error(EINTR);
     n = n > 1 ? 1 : n;
@@ -96,9 +99,7 @@ int fsync(int fd) {
 }
 
 int close(int fd) {
-  struct stat st;
-  int full = fails("close") && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-             st.st_size > 0;
+  int full = fails("close") && is_store(fd) && lseek(fd, 0, SEEK_CUR) > 0;
   int result = (int)syscall(SYS_close, fd);
   return full ? error(EDQUOT) : result;
 }
