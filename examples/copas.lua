@@ -1,5 +1,5 @@
--- Several balances at once in copas threads, while the program does other work between the
--- steps of copas. Environment as in balances.lua.
+-- Several balances at once in copas threads, while the program does other work between
+-- the steps of copas. Environment as in balances.lua.
 
 local copas = require "copas"
 local uqpay = require "uqpay.copas"

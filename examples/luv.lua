@@ -1,5 +1,5 @@
--- Several balances at once in libuv's loop, while other work goes on in it. Environment as
--- in balances.lua.
+-- Several balances at once in libuv's loop, while other work goes on in it. Environment
+-- as in balances.lua.
 
 local uv = require "luv"
 local uqpay = require "uqpay.luv"

@@ -5,9 +5,9 @@ local copas = require "copas"
 
 local function nothing() end
 
--- Copas 2 and later can put a thread to sleep until it is woken. Before, a thread yielded
--- the queue that it was to be put in: that may be none, and whoever has the thread can let
--- it go on.
+-- Copas 2 and later can put a thread to sleep until it is woken. Before, a thread
+-- yielded the queue that it was to be put in: that may be none, and who has the thread
+-- can let it go on.
 local sleep, wakeup = copas.pauseforever, copas.wakeup
 if not wakeup then
   local none = { insert = nothing, push = nothing }
