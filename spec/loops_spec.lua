@@ -276,9 +276,9 @@ raised	child:13: unknown option 'foo' to 'start_balance'
   end)
 
   it("blocks outside the loop's coroutines, and forgets nobody who waits", function()
-    sandbox.fault { kind = "delay", seconds = 0.2, times = 2,
+    sandbox.fault { kind = "delay", seconds = 0.1, times = 2,
       match = { ["x-on-behalf-of"] = sandbox.sub_account } }
-    delay(0.1)
+    delay(0.04)
     assert.equal("outside\t111.11\niterated\t111.11\nright\t10\n", output(loop, [[
       local c, right = client(), 0
       local slow = { currency = "USD", on_behalf_of = sandbox.sub_account }

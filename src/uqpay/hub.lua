@@ -40,9 +40,12 @@ end
 function Hub:leave(slot)
   local driver = slot.driver
   if not driver then return end
+  local parked = driver.parked -- a list: keys that come and go make a table slow
+  local last = parked[#parked]
+  parked[slot.place], last.place = last, slot.place
+  parked[#parked] = nil
   slot.driver = nil
-  driver.parked[slot] = nil
-  if driver ~= self.running and not next(driver.parked) then retire(self, driver) end
+  if driver ~= self.running and not parked[1] then retire(self, driver) end
 end
 
 -- The coroutine that a loop has to resume: coxpcall, the pcall for Lua 5.1 that can be
@@ -80,7 +83,7 @@ end
 -- Wakes all that are parked with the driver. Those woken may park others meanwhile.
 local function wake_all(self, driver, failure)
   local slots = {}
-  for slot in pairs(driver.parked) do slots[#slots + 1] = slot end
+  for n, slot in ipairs(driver.parked) do slots[n] = slot end
   for _, slot in ipairs(slots) do wake(self, slot, failure) end
 end
 
@@ -107,7 +110,7 @@ end
 -- Runs beside the others as long as one of them is parked.
 local function drive(self, driver)
   local watch = driver.watch
-  while next(driver.parked) do
+  while driver.parked[1] do
     watch.wait()
     local before = self.running
     self.running = driver
@@ -128,9 +131,12 @@ function park(self, slot, key)
   elseif not driver then
     return false
   end
-  if slot.driver ~= driver then self:leave(slot) end
-  slot.driver, slot.waiter, slot.thread = driver, coroutine.running(), outermost()
-  driver.parked[slot] = true
+  if slot.driver ~= driver then
+    self:leave(slot)
+    slot.driver, slot.place = driver, #driver.parked + 1
+    driver.parked[slot.place] = slot
+  end
+  slot.waiter, slot.thread = coroutine.running(), outermost()
   if fd then self.loop.spawn(function() drive(self, driver) end) end
   self.loop.park(slot)
   local failure = slot.failure
