@@ -888,7 +888,7 @@ describe("hooks", function()
       if info.endpoint == "balance" then c:invalidate_token() end
     end }
     local err = failed("auth", c:balance "USD")
-    assert.matches("on_request has dropped the token", err.message, 1, true)
+    assert.matches("the token was dropped before it could be sent", err.message, 1, true)
     assert.equal(0, count "balance")
     assert.equal(1, mints())
   end)

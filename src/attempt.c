@@ -195,7 +195,8 @@ static int before_attempt(lua_State *L, int idx) {
   if (call->client == NULL)
     return fail_ended(L, call);
   if (call->client->token.len == 0 && !call->is_login)
-    return fail_with(L, call, UQ_AUTH, "on_request has dropped the token");
+    return fail_with(L, call, UQ_AUTH,
+                     "the token was dropped before it could be sent");
   return 0;
 }
 
