@@ -74,6 +74,10 @@ $(OUT)/engine.so: spec/support/engine.c $(OBJECTS) $(EXTRA)
 $(OUT)/fork.so $(OUT)/disk.so: $(OUT)/%.so: spec/support/%.c | $(OUT)
 	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $<
 
+# Clocks that can be moved; the same.
+$(OUT)/shift.so: spec/support/shift.c | $(OUT)
+	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $<
+
 -include $(OBJECTS:.o=.d)
 
 deps:
@@ -95,7 +99,7 @@ spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
 spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
-spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so
+spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so
 	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
 		-o plainTerminal $(SPEC)
 

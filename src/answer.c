@@ -151,10 +151,14 @@ static bool says_address(const struct envelope *e) {
 /* One word more about what to do, where that is known. */
 static const char *advice(enum uq_kind kind, const struct envelope *e,
                           bool login) {
+  if (login && (kind == UQ_AUTH || kind == UQ_INVALID_REQUEST))
+    return "; client_id and api_key must be those of this environment";
+  if (login && kind == UQ_PERMISSION)
+    return "; client_id and api_key must be those of this environment, and "
+           "this "
+           "host's address allowed to use them";
   switch (kind) {
   case UQ_AUTH:
-    if (login)
-      return "; client_id and api_key must be those of this environment";
     if (says_format(e))
       return "; the token is sent as \"Bearer <token>\": give it as issued";
     if (says_address(e))

@@ -22,12 +22,6 @@ static struct uq_call *to_call(lua_State *L, int idx) {
   return lua_touserdata(L, idx);
 }
 
-/* Is it the client's login, rather than a call that wants a token for itself?
- */
-static bool is_login(const struct uq_call *call) {
-  return call == call->client->login;
-}
-
 /* ------------------------------------------------------------------------ */
 /* the end                                                                   */
 /* ------------------------------------------------------------------------ */
@@ -46,8 +40,9 @@ static void add_context(lua_State *L, const struct uq_call *call) {
   lua_pop(L, 2);
 }
 
-/* Completes the error table at the top and ends the call with it. */
-static int fail(lua_State *L, struct uq_call *call, const char *stopped) {
+/* Completes the error table at the top, whose message needs no context, and
+** ends the call with it. */
+static int end_with(lua_State *L, struct uq_call *call, const char *stopped) {
   uqL_error_set(L, "retry_stopped", stopped);
   uqL_error_set(L, "idempotency_key", call->key);
   uqL_error_set(L, "on_behalf_of", call->options.on_behalf_of);
@@ -59,10 +54,14 @@ static int fail(lua_State *L, struct uq_call *call, const char *stopped) {
   lua_pushboolean(L, lua_toboolean(L, -1)); /* nil: an error of our own */
   lua_setfield(L, -3, "retryable");
   lua_pop(L, 1);
-  if (call->client == NULL || !is_login(call))
-    add_context(L, call); /* the calls that wait for a login add their own */
   uq_call_end(call, false);
   return uqL_error_return(L);
+}
+
+/* Completes the error table at the top and ends the call with it. */
+static int fail(lua_State *L, struct uq_call *call, const char *stopped) {
+  add_context(L, call);
+  return end_with(L, call, stopped);
 }
 
 /* Ends the call with an error of our own. */
@@ -86,9 +85,11 @@ static int fail_forked(lua_State *L, struct uq_call *call) {
                    "make one in the child");
 }
 
-static int fail_late(lua_State *L, struct uq_call *call) {
-  char message[80];
-  snprintf(message, sizeof message, "no answer within the timeout of %.15g s",
+static const char no_answer[] = "no answer";
+
+static int fail_late(lua_State *L, struct uq_call *call, const char *what) {
+  char message[120];
+  snprintf(message, sizeof message, "%s within the timeout of %.15g s", what,
            call->options.timeout);
   lua_pushstring(L, message);
   uqL_error_new(L, UQ_TIMEOUT);
@@ -175,7 +176,7 @@ static bool start_exchange(struct uq_call *call) {
                                call->key,
                                call->options.on_behalf_of,
                                call->body[0] != '\0'};
-  if (is_login(call)) {
+  if (call->is_login) {
     headers.client_id = c->options.client_id;
     headers.api_key = c->api_key.data;
     headers.token = NULL;
@@ -189,11 +190,15 @@ static bool start_exchange(struct uq_call *call) {
   request.post = call->endpoint->method[0] == 'P';
   request.body = call->body;
   request.body_len = strlen(call->body);
-  request.timeout_ms = to_ms(call->deadline - call->attempted);
+  request.timeout_ms =
+      call->is_login ? 0 : to_ms(call->deadline - call->attempted);
   request.connect_timeout_ms = to_ms(call->options.connect_timeout);
   request.max_response_bytes = (size_t)call->options.max_response_bytes;
-  request.crowd = call->is_object && !is_login(call);
+  request.crowd = call->is_object && !call->is_login;
   call->token_serial = c->token_serial;
+  call->login_had |= call->login != 0;
+  call->login = 0;
+  call->login_begun = false;
   uq_exchange_start(call->exchange, &request);
   return true;
 }
@@ -229,7 +234,20 @@ static int before_attempt(lua_State *L, int idx) {
     uqL_hook_request(L, idx);
   if (call->client == NULL)
     return fail_ended(L, call);
+  if (call->client->token.len == 0 && !call->is_login)
+    return fail_with(L, call, UQ_AUTH,
+                     "the token was dropped before it could be sent");
   return 0;
+}
+
+/* When a call in flight is late. libcurl keeps no time for one that waits for
+** a connection. */
+static double flight_end(const struct uq_call *call) {
+  return call->deadline + UQ_GRACE;
+}
+
+static bool is_late(const struct uq_call *call) {
+  return uq_clock() >= flight_end(call);
 }
 
 /* Begins an attempt: 0, or the results of a call that ends here. */
@@ -245,21 +263,22 @@ static int begin_attempt(lua_State *L, int idx) {
     return fail_forked(L, call);
   call->attempted = uq_clock();
   if (call->attempted >= call->deadline)
-    return fail_late(L, call);
+    return fail_late(L, call, no_answer);
   if (is_key_spent(call)) /* by a call that a hook has made */
     return fail_spent(L, call);
   if (is_first_use(call) && !key_was_sent(c, call->key))
     remember_key(c, call->key);
   call->attempts++;
-  if (!is_login(call))
+  if (!call->is_login)
     c->stats.attempts++;
-  call->state = UQ_CALL_IN_FLIGHT;
+  else if (call->attempts == 1)
+    c->stats.logins++;
+  call->state = UQ_CALL_IN_FLIGHT; /* it may be over at once */
   call->turn.wake = call->attempted;
   if (!start_exchange(call))
     return fail_with(L, call, UQ_MEMORY, "not enough memory");
-  if (!uq_exchange_done(call->exchange)) /* libcurl keeps no time for one that
-                                            waits for a connection */
-    uq_schedule_wait(&c->schedule, &call->turn, call->deadline + UQ_GRACE);
+  if (!call->is_login && !uq_exchange_done(call->exchange))
+    uq_schedule_wait(&c->schedule, &call->turn, flight_end(call));
   return 0;
 }
 
@@ -270,18 +289,17 @@ static bool renew_token(lua_State *L, int idx) {
   struct uq_client *c = call->client;
   unsigned refused = call->token_serial;
   int table = lua_gettop(L);
-  bool renewable = c->token_function || (c->api_key.len > 0 && !is_login(call));
-  if (!renewable || call->token_renewed)
+  bool login = c->api_key.len > 0;
+  if (call->is_login || (!login && !c->token_function))
+    return false;
+  if (call->token_renewed)
     return false;
   call->token_renewed = true;
   if (c->token_serial != refused) /* another call has renewed it already */
     return true;
-  if (c->api_key.len > 0) {
+  if (login) { /* one a call, unless another is under way */
     uq_token_drop(c);
-    if (call->login != 0 && c->login == NULL)
-      return false; /* one login a call */
-    call->login = c->login != NULL ? c->logins : 0;
-    return true;
+    return !call->login_had || c->login != NULL;
   }
   call->token_asked = true;
   bool asked = uqL_token_ask(L, idx, c, "rejected");
@@ -303,13 +321,16 @@ static double chance(void) {
 
 struct uq_pace *uq_attempt_pace(const struct uq_call *call,
                                 struct uq_client *c) {
-  return call == c->login ? &c->login_pace : &c->pace;
+  return call->is_login ? &c->login_pace : &c->pace;
 }
 
-/* Waits for the moment, if that is not past. */
+/* Waits for the moment, if that is not past. Nobody steps a login for its own
+** sake: those who wait for it know when. */
 static void wait_until(struct uq_call *call, double wake) {
   call->state = UQ_CALL_WAITING;
-  uq_schedule_wait(&call->client->schedule, &call->turn, wake);
+  call->turn.wake = wake;
+  if (!call->is_login)
+    uq_schedule_wait(&call->client->schedule, &call->turn, wake);
 }
 
 /* The server has refused for haste: that concerns every call of the client.
@@ -358,7 +379,7 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
     verdict = decide(call, f);
   if (!verdict.again)
     return fail(L, call, verdict.stopped);
-  if (!is_login(call))
+  if (!call->is_login)
     call->home->stats.retries++;
   if (call->client->on_retry)
     uqL_hook_retry(L, idx, verdict.wait);
@@ -428,7 +449,7 @@ static int take_login_turn(lua_State *L, struct uq_call *call, double now,
 static int take_turn(lua_State *L, struct uq_call *call, bool *go) {
   struct uq_client *c = call->client;
   double now = uq_clock();
-  if (is_login(call))
+  if (call->is_login)
     return take_login_turn(L, call, now, go);
   bool queued = call->options.queued;
   bool first = call->called || c->schedule.in_line == 0;
@@ -461,24 +482,44 @@ static int take_turn(lua_State *L, struct uq_call *call, bool *go) {
   return 0;
 }
 
-/* The call wants the token itself: it has that now. */
+/* The call wants the token itself: it has that now. A copy of the call's own is
+** pushed: see rule 8. */
 static int give_token(lua_State *L, struct uq_call *call) {
-  struct uq_client *c = call->client;
+  const struct uq_client *c = call->client;
   static const size_t prefix = sizeof "Bearer " - 1;
+  double end = c->token_end;
+  if (c->token.len == 0)
+    return fail_with(L, call, UQ_AUTH, "the token was dropped at once");
+  uq_buf_init(&call->scratch, c->token.max);
+  if (uq_buf_append(&call->scratch, c->token.data + prefix,
+                    c->token.len - prefix) != UQ_BUF_OK)
+    return fail_with(L, call, UQ_MEMORY, "not enough memory");
   uq_call_end(call, true);
-  lua_pushlstring(L, c->token.data + prefix, c->token.len - prefix);
-  if (c->token_end == 0)
+  lua_pushlstring(L, call->scratch.data, call->scratch.len);
+  uq_buf_free(&call->scratch);
+  if (end == 0)
     return 1;
-  uqL_pushcount(L, floor(c->token_end));
+  uqL_pushcount(L, floor(end));
   return 2;
 }
 
 /* When a call that waits for the login must be stepped at the latest. */
 static double login_end(const struct uq_call *call) {
   const struct uq_call *login = call->client->login;
-  if (login != NULL && login->turn.wake < call->deadline)
-    return login->turn.wake;
-  return call->deadline;
+  double end = call->deadline;
+  if (login != NULL && login->state == UQ_CALL_WAITING)
+    end = fmin(end, login->turn.wake);
+  if (call->attends > uq_clock())
+    end = fmin(end, call->attends);
+  return end;
+}
+
+/* What a call that waits for the login lacks. */
+static const char *missing(const struct uq_call *call) {
+  const struct uq_client *c = call->client;
+  bool queues = c->share && !c->share_locked && c->login->attempts == 0;
+  return queues ? "login failed: no lock of the token store"
+                : "login failed: no token";
 }
 
 /* A login asks the token store first. 0: it waits, or goes on if *go. */
@@ -501,7 +542,7 @@ static int ask_store(lua_State *L, int idx, bool *go) {
     return 1;
   case UQ_SHARE_BUSY:
     if (uq_clock() + UQ_SHARE_RETRY >= call->deadline)
-      return fail_late(L, call);
+      return fail_late(L, call, "no lock of the token store");
     wait_until(call, uq_clock() + UQ_SHARE_RETRY);
     return 0;
   case UQ_SHARE_FAILED:
@@ -515,27 +556,28 @@ static int ask_store(lua_State *L, int idx, bool *go) {
 /* The call is to begin an attempt, or to wait for what that needs. */
 static int prepare(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
-  bool go = false;
-  switch (uqL_login(L, idx)) {
-  case UQ_LOGIN_WAIT:
+  bool go = false, new_wait = call->state != UQ_CALL_LOGIN;
+  call->state = UQ_CALL_READY;
+  enum uq_login_state login = uqL_login(L, idx);
+  if (call->client == NULL) /* a hook of the login closed it */
+    return fail_ended(L, call);
+  if (login == UQ_LOGIN_FAILED)
+    return end_with(L, call, NULL); /* the message has the login's context */
+  if (login == UQ_LOGIN_WAIT) {
+    if (call->options.queued && call->attempts == 0 && new_wait)
+      call->deadline = uq_clock() + call->options.timeout; /* begins now */
     if (uq_clock() >= call->deadline)
-      return fail_late(L, call);
+      return fail_late(L, call, missing(call));
     wait_until(call, login_end(call));
     call->state = UQ_CALL_LOGIN;
     return 0;
-  case UQ_LOGIN_FAILED:
-    return call->client == NULL ? fail_ended(L, call) : fail(L, call, NULL);
-  default:
-    break;
   }
-  if (call->client == NULL) /* a hook of the login closed it */
-    return fail_ended(L, call);
-  if (call->endpoint->login && !is_login(call)) {
+  if (call->endpoint->login && !call->is_login) {
     int results = ask_token(L, idx);
     return results > 0 ? results : give_token(L, call);
   }
   int results = 0;
-  if (is_login(call) && call->client->share && call->attempts == 0) {
+  if (call->is_login && call->client->share && call->attempts == 0) {
     results = ask_store(L, idx, &go);
     if (!go)
       return results;
@@ -558,7 +600,7 @@ static bool is_due(const struct uq_call *call) {
 bool uq_attempt_ready(const struct uq_call *call) {
   switch (call->state) {
   case UQ_CALL_IN_FLIGHT: /* its exchange is gone while it is judged */
-    return call->turn.wake <= uq_clock() ||
+    return is_late(call) ||
            (call->exchange != NULL && uq_exchange_done(call->exchange));
   case UQ_CALL_IN_LINE:
     return call->turn.wake <= uq_clock() || !uq_schedule_in_line(&call->turn);
@@ -570,20 +612,30 @@ bool uq_attempt_ready(const struct uq_call *call) {
   }
 }
 
-int uqL_attempt_step(lua_State *L, int idx) {
+static int step(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   if (call->client == NULL)
     return fail_ended(L, call);
   if (uq_transport_forked(call->client->transport))
     return fail_forked(L, call);
   if (call->state == UQ_CALL_IN_FLIGHT) {
+    bool late = is_late(call);
+    if (late && call->is_login) /* nobody may have looked for its answer */
+      uq_transport_step(call->client->transport, 0);
     if (uq_exchange_done(call->exchange))
       return settle(L, idx);
-    return uq_clock() >= call->turn.wake ? fail_late(L, call) : 0;
+    return late ? fail_late(L, call, no_answer) : 0;
   }
   if (!uq_attempt_ready(call))
     return 0;
   if (call->state == UQ_CALL_IN_LINE)
     call->called = true;
   return prepare(L, idx);
+}
+
+int uqL_attempt_step(lua_State *L, int idx) {
+  int results = step(L, idx);
+  if (results > 0)
+    uqL_login_leave(L, idx);
+  return results;
 }

@@ -46,7 +46,7 @@ void uq_call_end(struct uq_call *call, bool good) {
   if (call->next != NULL)
     call->next->prev = call->prev;
   call->next = call->prev = NULL;
-  if (c->login == call)
+  if (call->is_login)
     return;
   if (good)
     c->stats.succeeded++;
@@ -61,6 +61,8 @@ static void end_early(struct uq_call *call, const struct uq_ending *why) {
   uq_call_end(call, false);
 }
 
+void uq_call_cancel(struct uq_call *call) { end_early(call, &canceled); }
+
 void uq_call_cancel_all(struct uq_client *c) {
   while (c->calls != NULL)
     end_early(c->calls, &closed);
@@ -69,7 +71,7 @@ void uq_call_cancel_all(struct uq_client *c) {
 void uq_call_ready(void *owner) {
   struct uq_call *call = owner;
   struct uq_client *c = call->client;
-  if (call != c->login) {
+  if (!call->is_login) {
     uq_schedule_ready(&c->schedule, &call->turn);
     return;
   }
@@ -80,8 +82,8 @@ void uq_call_ready(void *owner) {
 }
 
 /* Pushes a call of the client at idx, not begun, whose peer table is the one at
-** the top, and pops that. query must outlive it. Raises if the client
-** is closed. */
+** the top, and pops that. query must outlive it. NULL: the client is closed,
+** and the call is of no use. */
 static struct uq_call *new_call(lua_State *L, int client,
                                 const struct uq_endpoint *e, const char *query,
                                 const struct uq_options *o) {
@@ -95,7 +97,7 @@ static struct uq_call *new_call(lua_State *L, int client,
   uqL_setpeer(L, -2);
   struct uq_client *c = lua_touserdata(L, client);
   if (c->transport == NULL) /* closed meanwhile: see rule 8 */
-    luaL_error(L, UQ_CLOSED);
+    return NULL;
   call->endpoint = e;
   call->query = query;
   call->options = *o;
@@ -209,8 +211,13 @@ double uq_call_due(const struct uq_client *c) {
 }
 
 double uq_call_next(struct uq_client *c) {
-  struct uq_turn *turn = uq_schedule_next(&c->schedule);
-  return turn == NULL ? 0 : ((struct uq_call *)(void *)turn)->id;
+  struct uq_turn *turn;
+  while ((turn = uq_schedule_next(&c->schedule)) != NULL) {
+    const struct uq_call *call = (struct uq_call *)(void *)turn;
+    if (!call->is_login) /* nobody knows that one */
+      return call->id;
+  }
+  return 0;
 }
 
 int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
@@ -220,11 +227,14 @@ int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
   struct uq_call *call = new_call(L, client, e, query, o);
   int idx = lua_gettop(L);
   int results;
+  if (call == NULL)
+    return luaL_error(L, UQ_CLOSED);
   call->client->stats.calls++;
   while ((results = uqL_attempt_step(L, idx)) == 0) {
     step_engine(call->home, call->turn.wake - uq_clock());
     if (!run_debug_hook(L)) {
       end_early(call, &canceled);
+      uqL_login_leave(L, idx);
       tell_others(call->home);
       lua_error(L);
     }
@@ -286,8 +296,10 @@ static bool step_call(lua_State *L, int idx, bool engine) {
   call->busy = true;
   int status = lua_pcall(L, 1, 0, 0);
   call->busy = false;
-  if (status != LUA_OK)
+  if (status != LUA_OK) {
     end_early(call, is_memory_error(L) ? &starved : &broken);
+    uqL_login_leave(L, idx);
+  }
   tell_others(call->home);
   if (status != LUA_OK)
     lua_error(L);
@@ -296,7 +308,8 @@ static bool step_call(lua_State *L, int idx, bool engine) {
 
 bool uqL_call_step(lua_State *L, int idx) { return step_call(L, idx, false); }
 
-/* Pushes a call object, not begun. Its table keeps the query at the top. */
+/* Pushes a call object, not begun. Its table keeps the query at the top. NULL:
+** see new_call. */
 static struct uq_call *new_object(lua_State *L, int client,
                                   const struct uq_endpoint *e,
                                   const struct uq_options *o) {
@@ -307,24 +320,29 @@ static struct uq_call *new_object(lua_State *L, int client,
   lua_pushvalue(L, client);
   lua_setfield(L, -2, "client");
   struct uq_call *call = new_call(L, client, e, query, o);
-  call->is_object = true;
+  if (call != NULL)
+    call->is_object = true;
   return call;
 }
 
 void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
                     const struct uq_options *o) {
   struct uq_call *call = new_object(L, client, e, o);
+  if (call == NULL) {
+    luaL_error(L, UQ_CLOSED);
+    return;
+  }
   call->client->stats.calls++;
   step_call(L, lua_gettop(L), false);
 }
 
-void uqL_call_login(lua_State *L, int client, const struct uq_options *o) {
+struct uq_call *uqL_call_login(lua_State *L, int client,
+                               const struct uq_options *o) {
   lua_pushliteral(L, "");
   struct uq_call *call = new_object(L, client, UQ_ENDPOINT_TOKEN, o);
-  struct uq_client *c = call->client;
-  c->login = call;
-  c->logins++;
-  c->stats.logins++;
+  if (call != NULL)
+    call->is_login = true;
+  return call;
 }
 
 static struct uq_call *check_call(lua_State *L) {
@@ -373,6 +391,7 @@ static void cancel(struct uq_call *call) {
 /* call:cancel(): a call in flight ends with the kind `canceled`. */
 static int call_cancel(lua_State *L) {
   cancel(check_call(L));
+  uqL_login_leave(L, 1);
   return 0;
 }
 
@@ -382,6 +401,7 @@ static int call_gc(lua_State *L) {
   uq_answer_free(&call->answer);
   uq_buf_free(&call->scratch);
   uq_buf_free(&call->earlier);
+  uqL_login_leave(L, 1);
   return 0;
 }
 

@@ -49,11 +49,15 @@ struct uq_call {
   double lined_up;               /* when it came into the line; 0: it did not */
   bool called;                   /* out of the line, to take its turn */
   int attempts, retries;
-  unsigned login;        /* the login that it waited for; 0: none */
+  unsigned login;        /* what the next attempt waits for; 0: no login */
+  double attends;        /* until then it stays with a login: see login.c */
   unsigned token_serial; /* the token of the last attempt */
+  bool login_begun;      /* it has, for the next attempt */
+  bool login_had;        /* some attempt had the token of a login */
   bool token_asked;      /* the token function was, for this call */
   bool token_renewed;    /* after a 401: once a call */
   bool busy;             /* being stepped */
+  bool is_login;         /* the client's own: others wait for it */
   bool is_object;        /* a call object, with a peer table of its own ... */
   int results;           /* ... that keeps so many of them, when it is over */
   char key[UQ_UUID_LEN + 1];
@@ -66,12 +70,17 @@ struct uq_call {
 ** its client forgets it. Nothing if it has ended already. */
 void uq_call_end(struct uq_call *call, bool good);
 
+/* Ends the call with kind `canceled`. */
+void uq_call_cancel(struct uq_call *call);
+
 /* Steps the call object at idx. True: it has its results. Raises what its step
 ** raises, out of memory above all; the call is ended then. */
 bool uqL_call_step(lua_State *L, int idx);
 
-/* Pushes a call that logs the client at idx (absolute) in, not begun. */
-void uqL_call_login(lua_State *L, int client, const struct uq_options *o);
+/* Pushes a call that logs the client at idx (absolute) in, not begun. NULL, and
+** nothing of use is pushed: the client is closed. */
+struct uq_call *uqL_call_login(lua_State *L, int client,
+                               const struct uq_options *o);
 
 /* ---- attempt.c ---------------------------------------------------------- */
 

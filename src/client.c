@@ -21,16 +21,17 @@ static int client_close(lua_State *L) {
   struct uq_transport *transport = c->transport;
   uq_call_cancel_all(c);
   c->transport = NULL;
-  if (transport != NULL && c->share_locked && !uq_transport_forked(transport)) {
-    uqL_getpeer(L, 1);
-    uqL_share_end(L, c, lua_gettop(L));
-  }
-  if (transport != NULL)
-    uq_transport_free(transport);
   uq_buf_free(&c->token);
   uq_buf_free(&c->refused);
   uq_buf_free(&c->api_key);
   uq_wipe(c->keys, sizeof c->keys);
+  if (transport == NULL)
+    return 0;
+  if (uq_transport_forked(transport))
+    c->share_locked = false; /* the lock is the parent's */
+  uq_transport_free(transport);
+  uqL_getpeer(L, 1);
+  uqL_share_end(L, c, lua_gettop(L)); /* the last: it may raise */
   return 0;
 }
 

@@ -3,25 +3,31 @@
 ** of the token endpoint, that the client keeps in its peer table: one at a time
 ** for all its calls, stepped by whichever of them is stepped. It is made at the
 ** first need, and ahead of the token's end while that is still good.
+**
+** A login in flight may be left alone: the next call finds its answer. Not so
+** while it holds the lock of the token store, for which other processes wait:
+** some call stays with it, or it ends and the lock is given back.
 ** https://developers.uqpay.com/account-center/v1.6/api-reference/access-token
 ** SPDX-License-Identifier: MIT
 */
+#include <math.h>
 #include <string.h>
 
 #include "call.h"
 #include "clock.h"
 
-#define LIFE_ASSUMED \
-  1800.0                  /* seconds: documented; for an end that is nonsense */
+/* Seconds: documented; for an end that is nonsense. */
+#define LIFE_ASSUMED 1800.0
+
 #define AHEAD 300.0       /* seconds before its end that a token is renewed, */
 #define AHEAD_SHARE 5     /* or this part of a shorter life */
 #define TOO_LATE 10.0     /* seconds before its end that it is not used, */
 #define TOO_LATE_SHARE 20 /* or this part of a shorter life */
 #define PAUSE 10.0        /* seconds after a login ahead of need has failed */
+#define ATTENDED 5.0      /* seconds that a call without need stays with one */
 
 static double shorter(double seconds, double life, int share) {
-  double part = life / share;
-  return part < seconds ? part : seconds;
+  return fmin(seconds, life / share);
 }
 
 static bool has_token(const struct uq_client *c) {
@@ -33,19 +39,28 @@ static bool is_old(const struct uq_client *c) {
          uq_clock() >= c->login_pause;
 }
 
-/* Begins a login. Its call belongs to the peer table of the client of the call
-** at idx. */
-static void begin(lua_State *L, int idx) {
-  struct uq_call *call = lua_touserdata(L, idx);
-  struct uq_client *c = call->client;
+/* ------------------------------------------------------------------------ */
+/* the login                                                                 */
+/* ------------------------------------------------------------------------ */
+
+/* Begins a login, unless the client is closed. Its call belongs to the client's
+** peer table, at the top. */
+static void begin(lua_State *L, struct uq_client *c) {
+  int peer = lua_gettop(L);
   struct uq_options o = c->options;
   o.currency[0] = o.on_behalf_of[0] = '\0';
   o.amounts = UQ_AMOUNTS_NUMBER;
-  uqL_client_peer(L, idx);
-  lua_getfield(L, -1, "client");
-  uqL_call_login(L, lua_gettop(L), &o);
-  lua_setfield(L, -3, "login");
-  lua_pop(L, 2);
+  lua_getfield(L, peer, "client");
+  struct uq_call *login = uqL_call_login(L, peer + 1, &o);
+  if (login != NULL &&
+      c->login != NULL) { /* a finalizer's call has begun one */
+    uq_call_cancel(login);
+  } else if (login != NULL) {
+    lua_setfield(L, peer, "login");
+    c->login = login;
+    c->logins++;
+  }
+  lua_settop(L, peer);
 }
 
 /* The end that a server gives a token at idx: Unix seconds, as a number or its
@@ -60,7 +75,9 @@ static double read_end(lua_State *L, int idx) {
 static void finish(lua_State *L, struct uq_client *c, int peer) {
   int results = lua_gettop(L);
   lua_rawgeti(L, results, 1);
-  if (lua_istable(L, -1)) {
+  if (c->transport == NULL) {
+    ; /* closed by a hook of the login: nobody wants it any more */
+  } else if (lua_istable(L, -1)) {
     size_t len;
     lua_getfield(L, -1, "auth_token");
     lua_getfield(L, -2, "expired_at");
@@ -73,6 +90,8 @@ static void finish(lua_State *L, struct uq_client *c, int peer) {
   } else {
     c->login_failed = c->logins;
     c->login_pause = uq_clock() + PAUSE;
+    lua_rawgeti(L, results, 3);
+    lua_setfield(L, peer, "login_error");
   }
   lua_settop(L, results);
   uqL_share_end(L, c, peer);
@@ -82,30 +101,50 @@ static void finish(lua_State *L, struct uq_client *c, int peer) {
 static void go_on(lua_State *L, struct uq_client *c) {
   int peer = lua_gettop(L);
   struct uq_call *login = c->login;
-  if (login->busy) /* one of its own hooks has called */
-    return;
   lua_getfield(L, peer, "login");
-  if (!uqL_call_step(L, peer + 1)) {
-    lua_settop(L, peer);
-    return;
+  /* it may have been ended, or settled by somebody else, meanwhile */
+  if (!login->busy && uqL_call_step(L, peer + 1) && c->login == login) {
+    c->login = NULL;
+    uqL_getpeer(L, peer + 1);
+    finish(L, c, peer);
+    lua_pushnil(L);
+    lua_setfield(L, peer, "login");
   }
-  if (c->login != login) { /* closed, or settled by somebody meanwhile */
-    lua_settop(L, peer);
-    return;
-  }
-  c->login = NULL;
-  uqL_getpeer(L, peer + 1);
-  finish(L, c, peer);
-  lua_rawgeti(L, -1, 3);
-  lua_setfield(L, peer, "login_error");
-  lua_pushnil(L);
-  lua_setfield(L, peer, "login");
   lua_settop(L, peer);
 }
 
+/* Does a call wait for the login? */
+static bool is_attended(const struct uq_client *c) {
+  const struct uq_call *call = c->calls;
+  while (call != NULL && call->state != UQ_CALL_LOGIN)
+    call = call->next;
+  return call != NULL;
+}
+
+void uqL_login_leave(lua_State *L, int idx) {
+  const struct uq_call *call = lua_touserdata(L, idx);
+  struct uq_client *c = call->home;
+  if (c == NULL || c->transport == NULL || !c->share_locked ||
+      c->share_running || (c->login != NULL && c->login->busy) ||
+      is_attended(c))
+    return;
+  uqL_client_peer(L, idx);
+  if (c->login != NULL) {
+    uq_call_cancel(c->login);
+    c->login = NULL;
+    c->login_pause = uq_clock() + PAUSE;
+  }
+  uqL_share_end(L, c, lua_gettop(L));
+  lua_pop(L, 1);
+}
+
+/* ------------------------------------------------------------------------ */
+/* the calls                                                                 */
+/* ------------------------------------------------------------------------ */
+
 /* Pushes the error table of a call whose login has failed: a copy of the
 ** login's, which other calls have as well. The peer table is at the top. */
-static void push_failure(lua_State *L) {
+static enum uq_login_state fail(lua_State *L) {
   lua_getfield(L, -1, "login_error");
   int from = lua_gettop(L);
   lua_getfield(L, from, "message");
@@ -121,59 +160,105 @@ static void push_failure(lua_State *L) {
     lua_insert(L, -2);
     lua_rawset(L, -4);
   }
-  lua_remove(L, from);
+  return UQ_LOGIN_FAILED;
 }
 
 static enum uq_login_state refuse(lua_State *L, const char *why) {
-  lua_pushstring(L, why);
+  lua_pushfstring(L, "login failed: %s", why);
   uqL_error_new(L, UQ_AUTH);
   return UQ_LOGIN_FAILED;
 }
 
-/* A call without a token joins the login, or begins one; once. */
-static enum uq_login_state wait(lua_State *L, int idx) {
+/* Has the login that the call waited for given it a token? It is good for the
+** call, however short its life. */
+static bool is_served(const struct uq_call *call) {
+  const struct uq_client *c = call->client;
+  return call->login != 0 && c->login == NULL &&
+         c->login_failed < call->login && c->token.len > 0;
+}
+
+/* The call waits for the login, too. Who waits longest, counts. */
+static void join(struct uq_call *call) {
+  const struct uq_client *c = call->home;
+  call->login = c->logins;
+  if (c->login != NULL)
+    c->login->deadline = fmax(c->login->deadline, call->deadline);
+}
+
+/* A call without a token waits for the login, or begins one; once. One that
+** somebody left behind is no reason to fail: its answer may be an hour old. The
+** client's peer table is at the top. */
+static enum uq_login_state wait(lua_State *L, struct uq_call *call) {
+  struct uq_client *c = call->client;
+  do {
+    if (c->login == NULL) {
+      if (call->login != 0 && c->login_failed >= call->login)
+        return fail(L);
+      if (call->login_begun)
+        return refuse(L, "its token was dropped before it could be used");
+      call->login_begun = true;
+      begin(L, c);
+      join(call);
+    }
+    if (c->login != NULL && c->login->busy && !call->is_object)
+      return refuse(L, "its hooks and the token store must not use its client");
+    if (c->login != NULL)
+      go_on(L, c);
+    if (call->client != NULL && c->login != NULL) {
+      join(call);
+      return UQ_LOGIN_WAIT;
+    }
+  } while (call->client != NULL && !has_token(c) && !is_served(call));
+  return UQ_LOGIN_DONE;
+}
+
+/* Does the call, which has a token, stay with the login, so that this is not
+** left alone with the lock? */
+static bool attends(struct uq_call *call) {
+  const struct uq_client *c = call->client;
+  double now = uq_clock();
+  if (!c->share_locked || c->login == NULL || c->login->busy)
+    return false;
+  if (call->attends == 0 && is_attended(c))
+    return false;
+  if (call->attends == 0)
+    call->attends = now + fmin(ATTENDED, (call->deadline - now) / 2);
+  return now < call->attends;
+}
+
+/* A call with a token that is old, or while a login goes on. The client's peer
+** table is at the top. */
+static enum uq_login_state look_ahead(lua_State *L, int idx) {
   struct uq_call *call = lua_touserdata(L, idx);
   struct uq_client *c = call->client;
-  int top = lua_gettop(L);
-  if (call->login == 0) {
-    if (c->login == NULL)
-      begin(L, idx);
-    call->login = c->logins;
-  }
-  uqL_client_peer(L, idx);
-  if (c->login != NULL && c->login->busy)
-    return refuse(L, "the login's own hooks must not use its client");
+  if (c->login == NULL)
+    begin(L, c);
   if (c->login != NULL)
     go_on(L, c);
-  if (call->client == NULL || has_token(c)) {
-    lua_settop(L, top);
+  if (call->client == NULL)
     return UQ_LOGIN_DONE;
-  }
-  if (c->login != NULL && c->logins == call->login) {
-    lua_settop(L, top);
+  if (!has_token(c)) /* a hook of the login has dropped it */
+    return wait(L, call);
+  if (attends(call))
     return UQ_LOGIN_WAIT;
-  }
-  if (c->login_failed >= call->login)
-    push_failure(L);
-  else
-    return refuse(L, "the token of the login was refused");
-  lua_replace(L, top + 1);
-  return UQ_LOGIN_FAILED;
+  uqL_login_leave(L, idx);
+  return UQ_LOGIN_DONE;
 }
 
 enum uq_login_state uqL_login(lua_State *L, int idx) {
   struct uq_call *call = lua_touserdata(L, idx);
   struct uq_client *c = call->client;
-  if (c->api_key.len == 0 || call == c->login)
+  if (c->api_key.len == 0 || call->is_login)
     return UQ_LOGIN_DONE;
-  if (!has_token(c))
-    return wait(L, idx);
-  if (c->login == NULL && is_old(c))
-    begin(L, idx);
-  if (c->login != NULL) {
-    uqL_client_peer(L, idx);
-    go_on(L, c);
-    lua_pop(L, 1);
-  }
-  return UQ_LOGIN_DONE;
+  bool needy = !has_token(c);
+  if (!needy && c->login == NULL && (!is_old(c) || call->attends != 0))
+    return UQ_LOGIN_DONE;
+  int top = lua_gettop(L);
+  luaL_checkstack(L, LUA_MINSTACK, "a login");
+  uqL_client_peer(L, idx);
+  enum uq_login_state state = needy ? wait(L, call) : look_ahead(L, idx);
+  if (state == UQ_LOGIN_FAILED)
+    lua_replace(L, ++top); /* the error table */
+  lua_settop(L, top);
+  return state;
 }

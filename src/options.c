@@ -387,7 +387,8 @@ static void read_api_key(lua_State *L, const struct reading *r,
     luaL_error(L, "not enough memory");
 }
 
-/* token_store = { get=, set= [, lock=, unlock=] } */
+/* token_store = { get=, set= [, lock=, unlock=] }; kept as they are now, in the
+** peer table's "token_store.get" and so on. */
 static void read_store(lua_State *L, const struct reading *r,
                        const struct option *o) {
   static const char *const names[] = {"get", "set", "lock", "unlock"};
@@ -401,7 +402,9 @@ static void read_store(lua_State *L, const struct reading *r,
       bad_option(L, r, o->name,
                  "functions get and set, and lock and unlock or neither, "
                  "expected in it");
-    lua_pop(L, 1);
+    lua_pushfstring(L, "%s.%s", o->name, names[i]);
+    lua_insert(L, -2);
+    lua_rawset(L, r->peer);
   }
   if (found[2] != found[3])
     bad_option(L, r, o->name, "lock and unlock, or neither, expected in it");
@@ -702,9 +705,11 @@ static void read_get(lua_State *L, const struct reading *r, int first) {
   luaL_argcheck(L, lua_isnoneornil(L, first + 1), first + 1,
                 "no further argument expected");
   o->currency[0] = '\0'; /* the client's is for balances */
+  if (r->endpoint->login)
+    o->on_behalf_of[0] = '\0';
   if (table != 0)
     read_table(L, r, table);
-  if (!r->endpoint->behalf && !r->endpoint->login && o->on_behalf_of[0] != '\0')
+  if (!r->endpoint->behalf && o->on_behalf_of[0] != '\0')
     luaL_error(L,
                "'%s' is a call of the master account: this client has "
                "on_behalf_of",

@@ -18,8 +18,7 @@
 
 static const char bearer[] = "Bearer ";
 
-/* How many bytes of a token are a "Bearer " in front? */
-static size_t prefix_of(const char *text, size_t len) {
+size_t uq_token_prefix(const char *text, size_t len) {
   size_t prefix = sizeof bearer - 1;
   bool has = len >= prefix && (text[0] == 'B' || text[0] == 'b') &&
              memcmp(text + 1, bearer + 1, prefix - 1) == 0;
@@ -27,7 +26,7 @@ static size_t prefix_of(const char *text, size_t len) {
 }
 
 const char *uq_token_check(const char *text, size_t len) {
-  size_t prefix = prefix_of(text, len);
+  size_t prefix = uq_token_prefix(text, len);
   text += prefix;
   len -= prefix;
   if (len == 0)
@@ -46,7 +45,7 @@ const char *uq_token_check(const char *text, size_t len) {
 
 const char *uq_token_take(struct uq_buf *token, const char *text, size_t len) {
   const char *wrong = uq_token_check(text, len);
-  size_t prefix = prefix_of(text, len);
+  size_t prefix = uq_token_prefix(text, len);
   if (wrong != NULL)
     return wrong;
   if (uq_buf_append(token, bearer, sizeof bearer - 1) != UQ_BUF_OK ||
@@ -92,6 +91,17 @@ void uq_token_drop(struct uq_client *c) {
   uq_buf_free(&c->refused);
   c->refused = c->token;
   uq_buf_init(&c->token, c->refused.max);
+}
+
+/* Does the buffer hold this token? */
+static bool holds(const struct uq_buf *token, const char *text, size_t len) {
+  size_t prefix = uq_token_prefix(text, len), own = sizeof bearer - 1;
+  return token->len > own && token->len - own == len - prefix &&
+         memcmp(token->data + own, text + prefix, len - prefix) == 0;
+}
+
+bool uq_token_known(const struct uq_client *c, const char *text, size_t len) {
+  return holds(&c->token, text, len) || holds(&c->refused, text, len);
 }
 
 double uq_token_left(const struct uq_client *c) {

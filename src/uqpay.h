@@ -152,7 +152,9 @@ struct uq_client {
   unsigned logins;        /* counts those begun ... */
   unsigned login_failed;  /* ... and names the last that failed */
   bool token_function, token_running;
-  bool share, share_locked; /* a token store: is there one; is it locked */
+  bool share;         /* there is a token store; ... */
+  bool share_locked;  /* ... the client has its lock; ... */
+  bool share_running; /* ... one of its functions runs */
   bool on_request, on_response, on_retry;
   struct uq_call *calls;
   struct uq_schedule schedule; /* of its calls */
@@ -180,6 +182,9 @@ void uqL_batch_new(lua_State *L, const struct uq_options *o);
 
 /* ---- token.c ------------------------------------------------------------ */
 
+/* How many bytes of a token are a "Bearer " in front? */
+size_t uq_token_prefix(const char *text, size_t len);
+
 /* What is wrong with a token; NULL: nothing. Never quotes it. */
 const char *uq_token_check(const char *text, size_t len);
 
@@ -195,6 +200,9 @@ const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
 
 /* Forgets the client's token, but for what it was. */
 void uq_token_drop(struct uq_client *c);
+
+/* Is this the token that the client has, or that it has dropped last? */
+bool uq_token_known(const struct uq_client *c, const char *text, size_t len);
 
 /* Seconds that the client's token is good for: huge if it has no end, 0 if
  *there
@@ -221,14 +229,15 @@ enum uq_share_state {
 };
 
 /* Looks into the client's token store, and locks it for a login. FOUND: pushes
-** the token and its end. peer is the index of the client's peer table. */
+** the token and its end. peer is the index of the client's peer table. The
+** client may be closed afterwards. */
 enum uq_share_state uqL_share_begin(lua_State *L, struct uq_client *c,
                                     int peer);
 
 /* Gives the lock back, if it is held. */
 void uqL_share_end(lua_State *L, struct uq_client *c, int peer);
 
-/* Puts the client's token into the store. */
+/* Puts a token, the client's, into the store. */
 void uqL_share_put(lua_State *L, struct uq_client *c, int peer,
                    const char *token, size_t len);
 
@@ -241,6 +250,10 @@ enum uq_login_state { UQ_LOGIN_DONE, UQ_LOGIN_WAIT, UQ_LOGIN_FAILED };
 /* Has the client of the call at idx, which logs in by itself, a token for it?
 ** WAIT: ask again when the call is ready. FAILED: pushes the error table. */
 enum uq_login_state uqL_login(lua_State *L, int idx);
+
+/* The call at idx has ended: if nobody waits any more for a login that holds
+** the lock of the token store, that ends, too, and gives the lock back. */
+void uqL_login_leave(lua_State *L, int idx);
 
 /* ---- endpoint.c --------------------------------------------------------- */
 

@@ -1,0 +1,24 @@
+-- A refused token was recognized in the store only if it was put there without the word
+-- Bearer; with it, it was taken again and again.
+
+local fixture = require "spec.support.fixture"
+local sandbox = require "spec.support.sandbox"
+local uqpay = require "uqpay"
+
+describe("a refused token", function()
+  setup(function() sandbox.start() end)
+  before_each(function() sandbox.reset() end)
+
+  for _, before in ipairs { "", "Bearer ", "bearer " } do
+    it("is not taken from the store again: " .. before, function()
+      local token = before .. sandbox.expired_token
+      local client = uqpay.new(fixture.options { token = false,
+        client_id = sandbox.client_id, api_key = sandbox.api_key, token_store = {
+          get = function() return token, os.time() + 1000 end, set = function() end,
+        } })
+      fixture.failed("auth", client:balance "USD")
+      fixture.succeeded(client:balance "USD")
+      assert.equal(1, #sandbox.mints())
+    end)
+  end
+end)

@@ -1,0 +1,104 @@
+-- Interpreters of their own, run by the Lua that runs the specs: for what may go wrong in
+-- one, for what takes several, and for clocks that a spec moves.
+
+local assert = require "luassert"
+local driver = require "spec.support.driver"
+local sandbox = require "spec.support.sandbox"
+
+local child = {}
+local unpack = table.unpack or unpack
+
+-- What each begins with. It joins the sandbox of the specs, logs in to it, and has the
+-- styles of calls; good(results) raises unless all are balances.
+local prelude = [[
+  local sandbox = require "spec.support.sandbox".start()
+  local styles = require "spec.support.styles"
+  local uqpay = require "uqpay"
+  local unpack = table.unpack or unpack
+  local function options(changes)
+    local all = {
+      base_url = sandbox.http_url, ca_file = sandbox.ca_file, client_id = sandbox.client_id,
+      api_key = sandbox.api_key, timeout = 30, retry_delay = 0.002,
+      retry_delay_max = 0.004,
+    }
+    for name, value in pairs(changes or {}) do all[name] = value or nil end
+    return all
+  end
+  local function times(n)
+    local list = {}
+    for i = 1, n do list[i] = { "balance", "USD" } end
+    return list
+  end
+  local function good(results)
+    for _, result in ipairs(results) do
+      if result.n > 1 then error(result[2], 2) end
+    end
+  end
+  local function count(endpoint)
+    return sandbox.counts().endpoints[endpoint] or 0
+  end
+  -- the numbers of the minted tokens that balances were asked for with
+  local function tokens()
+    local numbers, list = {}, {}
+    for n, request in ipairs(sandbox.mints()) do
+      numbers["Bearer " .. request.minted] = n
+    end
+    for n, request in ipairs(sandbox.requests "balance") do
+      list[n] = numbers[request.headers["x-auth-token"] ] or 0
+    end
+    return table.concat(list, " ")
+  end
+  local function same(expected, got)
+    if expected ~= got then
+      error(("expected %s, got %s"):format(tostring(expected), tostring(got)), 2)
+    end
+  end
+  local function until_so(condition, turn)
+    local ends = os.time() + 60
+    while not condition() do
+      assert(os.time() < ends, "it never is so")
+      if turn then turn() end
+    end
+  end
+  local function say(...)
+    print(...)
+    io.stdout:flush()
+  end
+]]
+
+local function sandbox_env()
+  return os.getenv "UQPAY_SANDBOX_ENV" or driver.kept "sandbox".dir .. "/env"
+end
+
+-- Whatever stands before the interpreter, with one more library in LD_PRELOAD.
+local function wrap(library)
+  local words = os.getenv "UQPAY_WRAP" or ""
+  local more, n = words:gsub("LD_PRELOAD=%S+", "%0:" .. library)
+  return "UQPAY_WRAP=" .. (n > 0 and more or "env LD_PRELOAD=" .. library .. " " .. words)
+end
+
+-- The command that runs code. shifted = true: the child's `shift` (support/shift.c) moves
+-- its clocks.
+function child.command(code, shifted)
+  local words = { "env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,
+    "UQPAY_SANDBOX_ENV=" .. sandbox_env(), "ASAN_OPTIONS=detect_leaks=0" }
+  if shifted then
+    words[#words + 1] = wrap(os.getenv "UQPAY_OUT" .. "/shift.so")
+    code = "local shift = require 'shift' " .. code
+  end
+  words[#words + 1] = os.getenv "UQPAY_LUA"
+  words[#words + 1] = "-e"
+  words[#words + 1] = prelude .. code
+  return driver.command(unpack(words))
+end
+
+-- Runs code to its good end, and returns what it printed.
+function child.run(code, shifted)
+  sandbox.start()
+  local text = driver.output(child.command(code, shifted) .. " 2>&1; echo \"exit $?\"")
+  local output, status = text:match "^(.*)exit (%d+)\n$"
+  assert.equal("0", status, output)
+  return output
+end
+
+return child

@@ -1,0 +1,60 @@
+/*
+** shift.c - clocks that a spec can move. Preloaded (LD_PRELOAD) it stands
+*before
+** clock_gettime and timerfd_settime; as a Lua module it says by how much. For
+** the specs alone.
+** SPDX-License-Identifier: MIT
+*/
+#define _GNU_SOURCE
+#include <lauxlib.h>
+#include <lua.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+static time_t monotonic, realtime; /* seconds ahead of the system's */
+
+int clock_gettime(clockid_t id, struct timespec *now) {
+  int result = (int)syscall(SYS_clock_gettime, id, now);
+  if (result == 0 && id == CLOCK_MONOTONIC)
+    now->tv_sec += monotonic;
+  if (result == 0 && id == CLOCK_REALTIME)
+    now->tv_sec += realtime;
+  return result;
+}
+
+/* The system's timers know the system's clock alone. */
+int timerfd_settime(int fd, int flags, const struct itimerspec *when,
+                    struct itimerspec *old) {
+  struct itimerspec moved = *when;
+  if ((flags & TFD_TIMER_ABSTIME) && moved.it_value.tv_sec > monotonic)
+    moved.it_value.tv_sec -= monotonic;
+  return (int)syscall(SYS_timerfd_settime, fd, flags, &moved, old);
+}
+
+/* monotonic(seconds): the clock of intervals goes on by so much at once */
+static int shift_monotonic(lua_State *L) {
+  monotonic += (time_t)luaL_checkinteger(L, 1);
+  return 0;
+}
+
+/* realtime(seconds): somebody sets the wall clock */
+static int shift_realtime(lua_State *L) {
+  realtime += (time_t)luaL_checkinteger(L, 1);
+  return 0;
+}
+
+static const luaL_Reg functions[] = {
+    {"monotonic", shift_monotonic}, {"realtime", shift_realtime}, {NULL, NULL}};
+
+int luaopen_shift(lua_State *L);
+
+int luaopen_shift(lua_State *L) {
+  lua_newtable(L);
+  for (const luaL_Reg *f = functions; f->name != NULL; f++) {
+    lua_pushcfunction(L, f->func);
+    lua_setfield(L, -2, f->name);
+  }
+  return 1;
+}
