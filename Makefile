@@ -36,7 +36,7 @@ OUT = build/$(LUA)$(VARIANT)
 
 BINDING = uqpay internal client call attempt hook token endpoint options answer error \
 	json
-ENGINE = transport handle idle received outcome process address poller clock \
+ENGINE = transport handle idle pulse received outcome process address poller clock \
 	schedule pace retry redact quote amount uuid buf
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))
 OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(SOURCES))
@@ -86,6 +86,7 @@ sandbox:
 SPEC ?= spec
 spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
+spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
 spec: all $(OUT)/engine.so $(OUT)/fork.so
 	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \

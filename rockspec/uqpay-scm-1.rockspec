@@ -32,7 +32,7 @@ build = {
         "src/uqpay.c", "src/internal.c", "src/client.c", "src/call.c", "src/attempt.c",
         "src/hook.c", "src/token.c", "src/endpoint.c", "src/options.c", "src/answer.c",
         "src/error.c", "src/json.c", "src/transport.c", "src/handle.c", "src/idle.c",
-        "src/received.c", "src/outcome.c", "src/process.c", "src/address.c",
+        "src/pulse.c", "src/received.c", "src/outcome.c", "src/process.c", "src/address.c",
         "src/poller.c", "src/clock.c", "src/schedule.c", "src/pace.c", "src/retry.c",
         "src/redact.c", "src/quote.c", "src/amount.c", "src/uuid.c", "src/buf.c",
       },
