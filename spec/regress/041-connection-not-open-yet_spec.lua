@@ -1,6 +1,6 @@
--- libcurl 7.88 gives a request a connection of HTTP/2 whose tunnel through a proxy is still
--- being dug, and fails it with "no filter connected" under the code of a failed set-up:
--- the call ended at once with the kind `config`.
+-- libcurl 7.88 gives a request a connection of HTTP/2 whose tunnel through a proxy is
+-- still being dug, and fails it with "no filter connected" under the code of a failed
+-- set-up: the call ended at once with the kind `config`.
 
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
