@@ -2,11 +2,8 @@
 ** idle.c - see idle.h.
 ** SPDX-License-Identifier: MIT
 */
-#define _GNU_SOURCE /* struct tcp_info */
 #include "idle.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -67,17 +64,4 @@ bool uq_idle_spoiled(struct uq_idle *idle, double now) {
     spoiled = true;
   }
   return spoiled;
-}
-
-bool uq_idle_silent(int fd, double seconds) {
-#if defined(__linux__) && defined(TCP_INFO)
-  struct tcp_info info;
-  socklen_t len = sizeof info;
-  memset(&info, 0, sizeof info);
-  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
-    return info.tcpi_last_data_recv >= seconds * 1000;
-#endif
-  (void)fd;
-  (void)seconds;
-  return true;
 }

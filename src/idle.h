@@ -33,10 +33,6 @@ void uq_idle_remove(struct uq_idle *idle, int fd);
 ** is on uq_clock: within a millisecond nobody looks twice. */
 bool uq_idle_spoiled(struct uq_idle *idle, double now);
 
-/* Has nothing come on a connection, idle or not, for so many seconds? Yes,
-** where the system cannot tell. */
-bool uq_idle_silent(int fd, double seconds);
-
 #pragma GCC visibility pop
 
 #endif

@@ -10,10 +10,11 @@
 #define MINUTE 60.0
 #define MARGIN 1.0     /* seconds: not all requests travel equally fast */
 #define BURST_SHARE 50 /* of a minute's turns, that many go at once */
+#define EPSILON 1e-6   /* a part of a turn that rounding may cost */
 #define SLOWER 1.25    /* than what the server has just refused */
 #define FEW 10         /* turns within a minute */
 #define EASY 0.25      /* seconds between turns: no lesson is harder at first */
-#define HARDEST 1.0    /* the same: the API's lowest limit is 60 a minute */
+#define HARD 2.0       /* the same, whatever comes: then pauses must do */
 #define RECOVERY 300.0 /* seconds until it is forgotten */
 #define PROBE_MAX 5.0  /* seconds to wait for what becomes of the first one */
 #define PATIENCE 120.0 /* seconds of nothing but refusals */
@@ -27,7 +28,7 @@ void uq_pace_init(struct uq_pace *p, double limit) {
     burst = 1;
   /* a minute may see the burst and, behind its first, the refills */
   p->interval = (MINUTE + MARGIN) / (limit - burst + 1);
-  p->burst = (burst - 1) * p->interval;
+  p->burst = (burst - 1 + EPSILON) * p->interval;
 }
 
 /* Seconds between turns at present. */
@@ -93,9 +94,8 @@ int uq_pace_refused(struct uq_pace *p, double now, double sent) {
     return p->refusals;
   if (p->refusals++ == 0) {
     p->trouble = now;
-    p->learned = SLOWER * later(interval(p, now), seen(p, now));
-    if (p->learned > HARDEST)
-      p->learned = HARDEST;
+    double slower = SLOWER * later(interval(p, now), seen(p, now));
+    p->learned = slower < HARD ? slower : HARD;
   }
   p->refused = now;
   return p->refusals;
@@ -104,7 +104,8 @@ int uq_pace_refused(struct uq_pace *p, double now, double sent) {
 void uq_pace_hold(struct uq_pace *p, double now, double pause) {
   p->pause = pause;
   p->held = later(p->held, now + pause);
-  p->next = p->calling = p->held + p->burst; /* the bucket is empty then */
+  p->next = later(p->next, p->held + p->burst); /* the bucket is empty then */
+  p->calling = later(p->calling, p->next);
 }
 
 void uq_pace_accepted(struct uq_pace *p, double now, double sent) {

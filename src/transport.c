@@ -24,13 +24,15 @@
 #include "outcome.h"
 #include "poller.h"
 #include "process.h"
+#include "pulse.h"
 
 #define MAX_HEADERS 8             /* lines of a request */
 #define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
 #define MAX_EVENTS 64
 #define MAX_CONNECTIONS 1024 /* kept open */
-#define STREAMS 50           /* of a connection, before another is opened */
-#define FIRST_STREAMS 100    /* libcurl gives the first one, unseen */
+#define SILENCE 5.0          /* seconds; that long, nothing lives there */
+#define MAX_STREAMS 1000     /* of a connection; servers allow fewer, ... */
+#define STREAMS 100          /* ... but hardly any fewer than this */
 
 struct uq_transport {
   struct uq_transport_options options;
@@ -45,6 +47,7 @@ struct uq_transport {
   long spoken;           /* the last answer's CURL_HTTP_VERSION_; 0: none */
   long connection_limit; /* at once; 0: none */
   struct uq_idle connections; /* idle ones of HTTP/1.1 */
+  struct uq_pulse pulse;      /* of those in use */
   double timer;               /* curl's, on uq_clock; below 0: not set */
   double alarm;               /* the caller's; the same */
   pid_t owner;
@@ -66,7 +69,6 @@ struct uq_exchange {
   const char *refused_why; /* ... for people */
   bool started;            /* libcurl has seen this request */
   int start_errno;         /* why it has not */
-  double began;            /* on uq_clock */
   bool in_multi, done;
   enum uq_http_version version; /* the handle is set to it; AUTO: not yet */
   CURLcode setup; /* not OK: start reports it, the handle is never used */
@@ -88,14 +90,20 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
     watch |= UQ_POLL_IN;
   if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
     watch |= UQ_POLL_OUT;
-  if (watch != UQ_POLL_NONE)
+  if (watch != UQ_POLL_NONE) {
     uq_idle_remove(&t->connections, fd);
+    if (t->crowd)
+      uq_pulse_begin(&t->pulse, fd, uq_clock());
+  } else {
+    uq_pulse_end(&t->pulse, fd);
+  }
   return uq_poller_watch(&t->poller, fd, watch) == 0 ? 0 : -1;
 }
 
 static int on_close(void *transport, curl_socket_t fd) {
   struct uq_transport *t = transport;
   uq_idle_remove(&t->connections, fd);
+  uq_pulse_end(&t->pulse, fd);
   return close(fd);
 }
 
@@ -168,6 +176,9 @@ static CURLMcode set_multi(struct uq_transport *t) {
   if (code == CURLM_OK)
     code = curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS,
                              (long)MAX_CONNECTIONS);
+  if (code == CURLM_OK)
+    code = curl_multi_setopt(t->multi, CURLMOPT_MAX_CONCURRENT_STREAMS,
+                             (long)MAX_STREAMS);
   return code;
 }
 
@@ -252,6 +263,7 @@ void uq_transport_free(struct uq_transport *t) {
   close_multi(t);
   uq_poller_close(&t->poller); /* after the multi: it still unwatches */
   uq_idle_free(&t->connections);
+  uq_pulse_free(&t->pulse);
   free(t);
 }
 
@@ -351,7 +363,7 @@ static enum uq_http_version wanted_version(const struct uq_exchange *x) {
 ** small crowd at once. */
 static void limit_connections(struct uq_transport *t) {
   long limit = 0;
-  bool may_be_two = t->spoken == 0 && t->in_flight >= FIRST_STREAMS;
+  bool may_be_two = t->spoken == 0 && t->in_flight >= STREAMS;
   if (t->options.http_version != UQ_HTTP_1_1 && t->crowd &&
       (t->spoken >= CURL_HTTP_VERSION_2_0 || may_be_two))
     limit = 2 + (long)(t->in_flight / STREAMS);
@@ -451,7 +463,6 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   memset(&x->received, 0, sizeof x->received);
   x->refused = UQ_OK;
   x->error[0] = '\0';
-  x->began = uq_clock();
   x->started = x->done = false;
   x->start_errno = error;
   if (error != 0) {
@@ -529,6 +540,13 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
       return NULL;
     a->kind = UQ_TOO_LARGE; /* for libcurl, a line's limit is its memory's */
     return "a response header line is too large";
+  case CURLE_FAILED_INIT:
+    if (strstr(x->error, "no filter connected") == NULL)
+      return NULL;
+    a->kind = UQ_CONNECT; /* libcurl 7.88 has given it a connection whose tunnel
+                             through a proxy was not there yet */
+    a->lost = true;
+    return "the connection was not open yet";
   case CURLE_OPERATION_TIMEDOUT:
     if (strncmp(x->error, "Failed to resolve", 17) != 0 ||
         x->version != UQ_HTTP_2)
@@ -608,10 +626,13 @@ static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
                      int count) {
   int running;
   CURLMcode code = CURLM_OK;
+  double now = t->crowd ? uq_clock() : 0;
   for (int i = 0; i < count && code == CURLM_OK; i++) {
     int what = (events[i].what & UQ_POLL_IN ? CURL_CSELECT_IN : 0) |
                (events[i].what & UQ_POLL_OUT ? CURL_CSELECT_OUT : 0) |
                (events[i].what & UQ_POLL_ERR ? CURL_CSELECT_ERR : 0);
+    if (t->crowd && (events[i].what & UQ_POLL_IN))
+      uq_pulse_beat(&t->pulse, events[i].fd, now);
     code = curl_multi_socket_action(t->multi, events[i].fd, what, &running);
   }
   if (code == CURLM_OK && t->timer >= 0 && uq_clock() >= t->timer) {
@@ -634,13 +655,18 @@ static void remember_connection(struct uq_exchange *x) {
     uq_idle_add(&x->transport->connections, fd);
 }
 
-/* Over HTTP/2 libcurl would keep a connection whose other end has died, and
-** send one request after the other into the void. */
-static void drop_if_dead(struct uq_exchange *x) {
+/* A request ran out of time. Over HTTP/2 libcurl keeps its connection, for the
+** sake of the others; and if the other end has died, it sends one request after
+** the other into the void. For the last one it tells the connection. */
+static void drop_dead(struct uq_exchange *x) {
+  struct uq_transport *t = x->transport;
   curl_socket_t fd = CURL_SOCKET_BAD;
-  curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd);
-  if (fd != CURL_SOCKET_BAD && uq_idle_silent(fd, uq_clock() - x->began))
+  if (t->in_flight == 1)
+    curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd);
+  if (fd != CURL_SOCKET_BAD)
     (void)shutdown(fd, SHUT_RDWR); /* for libcurl to see that it is dead */
+  else if (t->spoken >= CURL_HTTP_VERSION_2_0)
+    uq_pulse_drop(&t->pulse, uq_clock(), SILENCE);
 }
 
 static void reap(struct uq_transport *t) {
@@ -653,7 +679,7 @@ static void reap(struct uq_transport *t) {
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&x);
     remember_connection(x);
     if (code == CURLE_OPERATION_TIMEDOUT && x->version == UQ_HTTP_2)
-      drop_if_dead(x);
+      drop_dead(x);
     finish(x, code);
   }
   limit_connections(t);

@@ -17,7 +17,9 @@
 #include "compat.h"
 #include "decimal.h"
 #include "moment.h"
+#include "pace.h"
 #include "poller.h"
+#include "pulse.h"
 #include "quote.h"
 #include "received.h"
 #include "redact.h"
@@ -29,6 +31,8 @@
 #define POLLER "engine.poller"
 #define RECEIVED "engine.received"
 #define SCHEDULE "engine.schedule"
+#define PACE "engine.pace"
+#define PULSE "engine.pulse"
 
 int luaopen_engine(lua_State *L);
 
@@ -422,6 +426,122 @@ static int encrypted(lua_State *L) {
   return 1;
 }
 
+/* ---- pace --------------------------------------------------------------- */
+
+/* engine.pace(limit) */
+static int pace_new(lua_State *L) {
+  double limit = luaL_checknumber(L, 1);
+  struct uq_pace *p = new_object(L, sizeof *p, PACE);
+  uq_pace_init(p, limit);
+  return 1;
+}
+
+static struct uq_pace *to_pace(lua_State *L) {
+  return luaL_checkudata(L, 1, PACE);
+}
+
+/* pace:next() */
+static int pace_next(lua_State *L) {
+  lua_pushnumber(L, uq_pace_next(to_pace(L)));
+  return 1;
+}
+
+/* pace:take(now), pace:call(now), pace:patient(now) */
+static int pace_take(lua_State *L) {
+  lua_pushboolean(L, uq_pace_take(to_pace(L), luaL_checknumber(L, 2)));
+  return 1;
+}
+
+static int pace_call(lua_State *L) {
+  lua_pushboolean(L, uq_pace_call(to_pace(L), luaL_checknumber(L, 2)));
+  return 1;
+}
+
+static int pace_patient(lua_State *L) {
+  lua_pushboolean(L, uq_pace_patient(to_pace(L), luaL_checknumber(L, 2)));
+  return 1;
+}
+
+/* pace:due(now, others) */
+static int pace_due(lua_State *L) {
+  lua_pushnumber(L, uq_pace_due(to_pace(L), luaL_checknumber(L, 2),
+                                luaL_checknumber(L, 3)));
+  return 1;
+}
+
+/* pace:refused(now, sent) -> in a row */
+static int pace_refused(lua_State *L) {
+  lua_pushinteger(L, uq_pace_refused(to_pace(L), luaL_checknumber(L, 2),
+                                     luaL_checknumber(L, 3)));
+  return 1;
+}
+
+/* pace:hold(now, pause) */
+static int pace_hold(lua_State *L) {
+  uq_pace_hold(to_pace(L), luaL_checknumber(L, 2), luaL_checknumber(L, 3));
+  return 0;
+}
+
+/* pace:accepted(now, sent) */
+static int pace_accepted(lua_State *L) {
+  uq_pace_accepted(to_pace(L), luaL_checknumber(L, 2), luaL_checknumber(L, 3));
+  return 0;
+}
+
+static const luaL_Reg pace_methods[] = {
+    {"next", pace_next}, {"take", pace_take},         {"call", pace_call},
+    {"due", pace_due},   {"patient", pace_patient},   {"refused", pace_refused},
+    {"hold", pace_hold}, {"accepted", pace_accepted}, {NULL, NULL}};
+
+/* ---- pulse -------------------------------------------------------------- */
+
+/* engine.pulse() */
+static int pulse_new(lua_State *L) {
+  new_object(L, sizeof(struct uq_pulse), PULSE);
+  return 1;
+}
+
+static struct uq_pulse *to_pulse(lua_State *L) {
+  return luaL_checkudata(L, 1, PULSE);
+}
+
+/* pulse:begin(fd, now) */
+static int pulse_begin(lua_State *L) {
+  uq_pulse_begin(to_pulse(L), (int)luaL_checkinteger(L, 2),
+                 luaL_checknumber(L, 3));
+  return 0;
+}
+
+/* pulse:beat(fd, now) */
+static int pulse_beat(lua_State *L) {
+  uq_pulse_beat(to_pulse(L), (int)luaL_checkinteger(L, 2),
+                luaL_checknumber(L, 3));
+  return 0;
+}
+
+/* pulse:finish(fd) */
+static int pulse_finish(lua_State *L) {
+  uq_pulse_end(to_pulse(L), (int)luaL_checkinteger(L, 2));
+  return 0;
+}
+
+/* pulse:drop(now, silence) */
+static int pulse_drop(lua_State *L) {
+  uq_pulse_drop(to_pulse(L), luaL_checknumber(L, 2), luaL_checknumber(L, 3));
+  return 0;
+}
+
+static int pulse_free(lua_State *L) {
+  uq_pulse_free(to_pulse(L));
+  return 0;
+}
+
+static const luaL_Reg pulse_methods[] = {{"begin", pulse_begin},
+                                         {"beat", pulse_beat},
+                                         {"finish", pulse_finish},
+                                         {"drop", pulse_drop},
+                                         {NULL, NULL}};
+
 /* ---- redact ------------------------------------------------------------- */
 
 /* engine.redact(text, sent, earlier, line [, size]) -> text */
@@ -616,6 +736,8 @@ static const luaL_Reg functions[] = {{"buf", buf_new},
                                      {"uuid_valid", uuid_valid},
                                      {"address", address},
                                      {"encrypted", encrypted},
+                                     {"pace", pace_new},
+                                     {"pulse", pulse_new},
                                      {"redact", redact},
                                      {"received", received_new},
                                      {"poller", poller_new},
@@ -632,6 +754,8 @@ int luaopen_engine(lua_State *L) {
   new_class(L, POLLER, poller_close, poller_methods);
   new_class(L, RECEIVED, NULL, received_methods);
   new_class(L, SCHEDULE, NULL, schedule_methods);
+  new_class(L, PACE, NULL, pace_methods);
+  new_class(L, PULSE, pulse_free, pulse_methods);
   lua_newtable(L);
   uqL_setfuncs(L, functions);
   return 1;
