@@ -38,7 +38,7 @@ void uq_call_end(struct uq_call *call, bool good) {
     return;
   if (x != NULL)
     uq_exchange_release(x);
-  uq_schedule_leave(&call->turn);
+  uq_schedule_leave(&c->schedule, &call->turn);
   if (call->prev != NULL)
     call->prev->next = call->next;
   else

@@ -41,18 +41,18 @@ void uq_schedule_init(struct uq_schedule *s) {
   s->in_line = 0;
 }
 
-void uq_schedule_leave(struct uq_turn *turn) {
+void uq_schedule_leave(struct uq_schedule *s, struct uq_turn *turn) {
   if (is_linked(&turn->list))
     take_out(&turn->list);
   if (is_linked(&turn->line)) {
     take_out(&turn->line);
-    --*turn->in_line;
+    s->in_line--;
   }
 }
 
 void uq_schedule_wait(struct uq_schedule *s, struct uq_turn *turn,
                       double wake) {
-  uq_schedule_leave(turn);
+  uq_schedule_leave(s, turn);
   turn->wake = wake;
   struct uq_link *place = s->waiting.prev; /* who comes last waits longest */
   while (place != &s->waiting && of_list(place)->wake > wake)
@@ -65,10 +65,9 @@ void uq_schedule_line_up(struct uq_schedule *s, struct uq_turn *turn,
   if (wake < HUGE_VAL)
     uq_schedule_wait(s, turn, wake);
   else
-    uq_schedule_leave(turn);
+    uq_schedule_leave(s, turn);
   turn->wake = wake;
   insert_behind(s->line.prev, &turn->line);
-  turn->in_line = &s->in_line;
   s->in_line++;
 }
 
@@ -82,7 +81,7 @@ bool uq_schedule_in_line(const struct uq_turn *turn) {
 }
 
 void uq_schedule_ready(struct uq_schedule *s, struct uq_turn *turn) {
-  uq_schedule_leave(turn);
+  uq_schedule_leave(s, turn);
   insert_behind(s->ready.prev, &turn->list);
 }
 
@@ -95,7 +94,7 @@ struct uq_turn *uq_schedule_next(struct uq_schedule *s) {
   if (is_empty(&s->ready))
     return NULL;
   struct uq_turn *turn = of_list(s->ready.next);
-  uq_schedule_leave(turn);
+  uq_schedule_leave(s, turn);
   return turn;
 }
 

@@ -19,8 +19,7 @@ struct uq_link {
 /* All zero: nowhere. */
 struct uq_turn {
   struct uq_link list; /* among those that wait, or that can go on */
-  struct uq_link line; /* besides: in the line ... */
-  double *in_line;     /* ... whose length this is */
+  struct uq_link line; /* besides: in the line */
   double wake;         /* while waiting: until when, on uq_clock */
 };
 
@@ -28,7 +27,7 @@ struct uq_schedule {
   struct uq_link waiting; /* by wake, earliest first */
   struct uq_link ready;   /* in the order in which they became so */
   struct uq_link line;    /* in the order of arrival */
-  double in_line;         /* its length */
+  double in_line;         /* their number */
 };
 
 /* The schedule must not be moved in memory any more. */
@@ -51,7 +50,7 @@ bool uq_schedule_in_line(const struct uq_turn *turn);
 void uq_schedule_ready(struct uq_schedule *s, struct uq_turn *turn);
 
 /* Takes a turn out of wherever it is. */
-void uq_schedule_leave(struct uq_turn *turn);
+void uq_schedule_leave(struct uq_schedule *s, struct uq_turn *turn);
 
 /* Makes ready whoever has waited long enough. */
 void uq_schedule_advance(struct uq_schedule *s, double now);
