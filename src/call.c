@@ -471,8 +471,8 @@ static int call_timeout(lua_State *L) {
 }
 
 static int call_tostring(lua_State *L) {
-  static const char *const states[] = {"ready", "in flight", "waiting",
-                                       "waiting", "finished"};
+  static const char *const states[] = {"ready",   "in flight", "waiting",
+                                       "waiting", "waiting",   "finished"};
   struct uq_call *call = check_call(L);
   lua_pushfstring(L, "uqpay.call (%s %s, %s)", call->endpoint->name,
                   call->options.currency, states[call->state]);

@@ -80,22 +80,33 @@ struct uq_exchange {
 /* curl's callbacks                                                          */
 /* ------------------------------------------------------------------------ */
 
+/* Has the transfer, one of ours or of libcurl's own, had its answer over
+** HTTP/1? */
+static bool spoke_one(CURL *easy) {
+  long version = CURL_HTTP_VERSION_NONE;
+  curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
+  return version == CURL_HTTP_VERSION_1_0 || version == CURL_HTTP_VERSION_1_1;
+}
+
+/* A connection that nobody waits for any more is idle. (Later, when libcurl
+** tells that the transfer is over, another may have it already.) Over HTTP/2
+** the server may speak at any time. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
                      void *unused) {
   struct uq_transport *t = transport;
   int watch = UQ_POLL_NONE;
-  (void)easy; /* may be a handle that is not ours */
   (void)unused;
   if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
     watch |= UQ_POLL_IN;
   if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
     watch |= UQ_POLL_OUT;
-  if (watch != UQ_POLL_NONE) {
-    uq_idle_remove(&t->connections, fd);
-    if (t->crowd)
-      uq_pulse_begin(&t->pulse, fd, uq_clock());
-  } else {
+  uq_idle_remove(&t->connections, fd);
+  if (watch == UQ_POLL_NONE) {
     uq_pulse_end(&t->pulse, fd);
+    if (spoke_one(easy))
+      uq_idle_add(&t->connections, fd);
+  } else if (t->crowd) {
+    uq_pulse_begin(&t->pulse, fd, uq_clock());
   }
   return uq_poller_watch(&t->poller, fd, watch) == 0 ? 0 : -1;
 }
@@ -642,17 +653,14 @@ static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
   return code;
 }
 
-/* The connection of a transfer that is over is idle, if it was kept. Over
-** HTTP/2 the server may speak at any time. */
-static void remember_connection(struct uq_exchange *x) {
-  curl_socket_t fd = CURL_SOCKET_BAD;
+/* Which version the server speaks to a request that offered HTTP/2. */
+static void note_version(const struct uq_exchange *x) {
   long version = CURL_HTTP_VERSION_NONE;
-  curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd);
+  if (x->version != UQ_HTTP_2)
+    return;
   curl_easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
-  if (x->version == UQ_HTTP_2 && version != CURL_HTTP_VERSION_NONE)
+  if (version != CURL_HTTP_VERSION_NONE)
     x->transport->spoken = version;
-  if (fd != CURL_SOCKET_BAD && version <= CURL_HTTP_VERSION_1_1)
-    uq_idle_add(&x->transport->connections, fd);
 }
 
 /* A request ran out of time. Over HTTP/2 libcurl keeps its connection, for the
@@ -677,7 +685,7 @@ static void reap(struct uq_transport *t) {
     CURLcode code =
         message->data.result; /* the message dies with the removal */
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&x);
-    remember_connection(x);
+    note_version(x);
     if (code == CURLE_OPERATION_TIMEDOUT && x->version == UQ_HTTP_2)
       drop_dead(x);
     finish(x, code);

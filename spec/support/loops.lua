@@ -98,18 +98,7 @@ function made.copas()
       threads = threads - 1
     end)
   end
-  function loops.sleep(seconds)
-    local wake, nothing = socket.gettime() + seconds, function() end
-    local function is_over() return socket.gettime() >= wake end
-    copas.receive({
-      close = nothing, settimeout = nothing, dirty = is_over,
-      getfd = function() return is_over() and 0 or -1 end,
-      receive = function()
-        if is_over() then return "" end
-        return nil, "timeout"
-      end,
-    }, 1)
-  end
+  loops.sleep = require "spec.support.copas_sleep"
   function loops.run()
     while threads > 0 do copas.step(0.005) end
     copas.step(0)
