@@ -69,13 +69,19 @@ describe("documented", function()
   end)
 
   it("is every option of a call, and no other", function()
-    local call = {}
+    local call, batch = {}, {}
     for name, where in pairs(options()) do
-      if where ~= "FOR_NEW" then call[name] = true end
+      if where == "FOR_BATCH" then
+        in_readme(name)
+        batch[name] = true
+      elseif where ~= "FOR_NEW" then
+        call[name] = true
+      end
     end
     local annotated = class "uqpay.call_options"
     for name in pairs(class "uqpay.balance_query") do annotated[name] = true end
     assert.same(sorted(call), sorted(annotated))
+    assert.same(sorted(batch), sorted(class "uqpay.batch_options"))
   end)
 
   it("is every parameter of a list, every field of an item, and no other", function()
