@@ -86,7 +86,7 @@ describe("client:step", function()
     assert.is_true(call:dirty())
     assert.is_false(stuck:dirty())
     local start = socket.gettime()
-    for _ = 1, 40 do assert.is_true(client:step(20)) end      -- at once, as long as it can
+    for _ = 1, 40 do assert.is_true(client:step(20)) end -- at once, as long as it can
     assert.is_true(socket.gettime() - start < 8)
     assert.is_true(call:step())
     assert.is_false(client:step())

@@ -41,13 +41,6 @@ local function options()
   return rows
 end
 
-local function goes(where, ...)
-  for _, place in ipairs { ... } do
-    if where:find("FOR_" .. place .. "%f[^%u]") then return true end
-  end
-  return false
-end
-
 local function sorted(set)
   local list = {}
   for name in pairs(set) do list[#list + 1] = name end

@@ -9,7 +9,9 @@ describe("a finalizer", function()
       local uqpay = require "uqpay"
       local seen = {}
       for number = 1, 100 do
-        local c = uqpay.new { token = ("secret"):rep(500), base_url = "https://127.0.0.1:1" }
+        local c = uqpay.new {
+          token = ("secret"):rep(500), base_url = "https://127.0.0.1:1",
+        }
         arm(number, function(n) if n == number then c:close() end end)
         local ok, token, message, err = pcall(c.token, c)
         local last = disarm()

@@ -17,9 +17,9 @@ local prelude = [[
   local unpack = table.unpack or unpack
   local function options(changes)
     local all = {
-      base_url = sandbox.http_url, ca_file = sandbox.ca_file, client_id = sandbox.client_id,
-      api_key = sandbox.api_key, timeout = 30, retry_delay = 0.002,
-      retry_delay_max = 0.004,
+      base_url = sandbox.http_url, ca_file = sandbox.ca_file,
+      client_id = sandbox.client_id, api_key = sandbox.api_key,
+      timeout = 30, retry_delay = 0.002, retry_delay_max = 0.004,
     }
     for name, value in pairs(changes or {}) do all[name] = value or nil end
     return all
