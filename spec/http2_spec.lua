@@ -261,7 +261,7 @@ describe("HTTP/2", function()
         relay:order(how)
         finish(client, calls)
         assert.equal(80, #sandbox.requests())
-        assert.is_true(relay:order "total" <= 1 + 3 * n)
+        assert.is_true(relay:order "total" <= 1 + 3 * n, relay:order "total")
       end
     end)
 
