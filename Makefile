@@ -39,7 +39,7 @@ BINDING = uqpay internal client call attempt hook token login share filestore \
 	endpoint query options answer error json values
 ENGINE = transport handle idle pulse received outcome process address \
 	poller epoll kqueue poll clock schedule pace retry store filelock private redact quote \
-	amount decimal currency moment uuid buf
+	flat amount decimal currency moment uuid buf
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))
 OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(SOURCES))
 MODULE = $(OUT)/uqpay.so

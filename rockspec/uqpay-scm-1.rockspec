@@ -36,7 +36,7 @@ build = {
         "src/pulse.c", "src/received.c", "src/outcome.c", "src/process.c", "src/address.c",
         "src/poller.c", "src/epoll.c", "src/kqueue.c", "src/poll.c", "src/clock.c",
         "src/schedule.c", "src/pace.c", "src/retry.c", "src/store.c", "src/filelock.c",
-        "src/private.c", "src/redact.c", "src/quote.c", "src/amount.c", "src/decimal.c",
+        "src/private.c", "src/redact.c", "src/quote.c", "src/flat.c", "src/amount.c", "src/decimal.c",
         "src/currency.c", "src/moment.c", "src/uuid.c", "src/buf.c",
       },
       libraries = { "curl", "pthread", "m" },

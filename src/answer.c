@@ -11,11 +11,13 @@
 #include "amount.h"
 #include "ascii.h"
 #include "clock.h"
+#include "flat.h"
 #include "uqpay.h"
 
 #define MAX_MESSAGE 512 /* of the API's own message */
 #define MAX_TEXT 128    /* of its code and type */
 #define MAX_MISSING 32  /* of its missing fields */
+#define MAX_FLAT 16     /* members that the short way takes */
 
 /* ------------------------------------------------------------------------ */
 /* errors                                                                    */
@@ -370,17 +372,23 @@ static const char *check_names(lua_State *L) {
   return expected;
 }
 
+/* What is wrong with a string that has no control bytes; NULL: nothing. */
+static const char *check_plain(const struct uq_question *q, const char *text,
+                               size_t len, enum uq_field_type wanted) {
+  if (wanted != UQ_FIELD_TEXT && len == 0)
+    return "a string that is not empty expected";
+  if (wanted == UQ_FIELD_CURRENCY && q->currency[0] != '\0' &&
+      (len != strlen(q->currency) || memcmp(text, q->currency, len) != 0))
+    return "the currency that was asked for expected";
+  return wanted == UQ_FIELD_TOKEN ? uq_token_check(text, len) : NULL;
+}
+
 static const char *check_text(const struct uq_question *q, const char *text,
                               size_t len, enum uq_json_type type,
                               enum uq_field_type wanted) {
   if (type != UQ_JSON_STRING || has_control(text, len))
     return "a plain string expected";
-  if (wanted != UQ_FIELD_TEXT && len == 0)
-    return "a string that is not empty expected";
-  if (wanted == UQ_FIELD_CURRENCY && q->currency[0] != '\0' &&
-      strcmp(text, q->currency) != 0)
-    return "the currency that was asked for expected";
-  return wanted == UQ_FIELD_TOKEN ? uq_token_check(text, len) : NULL;
+  return check_plain(q, text, len, wanted);
 }
 
 /* At the top: a field's value, which what the schema wants is put in the place
@@ -483,6 +491,68 @@ static bool is_error_body(lua_State *L, const struct uq_question *q,
   return code >= 400 || (!data && (error || message));
 }
 
+static bool is_named(const struct uq_member *m, const char *name) {
+  return strncmp(m->name, name, m->name_len) == 0 && name[m->name_len] == '\0';
+}
+
+/* The field of the schema that the member is; guess is tried first. NULL: none,
+** or one whose value is not plain. */
+static const struct uq_field *find_field(const struct uq_field *schema,
+                                         const struct uq_field *guess,
+                                         const struct uq_member *m) {
+  const struct uq_field *f = guess;
+  if (f->name == NULL || !is_named(m, f->name)) {
+    for (f = schema; f->name != NULL && !is_named(m, f->name); f++)
+      continue;
+  }
+  return f->name != NULL && f->type <= UQ_FIELD_AMOUNT ? f : NULL;
+}
+
+/* Pushes the value of a member, if it is as the schema wants it. */
+static bool push_member(lua_State *L, const struct uq_question *q,
+                        const struct uq_field *f, const struct uq_member *m) {
+  if (f->type == UQ_FIELD_AMOUNT)
+    return (!m->string || uq_number_valid(m->text, m->len)) &&
+           uqL_json_push_number(L, m->text, m->len, q->amounts, true);
+  if (!m->string || check_plain(q, m->text, m->len, f->type) != NULL)
+    return false;
+  lua_pushlstring(L, m->text, m->len);
+  return true;
+}
+
+/* The short way for an answer that is just the schema's fields, plain strings
+** and numbers, each once: pushes the result. False, with nothing pushed: the
+** JSON library must see it. Whatever is found to be wrong is left to that. */
+static bool judge_flat(lua_State *L, const struct uq_question *q,
+                       const struct uq_answer *a) {
+  const struct uq_field *schema = q->endpoint->schema, *guess = schema;
+  struct uq_member members[MAX_FLAT];
+  int top = lua_gettop(L);
+  unsigned seen = 0;
+  int n = uq_flat_read(a->body.data, a->body.len, members, MAX_FLAT);
+  if (n == 0)
+    return false;
+  lua_createtable(L, 0, n);
+  for (int i = 0; i < n; i++) {
+    const struct uq_field *f = find_field(schema, guess, &members[i]);
+    unsigned bit = f != NULL ? 1u << (f - schema) : 0;
+    if (f == NULL || (seen & bit) != 0 || !push_member(L, q, f, &members[i])) {
+      lua_settop(L, top);
+      return false;
+    }
+    lua_setfield(L, -2, f->name);
+    seen |= bit;
+    guess = f + 1;
+  }
+  for (const struct uq_field *f = schema; f->name != NULL; f++) {
+    if (!f->optional && (seen & 1u << (f - schema)) == 0) {
+      lua_settop(L, top);
+      return false;
+    }
+  }
+  return true;
+}
+
 static bool judge_success(lua_State *L, const struct uq_question *q,
                           const struct uq_answer *a, struct uq_failure *f) {
   size_t members = 0;
@@ -490,6 +560,8 @@ static bool judge_success(lua_State *L, const struct uq_question *q,
     lua_pushfstring(L, "HTTP %d with an empty body", a->status);
     return refuse(L, q, a, UQ_DECODE);
   }
+  if (judge_flat(L, q, a))
+    return true;
   if (!uqL_json_decode(L, a->body.data, a->body.len, false, q->scratch,
                        &members)) {
     lua_pushfstring(L, "HTTP %d, but its body is no JSON: %s", a->status,

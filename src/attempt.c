@@ -170,12 +170,10 @@ static bool start_exchange(struct uq_call *call) {
   call->exchange = uq_exchange_acquire(c->transport);
   if (call->exchange == NULL)
     return false;
-  struct uq_headers headers = {NULL,
-                               NULL,
-                               c->token.data,
-                               call->key,
-                               call->options.on_behalf_of,
-                               call->body[0] != '\0'};
+  struct uq_headers headers = {
+      c->options.user_agent, NULL,      NULL,
+      c->token.data,         call->key, call->options.on_behalf_of,
+      call->body[0] != '\0'};
   if (call->is_login) {
     headers.client_id = c->options.client_id;
     headers.api_key = c->api_key.data;
@@ -425,7 +423,7 @@ static int settle(lua_State *L, int idx) {
   if (!good)
     results = call->client == NULL ? fail(L, call, call->ended->stopped)
                                    : after_failure(L, idx, &f);
-  uq_answer_free(&call->answer);
+  uq_answer_done(&call->answer, call->home->transport);
   uq_buf_free(&call->scratch);
   return results;
 }

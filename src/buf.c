@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_CAP 256
+#define FIRST_CAP 1024 /* bytes: a request's headers, or an answer */
 
 void uq_wipe(void *bytes, size_t n) {
   if (n == 0)

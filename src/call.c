@@ -81,20 +81,29 @@ void uq_call_ready(void *owner) {
   }
 }
 
-/* Pushes a call of the client at idx, not begun, whose peer table is the one at
-** the top, and pops that. query must outlive it. NULL: the client is closed,
-** and the call is of no use. */
-static struct uq_call *new_call(lua_State *L, int client,
-                                const struct uq_endpoint *e, const char *query,
-                                const struct uq_options *o) {
-  struct uq_call *call = lua_newuserdata(L, sizeof *call);
+static void clear(struct uq_call *call) {
   memset(call, 0, sizeof *call);
   call->state = UQ_CALL_ENDED;
   call->ended = &closed;
+}
+
+/* Pushes a call that has ended, whose peer table is the one at the top, and
+** pops that. */
+static struct uq_call *make_call(lua_State *L) {
+  struct uq_call *call = lua_newuserdata(L, sizeof *call);
+  clear(call);
   luaL_getmetatable(L, UQ_CALL);
   lua_setmetatable(L, -2);
   lua_insert(L, -2);
   uqL_setpeer(L, -2);
+  return call;
+}
+
+/* Begins the life of a call of the client at idx. query must outlive it. NULL:
+** the client is closed, and the call is of no use. */
+static struct uq_call *set_up(lua_State *L, struct uq_call *call, int client,
+                              const struct uq_endpoint *e, const char *query,
+                              const struct uq_options *o) {
   struct uq_client *c = lua_touserdata(L, client);
   if (c->transport == NULL) /* closed meanwhile: see rule 8 */
     return NULL;
@@ -220,14 +229,48 @@ double uq_call_next(struct uq_client *c) {
   return 0;
 }
 
+#define SPARE 1 /* where the client's peer table keeps it */
+
+/* Pushes a call, not set up, for one that blocks. Nobody sees such a call, so
+** the client keeps the first, and uses it again unless it is in use: for a call
+** of its own hooks. */
+static struct uq_call *take_spare(lua_State *L, int client) {
+  struct uq_client *c = lua_touserdata(L, client);
+  uqL_getpeer(L, client);
+  struct uq_call *call = c->spare;
+  if (call != NULL) {
+    c->spare = NULL;
+    lua_rawgeti(L, -1, SPARE);
+    lua_remove(L, -2);
+    uq_buf_free(&call->earlier);
+    clear(call);
+    call->is_spare = true;
+    return call;
+  }
+  lua_pushvalue(L, -1);
+  call = make_call(L);
+  lua_insert(L, -2);
+  if (!c->keeps_spare) {
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, -2, SPARE);
+    c->keeps_spare = call->is_spare = true;
+  }
+  lua_pop(L, 1);
+  return call;
+}
+
+static void give_spare(struct uq_call *call) {
+  if (call->is_spare)
+    call->home->spare = call;
+}
+
 int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
                  const struct uq_options *o) {
   const char *query = lua_tostring(L, -1);
-  uqL_getpeer(L, client);
-  struct uq_call *call = new_call(L, client, e, query, o);
+  struct uq_call *call = take_spare(L, client);
   int idx = lua_gettop(L);
   int results;
-  if (call == NULL)
+  if (set_up(L, call, client, e, query, o) == NULL)
     return luaL_error(L, UQ_CLOSED);
   call->client->stats.calls++;
   while ((results = uqL_attempt_step(L, idx)) == 0) {
@@ -236,10 +279,12 @@ int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
       end_early(call, &canceled);
       uqL_login_leave(L, idx);
       tell_others(call->home);
+      give_spare(call);
       lua_error(L);
     }
   }
   tell_others(call->home);
+  give_spare(call);
   return results;
 }
 
@@ -309,7 +354,7 @@ static bool step_call(lua_State *L, int idx, bool engine) {
 bool uqL_call_step(lua_State *L, int idx) { return step_call(L, idx, false); }
 
 /* Pushes a call object, not begun. Its table keeps the query at the top. NULL:
-** see new_call. */
+** see set_up. */
 static struct uq_call *new_object(lua_State *L, int client,
                                   const struct uq_endpoint *e,
                                   const struct uq_options *o) {
@@ -319,9 +364,10 @@ static struct uq_call *new_object(lua_State *L, int client,
   lua_setfield(L, -2, "query");
   lua_pushvalue(L, client);
   lua_setfield(L, -2, "client");
-  struct uq_call *call = new_call(L, client, e, query, o);
-  if (call != NULL)
-    call->is_object = true;
+  struct uq_call *call = make_call(L);
+  if (set_up(L, call, client, e, query, o) == NULL)
+    return NULL;
+  call->is_object = true;
   return call;
 }
 
@@ -397,6 +443,8 @@ static int call_cancel(lua_State *L) {
 
 static int call_gc(lua_State *L) {
   struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
+  if (call->is_spare && call->home != NULL && call->home->spare == call)
+    call->home->spare = NULL;
   cancel(call);
   uq_answer_free(&call->answer);
   uq_buf_free(&call->scratch);

@@ -231,8 +231,11 @@ int uqL_client_new(lua_State *L) {
   uqL_options_new(L, 1, c); /* may raise: __gc must free the token */
   const struct uq_options *o = &c->options;
   struct uq_transport_options transport = {
-      o->ca_file,   o->ca_path,    o->pinned_public_key,
-      o->proxy,     o->user_agent, (enum uq_http_version)o->http_version,
+      o->ca_file,
+      o->ca_path,
+      o->pinned_public_key,
+      o->proxy,
+      (enum uq_http_version)o->http_version,
       uq_call_ready};
   uq_pace_init(&c->pace, o->rate_limit);
   uq_pace_init(&c->login_pace, o->login_limit);

@@ -5,7 +5,6 @@
 ** https://developers.uqpay.com/account-center/v1.6/api-reference/
 ** SPDX-License-Identifier: MIT
 */
-#include <stdio.h>
 #include <string.h>
 
 #include "uqpay.h"
@@ -118,14 +117,32 @@ const struct uq_endpoint uq_endpoints[UQ_ENDPOINT_COUNT] = {
 /* requests                                                                  */
 /* ------------------------------------------------------------------------ */
 
+/* Copies as much of the text as there is room for before end, and a NUL. Gives
+** where that is. (snprintf takes a thousand instructions for as much.) */
+static char *append(char *at, const char *end, const char *text) {
+  size_t room = (size_t)(end - at) - 1;
+  size_t len = strlen(text);
+  if (len > room)
+    len = room;
+  memcpy(at, text, len);
+  at[len] = '\0';
+  return at + len;
+}
+
 void uq_endpoint_url(const struct uq_endpoint *e, const char *base_url,
                      const char *query, char url[UQ_URL_MAX]) {
-  snprintf(url, UQ_URL_MAX, "%s%s%s", base_url, e->path, query);
+  char *end = url + UQ_URL_MAX;
+  url = append(url, end, base_url);
+  url = append(url, end, e->path);
+  append(url, end, query);
 }
 
 void uq_endpoint_body(const char *currency, char body[UQ_BODY_MAX]) {
   /* a checked currency needs no escapes */
-  snprintf(body, UQ_BODY_MAX, "{\"currency\":\"%s\"}", currency);
+  char *end = body + UQ_BODY_MAX;
+  body = append(body, end, "{\"currency\":\"");
+  body = append(body, end, currency);
+  append(body, end, "\"}");
 }
 
 #define TOKEN_HEADER "x-auth-token: "
@@ -144,8 +161,10 @@ static enum uq_buf_status header(struct uq_buf *block, const char *name,
 
 enum uq_buf_status uq_endpoint_headers(struct uq_buf *block,
                                        const struct uq_headers *h) {
-  enum uq_buf_status status =
-      header(block, "Content-Type: ", h->body ? "application/json" : NULL);
+  enum uq_buf_status status = header(block, "User-Agent: ", h->user_agent);
+  if (status == UQ_BUF_OK)
+    status =
+        header(block, "Content-Type: ", h->body ? "application/json" : NULL);
   if (status == UQ_BUF_OK)
     status = header(block, "x-client-id: ", h->client_id);
   if (status == UQ_BUF_OK)

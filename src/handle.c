@@ -81,7 +81,6 @@ static int on_new_socket(void *unused, curl_socket_t fd, curlsocktype type) {
 CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o) {
   UQ_SET(easy, CURLOPT_SOCKOPTFUNCTION, on_new_socket);
   UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
-  UQ_SET(easy, CURLOPT_USERAGENT, o->user_agent);
   UQ_SET(easy, CURLOPT_FOLLOWLOCATION, 0L); /* our headers would follow */
 #if LIBCURL_VERSION_NUM >= 0x075500
   TRY(CURLOPT_PROTOCOLS_STR, "https,http"); /* address.h sees to it already */
@@ -105,6 +104,8 @@ CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o) {
     proxy = ""; /* libcurl would look for one before each request */
   if (proxy != NULL)
     UQ_SET(easy, CURLOPT_PROXY, proxy);
+  if (proxy != NULL && proxy[0] == '\0')
+    UQ_SET(easy, CURLOPT_NOPROXY, "*"); /* nor for exceptions */
   TRY(CURLOPT_MAXAGE_CONN, (long)MAX_IDLE_SECONDS);
 #if LIBCURL_VERSION_NUM >= 0x075000
   TRY(CURLOPT_MAXLIFETIME_CONN, (long)MAX_CONNECTION_SECONDS);

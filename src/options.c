@@ -687,7 +687,7 @@ static void read_post(lua_State *L, const struct reading *r, int first) {
   if (currency != NULL && o->currency[0] != '\0')
     bad_option(L, r, "currency", "it was given as an argument already");
   if (currency != NULL)
-    snprintf(o->currency, sizeof o->currency, "%s", currency);
+    memcpy(o->currency, currency, strlen(currency) + 1); /* it is a code */
   if (o->currency[0] == '\0')
     luaL_error(L,
                "bad argument 'currency' to '%s' (a currency code such as "

@@ -28,6 +28,7 @@
 
 #define MAX_HEADERS 8             /* lines of a request */
 #define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
+#define MAX_KEPT 65536 /* bytes of a buffer that the next request is left */
 #define MAX_EVENTS 64
 #define MAX_CONNECTIONS 1024 /* kept open */
 #define SILENCE 5.0          /* seconds; that long, nothing lives there */
@@ -615,6 +616,26 @@ void uq_exchange_take(struct uq_exchange *x, struct uq_answer *a) {
   move(&a->sent, &x->headers);
   move(&a->body, &x->response);
   uq_exchange_release(x);
+}
+
+/* Wipes what is in a buffer and leaves its memory to another, which is empty.
+ */
+static void leave(struct uq_buf *from, struct uq_buf *to) {
+  size_t max = to->max;
+  if (to->data != NULL || from->cap > MAX_KEPT)
+    return;
+  uq_buf_clear(from);
+  *to = *from;
+  to->max = max;
+  uq_buf_init(from, 0);
+}
+
+void uq_answer_done(struct uq_answer *a, struct uq_transport *t) {
+  if (t != NULL && t->idle != NULL) {
+    leave(&a->sent, &t->idle->headers);
+    leave(&a->body, &t->idle->response);
+  }
+  uq_answer_free(a);
 }
 
 void uq_answer_free(struct uq_answer *a) {

@@ -31,7 +31,6 @@ struct uq_transport_options {
   const char *ca_path;
   const char *pinned_public_key; /* "sha256//<base64>[;...]" */
   const char *proxy;             /* "": none, whatever the environment says */
-  const char *user_agent;
   enum uq_http_version http_version;
   void (*done)(void *owner); /* told of each exchange that is finished; it must
                                 not call the transport */
@@ -134,6 +133,10 @@ struct uq_transport_info {
 };
 
 void uq_transport_info(struct uq_transport_info *info);
+
+/* The same as uq_answer_free, but leaves the memory to the next request over
+** the transport, if that is not NULL. */
+void uq_answer_done(struct uq_answer *a, struct uq_transport *t);
 
 #pragma GCC visibility pop
 

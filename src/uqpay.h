@@ -157,6 +157,8 @@ struct uq_client {
   bool share_running; /* ... one of its functions runs */
   bool on_request, on_response, on_retry;
   struct uq_call *calls;
+  struct uq_call *spare; /* for the next blocking call; NULL: in use, ... */
+  bool keeps_spare;      /* ... or not made yet */
   struct uq_schedule schedule; /* of its calls */
   struct uq_pace pace, login_pace;
   double ids; /* given to calls so far */
@@ -317,6 +319,7 @@ void uq_endpoint_body(const char *currency, char body[UQ_BODY_MAX]);
 
 /* What the headers of a request say, each unless it is NULL or "". */
 struct uq_headers {
+  const char *user_agent;
   const char *client_id, *api_key;
   const char *token;
   const char *key;

@@ -43,17 +43,13 @@ bool uq_uuid_v4(char text[UQ_UUID_LEN + 1]) {
     return false;
   bytes[6] = (unsigned char)((bytes[6] & 0x0F) | 0x40); /* version 4 */
   bytes[8] = (unsigned char)((bytes[8] & 0x3F) | 0x80); /* RFC 9562 variant */
-  size_t digit = 0;
-  for (size_t i = 0; i < UQ_UUID_LEN; i++) {
-    if (is_dash(i)) {
-      text[i] = '-';
-      continue;
-    }
-    unsigned char byte = bytes[digit / 2];
-    text[i] = hex[digit % 2 == 0 ? byte >> 4 : byte & 0x0F];
-    digit++;
+  for (size_t i = 0; i < sizeof bytes; i++) {
+    if (i == 4 || i == 6 || i == 8 || i == 10)
+      *text++ = '-';
+    *text++ = hex[bytes[i] >> 4];
+    *text++ = hex[bytes[i] & 0x0F];
   }
-  text[UQ_UUID_LEN] = '\0';
+  *text = '\0';
   return true;
 }
 

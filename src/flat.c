@@ -1,0 +1,84 @@
+/*
+** flat.c - see flat.h.
+** SPDX-License-Identifier: MIT
+*/
+#include "flat.h"
+
+#include "amount.h"
+
+/* What is left of the text. */
+struct rest {
+  const char *at, *end;
+};
+
+static void skip_blanks(struct rest *r) {
+  while (r->at < r->end &&
+         (*r->at == ' ' || *r->at == '\n' || *r->at == '\r' || *r->at == '\t'))
+    r->at++;
+}
+
+/* Takes the byte, with blanks around it, if it is the next. */
+static bool take(struct rest *r, char byte) {
+  skip_blanks(r);
+  if (r->at == r->end || *r->at != byte)
+    return false;
+  r->at++;
+  skip_blanks(r);
+  return true;
+}
+
+static bool is_string(const struct rest *r) {
+  return r->at < r->end && *r->at == '"';
+}
+
+/* A byte of a string that stands for itself. */
+static bool is_plain(char byte) {
+  return (unsigned char)(byte - ' ') < 0x7F - ' ' && byte != '"' &&
+         byte != '\\';
+}
+
+static bool take_string(struct rest *r, const char **text, size_t *len) {
+  if (!is_string(r))
+    return false;
+  const char *at = ++r->at;
+  while (at < r->end && is_plain(*at))
+    at++;
+  if (at == r->end || *at != '"')
+    return false;
+  *text = r->at;
+  *len = (size_t)(at - r->at);
+  r->at = at + 1;
+  return true;
+}
+
+static bool take_number(struct rest *r, const char **text, size_t *len) {
+  const char *at = r->at;
+  while (at < r->end && *at != ',' && *at != '}' && *at > ' ')
+    at++;
+  *text = r->at;
+  *len = (size_t)(at - r->at);
+  r->at = at;
+  return uq_number_valid(*text, *len);
+}
+
+static bool take_member(struct rest *r, struct uq_member *m) {
+  if (!take_string(r, &m->name, &m->name_len) || !take(r, ':'))
+    return false;
+  m->string = is_string(r);
+  return m->string ? take_string(r, &m->text, &m->len)
+                   : take_number(r, &m->text, &m->len);
+}
+
+int uq_flat_read(const char *text, size_t len, struct uq_member *members,
+                 int max) {
+  struct rest r = {text, text + len};
+  int n = 0;
+  if (!take(&r, '{'))
+    return 0;
+  do {
+    if (n == max || !take_member(&r, &members[n]))
+      return 0;
+    n++;
+  } while (take(&r, ','));
+  return take(&r, '}') && r.at == r.end ? n : 0;
+}
