@@ -214,6 +214,27 @@ describe("the poller", function()
     assert.same({ [r2] = IN }, (poller:wait(long)))
   end)
 
+  it("says nothing of what rests, until it is watched again", function()
+    local r, w = new_pipe()
+    poller:watch(r, IN)
+    for _ = 1, 3 do
+      assert.equal(0, poller:rest(r))
+      engine.write(w, "x")
+      assert.same({}, (poller:wait(0)))
+      assert.same({}, (poller:wait(0)))
+      assert.equal(0, poller:watch(r, IN))
+      assert.same({ [r] = IN }, (poller:wait(long)))
+    end
+    assert.equal(0, poller:rest(r))
+    assert.equal(0, poller:watch(r, NONE))
+    assert.same({}, (poller:wait(0)))
+    assert.equal(0, poller:watch(w, OUT))
+    assert.equal(0, poller:rest(w))
+    assert.equal(0, poller:watch(w, IN))      -- for something else than before
+    assert.same({}, (poller:wait(0)))
+    assert.equal(0, poller:rest(999999))      -- it never was watched
+  end)
+
   it("hands out no more events than asked for, and the rest later", function()
     local expected, seen = {}, {}
     for _ = 1, 40 do

@@ -492,7 +492,7 @@ static bool is_error_body(lua_State *L, const struct uq_question *q,
 }
 
 static bool is_named(const struct uq_member *m, const char *name) {
-  return strncmp(m->name, name, m->name_len) == 0 && name[m->name_len] == '\0';
+  return strlen(name) == m->name_len && memcmp(m->name, name, m->name_len) == 0;
 }
 
 /* The field of the schema that the member is; guess is tried first. NULL: none,

@@ -185,9 +185,7 @@ static bool start_exchange(struct uq_call *call) {
   uq_endpoint_url(call->endpoint, c->options.base_url, call->query, url);
   request.owner = call;
   request.url = url;
-  request.post = call->endpoint->method[0] == 'P';
-  request.body = call->body;
-  request.body_len = strlen(call->body);
+  request.body = call->endpoint->method[0] == 'P' ? call->body : NULL;
   request.timeout_ms =
       call->is_login ? 0 : to_ms(call->deadline - call->attempted);
   request.connect_timeout_ms = to_ms(call->options.connect_timeout);

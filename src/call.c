@@ -336,7 +336,7 @@ static bool step_call(lua_State *L, int idx, bool engine) {
     return call->results > 0;
   lua_pushcfunction(L, step); /* allocates on 5.1: nothing has happened yet */
   lua_pushvalue(L, idx);
-  if (engine && is_live(call))
+  if (engine && is_live(call) && !uq_attempt_ready(call))
     step_engine(call->client, 0);
   call->busy = true;
   int status = lua_pcall(L, 1, 0, 0);

@@ -10,16 +10,22 @@
 #include <errno.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #define WAIT_EVENTS 64
+#define RESTING 8 /* beside UQ_POLL_ bits: nobody is told */
 
 const char *uq_poller_name(void) { return "epoll"; }
 
-void uq_system_init(struct uq_poller *p) { p->fd = p->timer = -1; }
+void uq_system_init(struct uq_poller *p) {
+  p->fd = p->timer = -1;
+  p->known = NULL;
+  p->room = 0;
+}
 
 int uq_system_open(struct uq_poller *p) {
   p->fd = epoll_create1(EPOLL_CLOEXEC);
@@ -31,6 +37,7 @@ void uq_system_close(struct uq_poller *p) {
     close(p->timer);
   if (p->fd >= 0)
     close(p->fd);
+  free(p->known);
 }
 
 static int control(struct uq_poller *p, int operation, int fd,
@@ -42,18 +49,57 @@ static int control(struct uq_poller *p, int operation, int fd,
   return epoll_ctl(p->fd, operation, fd, &event) == 0 ? 0 : errno;
 }
 
+/* What the kernel watches the descriptor for, as far as is known. */
+static int known(const struct uq_poller *p, int fd) {
+  return fd >= 0 && fd < p->room ? p->known[fd] : UQ_POLL_NONE;
+}
+
+/* Without the memory to remember it, it is not known. */
+static void remember(struct uq_poller *p, int fd, int what) {
+  if (fd >= p->room) {
+    int room = fd + 64;
+    unsigned char *grown = realloc(p->known, (size_t)room);
+    if (grown == NULL)
+      return;
+    memset(grown + p->room, UQ_POLL_NONE, (size_t)(room - p->room));
+    p->known = grown;
+    p->room = room;
+  }
+  p->known[fd] = (unsigned char)what;
+}
+
+static int forget(struct uq_poller *p, int fd) {
+  if (fd >= 0 && fd < p->room)
+    p->known[fd] = UQ_POLL_NONE;
+  int error = control(p, EPOLL_CTL_DEL, fd, 0);
+  return error == ENOENT || error == EBADF ? 0 : error;
+}
+
 int uq_poller_watch(struct uq_poller *p, int fd, int what) {
   uint32_t events = 0;
-  if (what == UQ_POLL_NONE) {
-    int error = control(p, EPOLL_CTL_DEL, fd, 0);
-    return error == ENOENT || error == EBADF ? 0 : error;
+  if (what == UQ_POLL_NONE)
+    return forget(p, fd);
+  if (known(p, fd) == (what | RESTING)) {
+    p->known[fd] = (unsigned char)what;
+    return 0;
   }
   if (what & UQ_POLL_IN)
     events |= EPOLLIN;
   if (what & UQ_POLL_OUT)
     events |= EPOLLOUT;
   int error = control(p, EPOLL_CTL_ADD, fd, events);
-  return error == EEXIST ? control(p, EPOLL_CTL_MOD, fd, events) : error;
+  if (error == EEXIST)
+    error = control(p, EPOLL_CTL_MOD, fd, events);
+  if (error == 0)
+    remember(p, fd, what);
+  return error;
+}
+
+int uq_poller_rest(struct uq_poller *p, int fd) {
+  if (known(p, fd) == UQ_POLL_NONE)
+    return forget(p, fd);
+  p->known[fd] |= RESTING;
+  return 0;
 }
 
 static bool open_timer(struct uq_poller *p) {
@@ -94,6 +140,10 @@ int uq_system_wait(struct uq_poller *p, struct uq_event *events, int max,
     if (ready[i].data.fd == p->timer) {
       if (!uq_poller_due(p)) /* outdated; else it rings on, being never read */
         uq_system_alarm(p, p->due);
+      continue;
+    }
+    if (known(p, ready[i].data.fd) & RESTING) {
+      forget(p, ready[i].data.fd);
       continue;
     }
     events[count].fd = ready[i].data.fd;

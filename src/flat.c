@@ -4,6 +4,8 @@
 */
 #include "flat.h"
 
+#include <string.h>
+
 #include "amount.h"
 
 /* What is left of the text. */
@@ -38,16 +40,24 @@ static bool is_plain(char byte) {
 }
 
 static bool take_string(struct rest *r, const char **text, size_t *len) {
-  if (!is_string(r))
-    return false;
-  const char *at = ++r->at;
-  while (at < r->end && is_plain(*at))
+  const char *at = *text = ++r->at; /* behind the quote */
+  while (is_plain(*at))             /* which the NUL at the end is not */
     at++;
-  if (at == r->end || *at != '"')
-    return false;
-  *text = r->at;
   *len = (size_t)(at - r->at);
   r->at = at + 1;
+  return *at == '"';
+}
+
+/* Takes a name, whatever is in it: it is one that is looked for, or not. */
+static bool take_name(struct rest *r, const char **name, size_t *len) {
+  if (!is_string(r))
+    return false;
+  *name = r->at + 1;
+  const char *quote = memchr(*name, '"', (size_t)(r->end - *name));
+  if (quote == NULL)
+    return false;
+  *len = (size_t)(quote - *name);
+  r->at = quote + 1;
   return true;
 }
 
@@ -62,7 +72,7 @@ static bool take_number(struct rest *r, const char **text, size_t *len) {
 }
 
 static bool take_member(struct rest *r, struct uq_member *m) {
-  if (!take_string(r, &m->name, &m->name_len) || !take(r, ':'))
+  if (!take_name(r, &m->name, &m->name_len) || !take(r, ':'))
     return false;
   m->string = is_string(r);
   return m->string ? take_string(r, &m->text, &m->len)

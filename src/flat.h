@@ -22,10 +22,11 @@ struct uq_member {
 };
 
 /*
-** Reads the members of an object whose names and strings are printable ASCII
-** without escapes, and whose other values are numbers by the JSON grammar.
-** How many there are, at most `max`; 0: the text is not of that kind, and it
-** is for the JSON library to say what it is.
+** Reads the members of an object whose strings are printable ASCII without
+** escapes, and whose other values are numbers by the JSON grammar. Names are
+** not looked into. How many there are, at most `max`; 0: the text is not of
+** that kind, and it is for the JSON library to say what it is. A NUL must
+** follow the text.
 */
 int uq_flat_read(const char *text, size_t len, struct uq_member *members,
                  int max);

@@ -84,6 +84,10 @@ int uq_poller_watch(struct uq_poller *p, int fd, int what) {
   return watch_for(p, fd, EVFILT_WRITE, (what & UQ_POLL_OUT) != 0);
 }
 
+int uq_poller_rest(struct uq_poller *p, int fd) {
+  return uq_poller_watch(p, fd, UQ_POLL_NONE);
+}
+
 int uq_system_fd(struct uq_poller *p) { return p->fd; }
 
 /* Puts down the changes that turn the alarm on, and returns their number. */

@@ -71,6 +71,10 @@ int uq_poller_watch(struct uq_poller *p, int fd, int what) {
   return 0;
 }
 
+int uq_poller_rest(struct uq_poller *p, int fd) {
+  return uq_poller_watch(p, fd, UQ_POLL_NONE);
+}
+
 int uq_system_fd(struct uq_poller *p) {
   (void)p;
   return -1;

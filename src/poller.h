@@ -41,8 +41,10 @@ struct uq_poller {
   bool asked;    /* was the descriptor asked for? Then there is an alarm. */
   bool notified; /* it rings for a notice, whatever the timer says */
 #if defined(UQ_POLLER_EPOLL)
-  int fd;    /* -1 while closed */
-  int timer; /* the alarm, a timerfd; -1 until it is asked for */
+  int fd;               /* -1 while closed */
+  int timer;            /* the alarm, a timerfd; -1 until it is asked for */
+  unsigned char *known; /* by descriptor: what the kernel watches it for */
+  int room;             /* of known */
 #elif defined(UQ_POLLER_KQUEUE)
   int fd;      /* -1 while closed */
   pid_t owner; /* no other process has it */
@@ -69,6 +71,12 @@ void uq_poller_close(struct uq_poller *p);
 /* Watches fd for `what`, instead of what it was watched for; UQ_POLL_NONE
 ** forgets it. 0 or an errno. */
 int uq_poller_watch(struct uq_poller *p, int fd, int what);
+
+/* Says nothing of fd until it is watched again, which costs no system call if
+*it
+** was watched for the same before. UQ_POLL_NONE forgets it, which must be done
+** before it is closed. 0 or an errno. */
+int uq_poller_rest(struct uq_poller *p, int fd);
 
 /* Sets the moment on uq_clock when the timer goes off; below 0 disarms it. It
 ** stays due until it is set again. */

@@ -11,12 +11,16 @@
 
 static pthread_once_t global_once = PTHREAD_ONCE_INIT;
 static bool global_ready;
+static unsigned generation;
+
+static void after_fork(void) { generation++; }
 
 /* Once per process and never undone. The module is pinned in memory: resolver
 ** threads of libcurl may outlive the Lua state that closes it. */
 static void global_init(void) {
   Dl_info self;
-  global_ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+  global_ready = pthread_atfork(NULL, NULL, after_fork) == 0 &&
+                 curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
   if (dladdr((void *)&global_once, &self) != 0 && self.dli_fname != NULL)
     (void)dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
@@ -26,14 +30,19 @@ bool uq_process_init(void) {
   return global_ready;
 }
 
+unsigned uq_process_generation(void) { return generation; }
+
 void uq_sigpipe_hold(struct uq_sigpipe *g) {
   sigset_t pipe_set, pending;
   sigemptyset(&pipe_set);
   sigaddset(&pipe_set, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe_set, &g->before);
+  g->pending = false;
+  if (sigismember(&g->before, SIGPIPE) != 1)
+    return; /* it was not blocked, so it could not be pending */
   sigemptyset(&pending);
   sigpending(&pending);
   g->pending = sigismember(&pending, SIGPIPE) == 1;
-  pthread_sigmask(SIG_BLOCK, &pipe_set, &g->before);
 }
 
 void uq_sigpipe_release(const struct uq_sigpipe *g) {

@@ -16,6 +16,9 @@
 /* Sets curl up, once. False: it cannot be. */
 bool uq_process_init(void);
 
+/* How many forks lie between the process that set curl up and this one. */
+unsigned uq_process_generation(void);
+
 struct uq_sigpipe {
   sigset_t before;
   bool pending; /* it was pending already: then it is not ours to drain */

@@ -30,6 +30,7 @@
 #define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
 #define MAX_KEPT 65536 /* bytes of a buffer that the next request is left */
 #define MAX_EVENTS 64
+#define NUMBERS 4            /* options of a request that are numbers */
 #define MAX_CONNECTIONS 1024 /* kept open */
 #define SILENCE 5.0          /* seconds; that long, nothing lives there */
 #define MAX_STREAMS 1000     /* of a connection; servers allow fewer, ... */
@@ -51,8 +52,8 @@ struct uq_transport {
   struct uq_pulse pulse;      /* of those in use */
   double timer;               /* curl's, on uq_clock; below 0: not set */
   double alarm;               /* the caller's; the same */
-  pid_t owner;
-  struct uq_transport *next; /* among the abandoned ones */
+  unsigned owner;             /* uq_process_generation */
+  struct uq_transport *next;  /* among the abandoned ones */
 };
 
 struct uq_exchange {
@@ -72,6 +73,7 @@ struct uq_exchange {
   int start_errno;         /* why it has not */
   bool in_multi, done;
   enum uq_http_version version; /* the handle is set to it; AUTO: not yet */
+  long numbers[NUMBERS]; /* the same of other options; a new handle's are 0 */
   CURLcode setup; /* not OK: start reports it, the handle is never used */
   CURLcode code;
   char error[CURL_ERROR_SIZE];
@@ -104,8 +106,10 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
   uq_idle_remove(&t->connections, fd);
   if (watch == UQ_POLL_NONE) {
     uq_pulse_end(&t->pulse, fd);
-    if (spoke_one(easy))
+    if (spoke_one(easy)) {
       uq_idle_add(&t->connections, fd);
+      return uq_poller_rest(&t->poller, fd) == 0 ? 0 : -1;
+    }
   } else if (t->crowd) {
     uq_pulse_begin(&t->pulse, fd, uq_clock());
   }
@@ -116,6 +120,7 @@ static int on_close(void *transport, curl_socket_t fd) {
   struct uq_transport *t = transport;
   uq_idle_remove(&t->connections, fd);
   uq_pulse_end(&t->pulse, fd);
+  (void)uq_poller_watch(&t->poller, fd, UQ_POLL_NONE);
   return close(fd);
 }
 
@@ -231,12 +236,12 @@ uq_transport_new(const struct uq_transport_options *options) {
   t->timer = t->alarm = -1;
   uq_poller_init(&t->poller);
   t->two = uq_handle_two();
-  t->owner = getpid();
+  t->owner = uq_process_generation();
   return t;
 }
 
 bool uq_transport_forked(const struct uq_transport *t) {
-  return getpid() != t->owner;
+  return uq_process_generation() != t->owner;
 }
 
 static void free_exchange(struct uq_exchange *x) {
@@ -385,6 +390,20 @@ static void limit_connections(struct uq_transport *t) {
   (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
 }
 
+/* Sets the options that are numbers where they are not so already. */
+static CURLcode set_numbers(struct uq_exchange *x, const long *numbers) {
+  static const CURLoption options[NUMBERS] = {
+      CURLOPT_TIMEOUT_MS, CURLOPT_CONNECTTIMEOUT_MS, CURLOPT_MAXFILESIZE,
+      CURLOPT_FRESH_CONNECT};
+  for (int i = 0; i < NUMBERS; i++) {
+    if (x->numbers[i] == numbers[i])
+      continue;
+    UQ_SET(x->easy, options[i], numbers[i]);
+    x->numbers[i] = numbers[i];
+  }
+  return CURLE_OK;
+}
+
 static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
   CURL *easy = x->easy;
   CURLcode code = x->setup;
@@ -399,19 +418,14 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     code = uq_handle_version(easy, &x->version, version);
   if (code != CURLE_OK)
     return code;
-  if (r->post) {
-    UQ_SET(easy, CURLOPT_POST, 1L);
-    UQ_SET(easy, CURLOPT_POSTFIELDS, r->body);
-    UQ_SET(easy, CURLOPT_POSTFIELDSIZE, (long)r->body_len);
-  } else {
+  if (r->body != NULL)
+    UQ_SET(easy, CURLOPT_POSTFIELDS, r->body); /* makes it a POST */
+  else
     UQ_SET(easy, CURLOPT_HTTPGET, 1L);
-  }
-  UQ_SET(easy, CURLOPT_TIMEOUT_MS, r->timeout_ms);
-  UQ_SET(easy, CURLOPT_CONNECTTIMEOUT_MS, r->connect_timeout_ms);
-  UQ_SET(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)r->max_response_bytes);
-  UQ_SET(easy, CURLOPT_FRESH_CONNECT,
-         (long)uq_idle_spoiled(&x->transport->connections, uq_clock()));
-  return CURLE_OK;
+  const long numbers[NUMBERS] = {
+      r->timeout_ms, r->connect_timeout_ms, (long)r->max_response_bytes,
+      uq_idle_spoiled(&x->transport->connections, uq_clock())};
+  return set_numbers(x, numbers);
 }
 
 /* Links the exchange into the list of those in flight, or out of it. */
@@ -510,10 +524,11 @@ static bool retire(struct uq_exchange *x) {
       unlink_active(x);
     return true;
   }
-  uq_sigpipe_hold(&guard);
-  if (x->in_multi)
+  if (x->in_multi) {
+    uq_sigpipe_hold(&guard);
     finish(x, CURLE_ABORTED_BY_CALLBACK);
-  uq_sigpipe_release(&guard);
+    uq_sigpipe_release(&guard);
+  }
   return x->code == CURLE_OK; /* libcurl keeps traces of a failure */
 }
 

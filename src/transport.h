@@ -40,10 +40,9 @@ struct uq_request {
   void *owner; /* for done; it is told only as long as nobody takes or releases
                   the exchange */
   const char *url;
-  bool post;        /* or else a GET, which has no body */
-  const char *body; /* borrowed until the exchange is released */
-  size_t body_len;
-  long timeout_ms; /* for the whole attempt */
+  const char *body; /* of a POST, borrowed until the exchange is released; NULL:
+                       a GET */
+  long timeout_ms;  /* for the whole attempt */
   long connect_timeout_ms;
   size_t max_response_bytes;
   bool crowd; /* there may be others at the same time */

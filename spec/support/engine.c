@@ -630,6 +630,12 @@ static int poller_watch(lua_State *L) {
   return 1;
 }
 
+static int poller_rest(lua_State *L) {
+  lua_pushinteger(L,
+                  uq_poller_rest(to_poller(L), (int)luaL_checkinteger(L, 2)));
+  return 1;
+}
+
 /* poller:timer(ms): from now; below 0 disarms it */
 static int poller_timer(lua_State *L) {
   double ms = (double)luaL_checknumber(L, 2);
@@ -674,9 +680,11 @@ static int poller_wait(lua_State *L) {
 }
 
 static const luaL_Reg poller_methods[] = {
-    {"watch", poller_watch}, {"timer", poller_timer}, {"due", poller_due},
-    {"fd", poller_fd},       {"arm", poller_arm},     {"notify", poller_notify},
-    {"wait", poller_wait},   {"close", poller_close}, {NULL, NULL}};
+    {"watch", poller_watch}, {"timer", poller_timer},
+    {"due", poller_due},     {"fd", poller_fd},
+    {"arm", poller_arm},     {"notify", poller_notify},
+    {"wait", poller_wait},   {"close", poller_close},
+    {"rest", poller_rest},   {NULL, NULL}};
 
 /* ---- descriptors to watch ----------------------------------------------- */
 
