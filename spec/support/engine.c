@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "decimal.h"
+#include "flat.h"
 #include "moment.h"
 #include "pace.h"
 #include "poller.h"
@@ -168,6 +169,30 @@ static int quote(lua_State *L) {
     lua_pushliteral(L, "no memory");
     return 2;
   }
+}
+
+#define FLAT_MAX 16
+
+/* engine.flat(text) -> a list of {name, text, is it a string}; nil */
+static int flat(lua_State *L) {
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  struct uq_member members[FLAT_MAX];
+  int n = uq_flat_read(text, len, members, FLAT_MAX);
+  if (n == 0)
+    return 0;
+  lua_createtable(L, n, 0);
+  for (int i = 0; i < n; i++) {
+    lua_createtable(L, 3, 0);
+    lua_pushlstring(L, members[i].name, members[i].name_len);
+    lua_rawseti(L, -2, 1);
+    lua_pushlstring(L, members[i].text, members[i].len);
+    lua_rawseti(L, -2, 2);
+    lua_pushboolean(L, members[i].string);
+    lua_rawseti(L, -2, 3);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
 }
 
 /* The text of the first argument, of which only the first bytes are meant if
@@ -731,6 +756,7 @@ static int readable(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"buf", buf_new},
                                      {"quote", quote},
+                                     {"flat", flat},
                                      {"number_scan", number_scan},
                                      {"number_valid", number_valid},
                                      {"number_double", number_double},
