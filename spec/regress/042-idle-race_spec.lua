@@ -1,6 +1,6 @@
--- Of several calls over HTTP/1.1, one that ended left its connection to a call that waited,
--- before it was noticed to have ended: the connection was taken for an idle one, and shut
--- down as soon as the next answer came on it. Connections were opened anew without end.
+-- Of several calls over HTTP/1.1, one that ended left its connection to a call that
+-- waited, before it was noticed to have ended: the connection was taken for an idle one,
+-- and shut down as soon as the next answer came. New ones were opened without end.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
