@@ -148,7 +148,7 @@ describe("a buffer", function()
     for _ = 1, 10000 do
       buf:append(("z"):rep(100))
       local len, cap = buf:size()
-      assert.is_true(cap <= 2 * len + 512)
+      assert.is_true(cap <= 2 * len + 1024)
       if cap ~= last then leaps, last = leaps + 1, cap end
     end
     assert.is_true(leaps < 20, leaps)
