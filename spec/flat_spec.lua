@@ -77,6 +77,13 @@ describe("an answer", function()
     return "{" .. table.concat(members, ",") .. "}"
   end
 
+  -- The fields, with this one in the place of the nth.
+  local function with(n, field)
+    local list = {}
+    for i, one in ipairs(fields) do list[i] = i == n and field or one end
+    return list
+  end
+
   -- A null that is left out of the result makes it a matter for the library.
   local function check(list)
     for _, amounts in ipairs { "number", "string", "exact" } do
@@ -111,10 +118,35 @@ describe("an answer", function()
     local generator = random.generator()
     for n, field in ipairs(fields) do
       for _ = 1, 8 do
-        local list = { unpack and unpack(fields) or table.unpack(fields) }
-        list[n] = { field[1], random.pick(generator, values) }
-        check(list)
+        check(with(n, { field[1], random.pick(generator, values) }))
       end
+    end
+  end)
+
+  it("is the same by both ways where a slip would cost", function()
+    check(with(2, { "currency", '"USDT"' }))
+    check(with(2, { "currency", '"US"' }))
+    for _, other in ipairs { "US", "USDT", "SGD", "" } do
+      assert.equal("schema", ask(body_of(with(2, { "currency", '"' .. other .. '"' }))).kind)
+    end
+    check(with(2, { "currency", "1" }))
+    check(with(3, { "available_balance", '"x"' }))
+    check(with(3, { "available_balance", '""' }))
+    check(with(1, { "balance_id", "1" }))
+    check(with(8, { "balance_status", '""' }))
+    check(with(6, { "create_times", '""' }))
+    check(with(6, { "create_tim", '""' }))
+    check(with(9, { "create_time", '""' }))
+    check(with(6, { "balance_id", '"twice"' }))
+    for n, field in ipairs(fields) do
+      local twice = with()
+      twice[9] = field
+      check(twice)
+      twice[9], twice[n] = nil, twice[8]
+      check(twice)
+      local fewer = with()
+      table.remove(fewer, n)
+      check(fewer)
     end
   end)
 
