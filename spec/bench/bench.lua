@@ -200,6 +200,17 @@ local function target_of_table(what, s, field, limit)
   end
 end
 
+-- The instructions that it takes to load the module: nearly all are the dynamic linker's,
+-- which binds each symbol of each library at once when an interpreter loads them.
+local function loading(lua)
+  local function count(code)
+    return measure.instructions(wrap, function(before)
+      return ("%s%s %s -e '%s'"):format(lua.env, before, lua.run, code)
+    end)
+  end
+  return count 'require "uqpay"' - count ""
+end
+
 -- From exec to the first answer over HTTPS.
 local function measure_cold()
   say "cold start"
@@ -214,10 +225,12 @@ local function measure_cold()
       samples.add(c.name .. "count", instructions(c, "https", "/api", 1, 1))
     end
   end
-  for _, c in ipairs(pair) do
+  for n, c in ipairs(pair) do
     local mine = samples.median(c.name .. "count")
     target("cold start to the first HTTPS answer, instructions", c, 1.15, "×",
-      mine / samples.median(bare.name .. "count"), report.whole(mine))
+      mine / samples.median(bare.name .. "count"),
+      ("%s, of which `require` takes %s to load libcurl and what that needs"):format(
+        report.whole(mine), report.whole(loading(n == 1 and plain or jit))))
   end
   for _, c in ipairs(pair) do
     local mine = samples.median(c.name .. "time")
