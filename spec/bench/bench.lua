@@ -203,12 +203,12 @@ end
 -- The instructions that it takes to load the module: nearly all are the dynamic linker's,
 -- which binds each symbol of each library at once when an interpreter loads them.
 local function loading(lua)
-  local function count(code)
+  local function run(code)
     return measure.instructions(wrap, function(before)
       return ("%s%s %s -e '%s'"):format(lua.env, before, lua.run, code)
     end)
   end
-  return count 'require "uqpay"' - count ""
+  return run 'require "uqpay"' - run ""
 end
 
 -- From exec to the first answer over HTTPS.
