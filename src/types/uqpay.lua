@@ -295,7 +295,7 @@ function uqpay.time(text, zone) end
 ---A store of tokens in a file of this user's alone, and with locks on another, path .. ".lock".
 ---Nothing is opened before one of its functions is called; every one of them opens, checks
 ---and closes. Files that others could read or replace are refused: nil and a message. Bad
----arguments raise. Keys have up to 512 bytes, tokens 8192, and no control bytes; ends are
+---arguments raise. Keys have up to 2048 bytes, tokens 8192, and no control bytes; ends are
 ---kept as whole seconds. The locks end with the process, and when the store is collected.
 ---@param path string
 ---@return uqpay.token_store
