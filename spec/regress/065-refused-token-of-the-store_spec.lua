@@ -4,7 +4,6 @@
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
 local styles = require "spec.support.styles"
-local uqpay = require "uqpay"
 
 local unpack = table.unpack or unpack
 
