@@ -325,6 +325,15 @@ for _, style in ipairs(styles) do
       end)
     end
 
+    it("has its end whatever amounts are, " .. style.name, function()
+      sandbox.settings { token_life = 100 }
+      for _, amounts in ipairs { "number", "string", "exact" } do
+        local c = style.new(options { amounts = amounts })
+        local ends = style.all(c, { { "token" } })[1][2]
+        assert.is_true(math.abs(ends - os.time() - 100) < 60, ends)
+      end
+    end)
+
     it("is taken as it is: opaque, or of 8192 bytes", function()
       for _, settings in ipairs {
         { token_form = "opaque" }, { token_bytes = 8192 }, { token_bytes = 1 },
@@ -751,6 +760,26 @@ describe("a call object that waits for a login", function()
     assert.equal(2, mints())
     succeeded(c:balance "USD")
     assert.same({ 1, 1, 1, 2, 2, 2 }, tokens())
+  end)
+
+  it("whose fresh token is refused may take one that another call gets", function()
+    local c
+    c = client { on_response = function(info)
+      if info.endpoint == "token" and mints() == 1 then
+        sandbox.expire_minted()
+        sandbox.settings { hold = "token" }
+      end
+    end }
+    local function turn() c:step(0.01) end
+    local late = c:start_balance "USD"
+    until_so(function() return late:step() or late:attempts() == 1 end, turn)
+    local other = c:start_balance "USD" -- with the same token, refused as well
+    until_so(function() return other:step() or count "token" == 2 end, turn)
+    until_so(function() return late:step() or c:stats().retries == 2 end, turn)
+    sandbox.settings { hold = "" }
+    finish { late, other }
+    assert.equal(2, mints())
+    assert.equal(2, late:attempts())
   end)
 
   it("survives a token that a new one has killed", function()

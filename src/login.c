@@ -103,8 +103,8 @@ static void go_on(lua_State *L, struct uq_client *c) {
   int peer = lua_gettop(L);
   struct uq_call *login = c->login;
   lua_getfield(L, peer, "login");
-  /* it may have been ended, or settled by somebody else, meanwhile */
-  if (!login->busy && uqL_call_step(L, peer + 1) && c->login == login) {
+  /* it may be busy, or settled by somebody else meanwhile */
+  if (uqL_call_step(L, peer + 1) && c->login == login) {
     c->login = NULL;
     uqL_getpeer(L, peer + 1);
     finish(L, c, peer);
