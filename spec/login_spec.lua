@@ -4,6 +4,7 @@
 -- share_spec.lua for tokens that processes share.
 
 local faulty = require "spec.support.faulty_driver"
+local finalizers = require "spec.support.finalizers"
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
@@ -715,6 +716,30 @@ describe("a call object that waits for a login", function()
       assert.is_true(call:step())
       failed("canceled", call:result())
     end
+  end)
+
+  it("takes part in one that a finalizer has begun meanwhile", function()
+    sandbox.settings { hold = "token" }
+    assert.equal("done\n", finalizers.run(([[
+      local uqpay = require "uqpay"
+      for number = 1, 200 do
+        local logins, inner = 0, nil
+        local c = uqpay.new { client_id = %q, api_key = %q, base_url = %q,
+          on_request = function() logins = logins + 1 end }
+        local call = c:start_balance "USD"
+        arm(number, function(n)
+          if n == number then
+            inner = c:start_balance "SGD"
+            inner:step()
+          end
+        end)
+        call:step()
+        local last = disarm()
+        assert(logins == 1 and not call:done() and not (inner and inner:done()))
+        c:close()
+        if last < number then return print "done" end
+      end
+    ]]):format(sandbox.client_id, sandbox.api_key, sandbox.http_url)))
   end)
 
   it("goes with its client when both are forgotten", function()
