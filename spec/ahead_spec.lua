@@ -81,6 +81,19 @@ describe("a token", function()
       ]])
     end)
 
+    it("whose renewal is refused for haste holds up no call, " .. name, function()
+      run(style, [[
+        local c = style.new(options { timeout = 10 })
+        good(style.all(c, times(1)))
+        shift.monotonic(1600)
+        sandbox.fault { kind = "rate_limit", retry_after = "50", endpoint = "token" }
+        until_so(function() return count "token" == 2 end,
+          function() good(style.all(c, times(1))) end)
+        for _ = 1, 3 do good(style.all(c, times(1))) end
+        assert(not tokens():find "2")
+      ]])
+    end)
+
     it("in its last seconds, or past its end, is not used, " .. name, function()
       run(style, [[
         local c = style.new(options())

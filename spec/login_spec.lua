@@ -129,6 +129,30 @@ describe("a login", function()
     assert.equal(0, c:stats().logins)
   end)
 
+  it("wants both of its credentials, and no token", function()
+    for message, changes in pairs {
+      ["'client_id' to 'new' (expected together with api_key)"] = { client_id = false },
+      ["'api_key' to 'new' (expected together with client_id)"] = { api_key = false },
+      ["'token' to 'new' (not together with client_id and api_key)"] = { token = "t" },
+      ["'token' to 'new' (not together"] = { token = function() return "t" end },
+      ["'client_id' to 'new' (1 to 512 visible ASCII bytes"] = { client_id = "" },
+      ["'api_key' to 'new' (1 to 512 visible ASCII bytes"] = { api_key = "a\r\nb: c" },
+    } do
+      local ok, got = pcall(client, changes)
+      assert.is_false(ok)
+      assert.matches("bad option " .. message, got, 1, true)
+    end
+  end)
+
+  it("keeps to a limit of its own", function()
+    local c = uqpay.new { client_id = "c", api_key = "k", timeout = 0.3, max_retries = 0,
+      proxy = "http://127.0.0.1:1" } -- where nobody listens: the sandbox is out of reach
+    local kinds = {}
+    for n = 1, 5 do kinds[n] = select(3, c:balance "USD").kind end
+    assert.equal("connect", kinds[1])
+    assert.equal("rate_limit", kinds[5])
+  end)
+
   it("sends the credentials to the token endpoint, and nothing else", function()
     local c = client { on_behalf_of = sandbox.sub_account, currency = "USD" }
     succeeded(c:balance())
@@ -720,24 +744,24 @@ describe("a call object that waits for a login", function()
 
   it("takes part in one that a finalizer has begun meanwhile", function()
     sandbox.settings { hold = "token" }
-    assert.equal("done\n", finalizers.run(([[
+    assert.equal("true\n", finalizers.run(([[
       local uqpay = require "uqpay"
+      local within = false
       for number = 1, 200 do
-        local logins, inner = 0, nil
+        local logins, other = 0, nil
         local c = uqpay.new { client_id = %q, api_key = %q, base_url = %q,
           on_request = function() logins = logins + 1 end }
-        local call = c:start_balance "USD"
         arm(number, function(n)
           if n == number then
-            inner = c:start_balance "SGD"
-            inner:step()
+            within = within or logins == 0
+            other = c:start_balance "SGD"
           end
         end)
-        call:step()
+        local call = c:start_balance "USD"
         local last = disarm()
-        assert(logins == 1 and not call:done() and not (inner and inner:done()))
+        assert(logins == 1 and not call:done() and not (other and other:done()))
         c:close()
-        if last < number then return print "done" end
+        if last < number then return print(within and number > 2) end
       end
     ]]):format(sandbox.client_id, sandbox.api_key, sandbox.http_url)))
   end)

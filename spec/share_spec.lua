@@ -153,6 +153,22 @@ describe("a token store", function()
     end)
   end
 
+  it("is refused by uqpay.new if it cannot be one", function()
+    for what, changes in pairs {
+      ["client_id and api_key expected with it"] = { token = "t", client_id = false,
+        api_key = false },
+      ["table expected, got string"] = { token_store = "/tmp/tokens" },
+      ["functions get and set, and lock and unlock or neither, expected in it"] =
+        { token_store = { get = print } },
+      ["lock and unlock, or neither, expected in it"] =
+        { token_store = { get = print, set = print, lock = print } },
+    } do
+      local ok, message = pcall(client, new_store(), changes)
+      assert.is_false(ok)
+      assert.matches("bad option 'token_store' to 'new' (" .. what, message, 1, true)
+    end
+  end)
+
   it("is asked with a key of address and client, which has no secret", function()
     local store = new_store()
     succeeded(client(store):balance "USD")
@@ -655,14 +671,25 @@ describe("the lock of a token store", function()
       assert(not held)
       same("1 1 1", tokens())
     ]], true)
+    sandbox.reset()
+    child.run(aged .. [[
+      sandbox.settings { hold = "token" }
+      local stays = c:start_balance("USD", { timeout = 600 })
+      assert(not stays:step())
+      same(0, stays:attempts())
+      shift.monotonic(6)      -- not half of its time
+      assert(not stays:step())
+      same(1, stays:attempts())
+    ]], true)
   end)
 
   it("is not needed for a newer token, if that is worth it", function()
-    for spare, mints in pairs { [30] = 2, [100] = 1 } do
+    -- the store's has so many seconds left, the client's 200, or none
+    for left, mints in pairs { [230] = 2, [300] = 1, [30] = 2, [90] = 1 } do
       sandbox.reset()
-      child.run(("local spare, mints = %d, %d "):format(spare, mints) .. aged .. [[
-        -- as if another process had put it there
-        token, ends = sandbox.new_token(), os.time() + 200 + spare
+      child.run(("local left, mints = %d, %d "):format(left, mints) .. aged .. [[
+        if left < 200 then shift.monotonic(300) end
+        token, ends = sandbox.new_token(), os.time() + left
         until_so(function() return not tokens():find "1$" end,
           function() assert(c:balance "USD") end)
         same(mints, #sandbox.mints())

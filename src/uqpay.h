@@ -147,7 +147,6 @@ struct uq_client {
   double token_until;     /* the same on uq_clock, which nobody sets back */
   double token_life;      /* seconds, when it was got */
   unsigned token_serial;  /* counts the tokens */
-  bool token_stored;      /* another client has logged in for it */
   struct uq_call *login;  /* the login that goes on; the peer table keeps it */
   double login_pause;     /* on uq_clock: none ahead of need before */
   unsigned logins;        /* counts those begun ... */
@@ -156,6 +155,7 @@ struct uq_client {
   bool share;         /* there is a token store; ... */
   bool share_locked;  /* ... the client has its lock; ... */
   bool share_running; /* ... one of its functions runs */
+  bool token_stored;  /* the token is out of it, not of a login of ours */
   bool on_request, on_response, on_retry;
   struct uq_call *calls;
   struct uq_schedule schedule; /* of its calls */

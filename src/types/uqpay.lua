@@ -77,12 +77,12 @@ local uqpay = {}
 ---What hooks are told. Hooks run protected: what they raise is counted in
 ---`client:stats().hook_errors` and changes nothing. They must not yield.
 ---@class uqpay.request_info
----@field endpoint string         # the method's name: "balance"
----@field method string           # "POST"
+---@field endpoint string         # the method's name: "balance"; "token" for a login
+---@field method string           # "POST", "GET"
 ---@field url string
----@field currency string
+---@field currency? string
 ---@field on_behalf_of? string
----@field idempotency_key string
+---@field idempotency_key? string # of a balance
 ---@field attempt integer         # from 1
 
 ---@class uqpay.response_info: uqpay.request_info
