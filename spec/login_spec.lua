@@ -148,9 +148,8 @@ describe("a login", function()
     local c = uqpay.new { client_id = "c", api_key = "k", timeout = 0.3, max_retries = 0,
       proxy = "http://127.0.0.1:1" } -- where nobody listens: the sandbox is out of reach
     local kinds = {}
-    for n = 1, 5 do kinds[n] = select(3, c:balance "USD").kind end
-    assert.equal("connect", kinds[1])
-    assert.equal("rate_limit", kinds[5])
+    for _ = 1, 5 do kinds[select(3, c:balance "USD").kind] = true end
+    assert.same({ connect = true, rate_limit = true }, kinds)
   end)
 
   it("sends the credentials to the token endpoint, and nothing else", function()
