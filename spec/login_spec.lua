@@ -349,7 +349,7 @@ for _, style in ipairs(styles) do
       end)
     end
 
-    it("has its end whatever amounts are, " .. style.name, function()
+    it("has its end whatever amounts are", function()
       sandbox.settings { token_life = 100 }
       for _, amounts in ipairs { "number", "string", "exact" } do
         local c = style.new(options { amounts = amounts })

@@ -49,7 +49,7 @@ static void begin(lua_State *L, struct uq_client *c) {
   int peer = lua_gettop(L);
   struct uq_options o = c->options;
   o.currency[0] = o.on_behalf_of[0] = '\0';
-  o.amounts = UQ_AMOUNTS_NUMBER;
+  o.amounts = UQ_AMOUNTS_STRING; /* takes any number */
   lua_getfield(L, peer, "client");
   struct uq_call *login = uqL_call_login(L, peer + 1, &o);
   if (login != NULL &&
@@ -63,8 +63,9 @@ static void begin(lua_State *L, struct uq_client *c) {
   lua_settop(L, peer);
 }
 
-/* The end that a server gives a token at idx: Unix seconds, as a number or its
-** digits; 0: nothing of the kind. */
+/* The end that a server or store gives a token at idx: Unix seconds, as a
+*number
+** or its digits; 0: nothing of the kind. */
 static double read_end(lua_State *L, int idx) {
   double end = lua_isnumber(L, idx) ? (double)lua_tonumber(L, idx) : 0;
   return end > 0 ? end : 0;
