@@ -64,8 +64,7 @@ static void begin(lua_State *L, struct uq_client *c) {
 }
 
 /* The end that a server or store gives a token at idx: Unix seconds, as a
-*number
-** or its digits; 0: nothing of the kind. */
+** number or its digits; 0: nothing of the kind. */
 static double read_end(lua_State *L, int idx) {
   double end = lua_isnumber(L, idx) ? (double)lua_tonumber(L, idx) : 0;
   return end > 0 ? end : 0;
