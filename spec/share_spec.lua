@@ -544,6 +544,12 @@ describe("the lock of a token store", function()
       unlocked, split = 0, nil
       local call = c:start_balance "USD"
       until_so(function() return count "token" == 3 end, function() c:step(0.01) end)
+      local first = fork.fork()
+      if first == 0 then
+        c:close()
+        fork.leave(unlocked == 0 and 7 or 1)
+      end
+      same("exit 7", table.concat({ fork.wait(first) }, " "))
       local pid = fork.fork()
       if pid == 0 then
         call:step()

@@ -572,6 +572,7 @@ static int prepare(lua_State *L, int idx) {
     call->state = UQ_CALL_LOGIN;
     return 0;
   }
+  call->state = UQ_CALL_READY;
   if (call->endpoint->login && !call->is_login) {
     int results = ask_token(L, idx);
     return results > 0 ? results : give_token(L, call);

@@ -191,6 +191,7 @@ static void join(struct uq_call *call) {
 ** client's peer table is at the top. */
 static enum uq_login_state wait(lua_State *L, struct uq_call *call) {
   struct uq_client *c = call->client;
+  call->state = UQ_CALL_LOGIN; /* uqL_login_leave must know of it */
   do {
     if (c->login == NULL) {
       if (call->login != 0 && c->login_failed >= call->login)
