@@ -1,6 +1,6 @@
 -- A call that was about to step the login did not count as one that waits for it. When a
--- collection came just then (Lua 5.1 allocates there) and took another call, the login was
--- ended, and the first call failed.
+-- collection came just then (Lua 5.1 allocates there) and took another call, the login
+-- was ended, and the first call failed.
 
 local finalizers = require "spec.support.finalizers"
 local sandbox = require "spec.support.sandbox"
