@@ -31,6 +31,33 @@ describe("a token", function()
         good(style.all(c, times(2)))
         same(2, count "token")
         same(2, c:stats().logins)
+        same(nil, sandbox.sent "x-auth-token".token)
+      ]])
+    end)
+
+    it("that a hook drops as it is renewed is waited for, " .. name, function()
+      run(style, [[
+        local c
+        c = style.new(options { on_request = function(info)
+          if info.endpoint == "token" then c:invalidate_token() end
+        end })
+        good(style.all(c, times(1)))
+        shift.monotonic(1600)
+        good(style.all(c, times(1)))
+        same("1 2", tokens())
+      ]])
+    end)
+
+    it("that is over is not used when no other can be had, " .. name, function()
+      run(style, [[
+        local c = style.new(options())
+        good(style.all(c, times(1)))
+        shift.monotonic(1801)
+        sandbox.fault { kind = "html", endpoint = "token", times = 3 }
+        local message = style.all(c, times(1))[1][2]
+        assert(message:find("login failed: HTTP 502", 1, true), message)
+        good(style.all(c, times(1)))
+        same("1 2", tokens())
       ]])
     end)
 
@@ -51,6 +78,19 @@ describe("a token", function()
         same(5, count "token")
         same(3, c:stats().logins)
         same(c:stats().calls, c:stats().succeeded)
+      ]])
+    end)
+
+    it("whose renewal is refused for haste holds up no call, " .. name, function()
+      run(style, [[
+        local c = style.new(options { timeout = 10 })
+        good(style.all(c, times(1)))
+        shift.monotonic(1600)
+        sandbox.fault { kind = "rate_limit", retry_after = "50", endpoint = "token" }
+        until_so(function() return count "token" == 2 end,
+          function() good(style.all(c, times(1))) end)
+        for _ = 1, 3 do good(style.all(c, times(1))) end
+        assert(not tokens():find "2")
       ]])
     end)
 

@@ -62,7 +62,7 @@ describe("documented", function()
   end)
 
   it("is every option of a call, and no other", function()
-    local call, batch = {}, {}
+    local call, batch = {}, { on_behalf_of = true }
     for name, where in pairs(options()) do
       if where == "FOR_BATCH" then
         in_readme(name)
@@ -72,7 +72,9 @@ describe("documented", function()
       end
     end
     local annotated = class "uqpay.call_options"
-    for name in pairs(class "uqpay.balance_query") do annotated[name] = true end
+    for _, more in ipairs { "uqpay.common_options", "uqpay.balance_query" } do
+      for name in pairs(class(more)) do annotated[name] = true end
+    end
     assert.same(sorted(call), sorted(annotated))
     assert.same(sorted(batch), sorted(class "uqpay.batch_options"))
   end)
@@ -98,7 +100,7 @@ describe("documented", function()
     end
     local calls = {}
     for name, where in pairs(options()) do
-      if where == "FOR_BOTH" then calls[name] = true end
+      if where == "FOR_BOTH" or where == "FOR_CALL" then calls[name] = true end
     end
     local function with(list, more)
       local all = {}
@@ -107,9 +109,10 @@ describe("documented", function()
       end
       return all
     end
-    same(with("page_params", {}), "uqpay.list_query")
-    same(with("transaction_params", { on_behalf_of = true }), "uqpay.list_query",
-      "uqpay.balances_query", "uqpay.transactions_query")
+    same(calls, "uqpay.common_options")
+    same(with("page_params", {}), "uqpay.common_options", "uqpay.list_query")
+    same(with("transaction_params", { on_behalf_of = true }), "uqpay.common_options",
+      "uqpay.list_query", "uqpay.balances_query", "uqpay.transactions_query")
     same(rows("transaction_items", '{"([%l_]+)",'), "uqpay.transaction")
     same(rows("account_items", '{"([%l_]+)",'), "uqpay.account")
   end)

@@ -29,11 +29,17 @@ local expected = {
                        "8 accounts would not tell\n$" },
   ["errors.lua"] = { "^USD\t5000%.25\n", "ZZZ\tinvalid_request\t", "HTTP 400 ",
                      "status 400\trequest %x+" },
+  ["login.lua"] = { "^USD\t5000%.25\n",
+                    "logins: 1; the token is good for 30 minutes\n$" },
+  ["transactions.lua"] = { "^ADJUSTMENT +4 +11362%.47\n", "FEE +3 +10285%.49\n",
+                           "TRANSFER_OUT +9 +8745%.77\n$" },
   ["token.lua"] = { "^reading the token: new\n", "5000%.25\n$" },
   ["hooks.lua"] = { "^POST https://%S+:%d+/api/v1/issuing/balances attempt 1, key ",
                     "  200 in %d+%.%d+ s, request %x+\n", "5000%.25\n$" },
   ["cqueues.lua"] = at_once, ["luv.lua"] = at_once, ["copas.lua"] = at_once,
 }
+
+local folder
 
 local function run(example)
   local file = assert(io.open(sandbox.token_file, "w"))
@@ -42,6 +48,8 @@ local function run(example)
   local command = driver.command("env", "UQPAY_BASE_URL=" .. sandbox.url,
     "UQPAY_CA_FILE=" .. sandbox.ca_file, "UQPAY_TOKEN=" .. sandbox.token,
     "UQPAY_TOKEN_FILE=" .. sandbox.token_file,
+    "UQPAY_CLIENT_ID=" .. sandbox.client_id, "UQPAY_API_KEY=" .. sandbox.api_key,
+    "UQPAY_TOKEN_STORE=" .. folder .. "/tokens",
     "UQPAY_SUB_ACCOUNT=" .. sandbox.sub_account, "UQPAY_RATE_LIMIT=100000",
     "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA", "examples/" .. example)
   return driver.output(command .. " 2>&1")
@@ -51,8 +59,12 @@ describe("the example", function()
   setup(function()
     sandbox.start()
     sandbox.token_file = os.tmpname()
+    folder = driver.directory "examples"
   end)
-  teardown(function() os.remove(sandbox.token_file) end)
+  teardown(function()
+    os.remove(sandbox.token_file)
+    os.execute(driver.command("rm", "-rf", folder))
+  end)
   before_each(sandbox.reset)
 
   for example in driver.output("ls examples"):gmatch "[^\n]+" do

@@ -4,6 +4,7 @@
 -- share_spec.lua for tokens that processes share.
 
 local faulty = require "spec.support.faulty_driver"
+local finalizers = require "spec.support.finalizers"
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
@@ -126,6 +127,29 @@ describe("a login", function()
     assert.equal(sandbox.token, (c:token()))
     assert.equal(0, count "token")
     assert.equal(0, c:stats().logins)
+  end)
+
+  it("wants both of its credentials, and no token", function()
+    for message, changes in pairs {
+      ["'client_id' to 'new' (expected together with api_key)"] = { client_id = false },
+      ["'api_key' to 'new' (expected together with client_id)"] = { api_key = false },
+      ["'token' to 'new' (not together with client_id and api_key)"] = { token = "t" },
+      ["'token' to 'new' (not together"] = { token = function() return "t" end },
+      ["'client_id' to 'new' (1 to 512 visible ASCII bytes"] = { client_id = "" },
+      ["'api_key' to 'new' (1 to 512 visible ASCII bytes"] = { api_key = "a\r\nb: c" },
+    } do
+      local ok, got = pcall(client, changes)
+      assert.is_false(ok)
+      assert.matches("bad option " .. message, got, 1, true)
+    end
+  end)
+
+  it("keeps to a limit of its own", function()
+    local c = uqpay.new { client_id = "c", api_key = "k", timeout = 0.3, max_retries = 0,
+      proxy = "http://127.0.0.1:1" } -- where nobody listens: the sandbox is out of reach
+    local kinds = {}
+    for _ = 1, 5 do kinds[select(3, c:balance "USD").kind] = true end
+    assert.same({ connect = true, rate_limit = true }, kinds)
   end)
 
   it("sends the credentials to the token endpoint, and nothing else", function()
@@ -324,6 +348,15 @@ for _, style in ipairs(styles) do
         assert.is_true(math.abs(ends - os.time() - life) < 60, ends)
       end)
     end
+
+    it("has its end whatever amounts are", function()
+      sandbox.settings { token_life = 100 }
+      for _, amounts in ipairs { "number", "string", "exact" } do
+        local c = style.new(options { amounts = amounts })
+        local ends = style.all(c, { { "token" } })[1][2]
+        assert.is_true(math.abs(ends - os.time() - 100) < 60, ends)
+      end
+    end)
 
     it("is taken as it is: opaque, or of 8192 bytes", function()
       for _, settings in ipairs {
@@ -708,6 +741,30 @@ describe("a call object that waits for a login", function()
     end
   end)
 
+  it("takes part in one that a finalizer has begun meanwhile", function()
+    sandbox.settings { hold = "token" }
+    assert.equal("true\n", finalizers.run(([[
+      local uqpay = require "uqpay"
+      local within = false
+      for number = 1, 200 do
+        local logins, other = 0, nil
+        local c = uqpay.new { client_id = %q, api_key = %q, base_url = %q,
+          on_request = function() logins = logins + 1 end }
+        arm(number, function(n)
+          if n == number then
+            within = within or logins == 0
+            other = c:start_balance "SGD"
+          end
+        end)
+        local call = c:start_balance "USD"
+        local last = disarm()
+        assert(logins == 1 and not call:done() and not (other and other:done()))
+        c:close()
+        if last < number then return print(within and number > 2) end
+      end
+    ]]):format(sandbox.client_id, sandbox.api_key, sandbox.http_url)))
+  end)
+
   it("goes with its client when both are forgotten", function()
     local c, calls = held(nil, 2)
     local gone = setmetatable({ c, calls[1], calls[2] }, { __mode = "v" })
@@ -751,6 +808,26 @@ describe("a call object that waits for a login", function()
     assert.equal(2, mints())
     succeeded(c:balance "USD")
     assert.same({ 1, 1, 1, 2, 2, 2 }, tokens())
+  end)
+
+  it("whose fresh token is refused may take one that another call gets", function()
+    local c
+    c = client { on_response = function(info)
+      if info.endpoint == "token" and mints() == 1 then
+        sandbox.expire_minted()
+        sandbox.settings { hold = "token" }
+      end
+    end }
+    local function turn() c:step(0.01) end
+    local late = c:start_balance "USD"
+    until_so(function() return late:step() or late:attempts() == 1 end, turn)
+    local other = c:start_balance "USD" -- with the same token, refused as well
+    until_so(function() return other:step() or count "token" == 2 end, turn)
+    until_so(function() return late:step() or c:stats().retries == 2 end, turn)
+    sandbox.settings { hold = "" }
+    finish { late, other }
+    assert.equal(2, mints())
+    assert.equal(2, late:attempts())
   end)
 
   it("survives a token that a new one has killed", function()

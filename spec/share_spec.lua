@@ -129,13 +129,10 @@ describe("a token store", function()
           store.token = before .. sandbox.expired_token
           store.ends = ends and soon(ends) or nil
           local c = style.new(options(store))
-          -- the first has a login already: the store's token
-          for _, result in ipairs(style.all(c, times(1))) do
-            failed("auth", unpack(result, 1, result.n))
-          end
+          good(style.all(c, times(1)))
           good(style.all(c, times(3)))
           assert.equal("get get lock get set unlock", store.said())
-          assert.same({ token = 1, balance = 4 }, sandbox.counts().endpoints)
+          assert.same({ token = 1, balance = 5 }, sandbox.counts().endpoints)
           assert.equal(sandbox.mints()[1].minted, store.token)
         end
       end
@@ -155,6 +152,22 @@ describe("a token store", function()
       assert.is_true(count "balance" <= 6 + 10)
     end)
   end
+
+  it("is refused by uqpay.new if it cannot be one", function()
+    for what, changes in pairs {
+      ["client_id and api_key expected with it"] = { token = "t", client_id = false,
+        api_key = false },
+      ["table expected, got string"] = { token_store = "/tmp/tokens" },
+      ["functions get and set, and lock and unlock or neither, expected in it"] =
+        { token_store = { get = print } },
+      ["lock and unlock, or neither, expected in it"] =
+        { token_store = { get = print, set = print, lock = print } },
+    } do
+      local ok, message = pcall(client, new_store(), changes)
+      assert.is_false(ok)
+      assert.matches("bad option 'token_store' to 'new' (" .. what, message, 1, true)
+    end
+  end)
 
   it("is asked with a key of address and client, which has no secret", function()
     local store = new_store()
@@ -274,6 +287,7 @@ describe("a token store", function()
       end
       c = client(store)
       failed("canceled", c:balance "USD")
+      assert.equal(name == "get" and 0 or 1, store.count "lock")
       assert.equal(store.count "lock", store.count "unlock")
       assert.is_false(store.held)
       assert.equal(0, count "balance")
@@ -284,7 +298,9 @@ describe("a token store", function()
       local store = new_store()
       local own = store[name]
       store[name] = function(...)
+        local held = store.held
         message = message or select(2, c:balance "SGD") or "a balance"
+        assert(store.held == held, "the call within gave the lock back")
         return own(...)
       end
       c = client(store)
@@ -295,8 +311,37 @@ describe("a token store", function()
         assert.equal("a balance", message)
       end
       assert.is_false(store.held)
+      assert.equal(0, c:stats().hook_errors)
     end)
   end
+
+  it("that drops the client's token at once ends the call", function()
+    local c
+    local n = 0
+    local store = new_store()
+    local own = store.unlock
+    store.unlock = function(key)
+      n = n + 1
+      if n < 4 then c:invalidate_token() end
+      return own(key)
+    end
+    c = client(store)
+    local err = login_failed("auth", c:balance "USD")
+    assert.matches("its token was dropped before it could be used", err.message, 1, true)
+    assert.equal(1, count "token")
+  end)
+
+  it("is not told of a login whose hook has closed the client", function()
+    for _, style in ipairs(styles) do
+      local c
+      local store = new_store()
+      c = style.new(options(store, { on_response = function() c:close() end }))
+      for _, result in ipairs(style.all(c, times(1))) do
+        failed("canceled", unpack(result, 1, result.n))
+      end
+      assert.equal("get lock get unlock", store.said())
+    end
+  end)
 
   it("is taken as it was when the client was made", function()
     local store = new_store()
@@ -499,6 +544,12 @@ describe("the lock of a token store", function()
       unlocked, split = 0, nil
       local call = c:start_balance "USD"
       until_so(function() return count "token" == 3 end, function() c:step(0.01) end)
+      local first = fork.fork()
+      if first == 0 then
+        c:close()
+        fork.leave(unlocked == 0 and 7 or 1)
+      end
+      same("exit 7", table.concat({ fork.wait(first) }, " "))
       local pid = fork.fork()
       if pid == 0 then
         call:step()
@@ -525,6 +576,7 @@ describe("the lock of a token store", function()
     it("is not left behind by a renewal, " .. style.name, function()
       child.run("local style = styles[" .. number .. "] " .. [[
         local held, token, ends = false, nil, nil
+        local held_at_request = false   -- for a balance
         local token_store = {
           get = function() return token, ends end,
           set = function(_, ...) token, ends = ... end,
@@ -538,6 +590,9 @@ describe("the lock of a token store", function()
         local function new(changes)
           changes = changes or {}
           changes.token_store = token_store
+          changes.on_request = function(info)
+            held_at_request = held_at_request or info.endpoint == "balance" and held
+          end
           return style.new(options(changes))
         end
 
@@ -551,6 +606,7 @@ describe("the lock of a token store", function()
         same(2, count "token")
 
         -- but never for long
+        held_at_request = false
         shift.monotonic(1600)
         sandbox.settings { hold = "token" }
         local run = style.start(c, times(1))
@@ -569,7 +625,7 @@ describe("the lock of a token store", function()
           end, "", 1)
           good(style.all(c, times(1)))
         end
-        assert(not held)
+        assert(not held and not held_at_request)
         same(3, count "token")
         good(style.all(c, times(3)))    -- the pause after it
         same(3, count "token")
@@ -591,6 +647,71 @@ describe("the lock of a token store", function()
       ]], true)
     end)
   end
+
+  -- A table as a store, and its client with a token that is old.
+  local aged = [[
+    local held, token, ends = false, nil, nil
+    local c = uqpay.new(options { token_store = {
+      get = function() return token, ends end,
+      set = function(_, ...) token, ends = ... end,
+      lock = function()
+        held = not held
+        return held
+      end,
+      unlock = function() held = false end,
+    } })
+    assert(c:balance "USD")
+    shift.monotonic(1600)
+  ]]
+
+  it("keeps one call at the renewal, for half of its time at most", function()
+    child.run(aged .. [[
+      sandbox.settings { hold = "token" }
+      local stays, goes = c:start_balance("USD", { timeout = 1 }), c:start_balance "USD"
+      assert(not stays:step() and not goes:step())
+      same("0 1", stays:attempts() .. " " .. goes:attempts())
+      for _, call in ipairs { goes, stays } do
+        until_so(function() return call:step() end, function() c:step(0.01) end)
+        assert(call:result())
+      end
+      assert(not held)
+      same("1 1 1", tokens())
+    ]], true)
+    sandbox.reset()
+    child.run(aged .. [[
+      sandbox.settings { hold = "token" }
+      local stays = c:start_balance("USD", { timeout = 600 })
+      assert(not stays:step())
+      same(0, stays:attempts())
+      shift.monotonic(6)      -- not half of its time
+      assert(not stays:step())
+      same(1, stays:attempts())
+    ]], true)
+  end)
+
+  it("is not needed for a newer token, if that is worth it", function()
+    -- the store's has so many seconds left, the client's 200, or none
+    for left, mints in pairs { [230] = 2, [300] = 1, [30] = 2, [90] = 1 } do
+      sandbox.reset()
+      child.run(("local left, mints = %d, %d "):format(left, mints) .. aged .. [[
+        if left < 200 then shift.monotonic(300) end
+        token, ends = sandbox.new_token(), os.time() + left
+        until_so(function() return not tokens():find "1$" end,
+          function() assert(c:balance "USD") end)
+        same(mints, #sandbox.mints())
+      ]], true)
+    end
+  end)
+
+  it("is kept by a login that waits for its turn", function()
+    local store = new_store()
+    local c = client(store, { max_retries = 0, timeout = 20 })
+    sandbox.fault { kind = "rate_limit", retry_after = "1", endpoint = "token" }
+    login_failed("rate_limit", c:balance "USD")
+    store.said()
+    succeeded(c:balance "USD") -- after a second
+    assert.matches("^get lock get [get ]*set unlock$", store.said())
+  end)
 end)
 
 describe("processes that share a token", function()
@@ -643,7 +764,7 @@ describe("processes that share a token", function()
     -- each has the token of the store refused, and one of them a new one
     local lines = run(6, [[
       local c = uqpay.new(options { token_store = store })
-      if not c:balance "USD" then assert(c:balance "USD") end
+      assert(c:balance "USD")
       print("USD", c:stats().logins)
     ]])
     assert.equal(1, add_up(lines))

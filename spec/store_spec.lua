@@ -178,9 +178,9 @@ describe("a file store", function()
       text = table.concat(text)
       local longest = ("t"):rep(8192)
       assert.is_true(store.set(text, text .. "%s", future))
-      assert.is_true(store.set(("k"):rep(512), longest, 999999999999999))
+      assert.is_true(store.set(("k"):rep(2048), longest, 999999999999999))
       assert.same({ text .. "%s", future }, get(text))
-      assert.same({ longest, 999999999999999 }, get(("k"):rep(512)))
+      assert.same({ longest, 999999999999999 }, get(("k"):rep(2048)))
     end)
 
     it("an end as a whole number of seconds", function()
@@ -240,7 +240,7 @@ describe("a file store", function()
       raises("path of a file, of at most 1024 bytes, expected", file_store, bad)
     end
     raises("string expected", file_store, {})
-    for _, bad in ipairs { "", "a\nb", "a\tb", "a\0", "a\127", ("k"):rep(513) } do
+    for _, bad in ipairs { "", "a\nb", "a\tb", "a\0", "a\127", ("k"):rep(2049) } do
       for _, name in ipairs { "get", "set", "lock", "unlock" } do
         raises("bytes without control bytes expected", store[name], bad, "secret")
         raises("bad argument #1", store[name], bad, "secret")
@@ -424,7 +424,7 @@ describe("a file store", function()
         first_line .. "0\tsecret\tkey\r\n", first_line .. "0\tsec\0ret\tkey\n",
         first_line .. "0\tsecret\tkey\0\n", first_line .. "0\tsecret\tk\127ey\n",
         first_line .. "0\t" .. ("s"):rep(8193) .. "\tkey\n",
-        first_line .. "0\tsecret\t" .. ("k"):rep(513) .. "\n",
+        first_line .. "0\tsecret\t" .. ("k"):rep(2049) .. "\n",
         first_line .. line .. "0\tsecret\tother", first_line .. line .. "more\n",
         first_line .. line .. "\n", "\0" .. first_line .. line,
       } do

@@ -150,6 +150,13 @@ static bool says_address(const struct envelope *e) {
   return says(e, "ip not allowed") && !says(e, "expired");
 }
 
+/* What the Account Center, which has no 401, says of a token that is over. */
+static bool says_over(const struct envelope *e) {
+  return says(e, "authorization error") ||
+         (says(e, "expired") &&
+          (says(e, "token") || says(e, "login") || says(e, "jwt")));
+}
+
 /* One word more about what to do, where that is known. */
 static const char *advice(enum uq_kind kind, const struct envelope *e,
                           bool login) {
@@ -182,8 +189,8 @@ static enum uq_kind judge_kind(int status, const struct envelope *e,
   enum uq_kind kind = kind_of_status(status);
   f->status = status;
   f->token_refused = kind == UQ_AUTH && !says_format(e) && !says_address(e);
-  if (kind == UQ_PERMISSION) /* what the Account Center says for 401 */
-    f->token_refused = says(e, "token") && says(e, "expired");
+  if (kind == UQ_PERMISSION)
+    f->token_refused = says_over(e);
   if (kind != UQ_INVALID_REQUEST && status != 0)
     return kind;
   if (says(e, "request is processing")) {

@@ -49,7 +49,7 @@ static void begin(lua_State *L, struct uq_client *c) {
   int peer = lua_gettop(L);
   struct uq_options o = c->options;
   o.currency[0] = o.on_behalf_of[0] = '\0';
-  o.amounts = UQ_AMOUNTS_NUMBER;
+  o.amounts = UQ_AMOUNTS_STRING; /* takes any number */
   lua_getfield(L, peer, "client");
   struct uq_call *login = uqL_call_login(L, peer + 1, &o);
   if (login != NULL &&
@@ -63,8 +63,8 @@ static void begin(lua_State *L, struct uq_client *c) {
   lua_settop(L, peer);
 }
 
-/* The end that a server gives a token at idx: Unix seconds, as a number or its
-** digits; 0: nothing of the kind. */
+/* The end that a server or store gives a token at idx: Unix seconds, as a
+** number or its digits; 0: nothing of the kind. */
 static double read_end(lua_State *L, int idx) {
   double end = lua_isnumber(L, idx) ? (double)lua_tonumber(L, idx) : 0;
   return end > 0 ? end : 0;
@@ -85,7 +85,8 @@ static void finish(lua_State *L, struct uq_client *c, int peer) {
     const char *text = lua_tolstring(L, -3, &len);
     if (uq_token_put(c, text, len, read_end(L, -2), LIFE_ASSUMED) != NULL)
       luaL_error(L, "not enough memory"); /* the schema has seen to the rest */
-    if (c->share && !lua_toboolean(L, -1))
+    c->token_stored = lua_toboolean(L, -1) != 0;
+    if (c->share && !c->token_stored)
       uqL_share_put(L, c, peer, text, len);
   } else {
     c->login_failed = c->logins;
@@ -102,8 +103,8 @@ static void go_on(lua_State *L, struct uq_client *c) {
   int peer = lua_gettop(L);
   struct uq_call *login = c->login;
   lua_getfield(L, peer, "login");
-  /* it may have been ended, or settled by somebody else, meanwhile */
-  if (!login->busy && uqL_call_step(L, peer + 1) && c->login == login) {
+  /* it may be busy, or settled by somebody else meanwhile */
+  if (uqL_call_step(L, peer + 1) && c->login == login) {
     c->login = NULL;
     uqL_getpeer(L, peer + 1);
     finish(L, c, peer);
@@ -190,6 +191,7 @@ static void join(struct uq_call *call) {
 ** client's peer table is at the top. */
 static enum uq_login_state wait(lua_State *L, struct uq_call *call) {
   struct uq_client *c = call->client;
+  call->state = UQ_CALL_LOGIN; /* uqL_login_leave must know of it */
   do {
     if (c->login == NULL) {
       if (call->login != 0 && c->login_failed >= call->login)

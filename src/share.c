@@ -10,8 +10,7 @@
 #include "call.h"
 #include "clock.h"
 
-#define SPARE 60.0 /* seconds that a stored token must outlast one to renew */
-#define LEAST 15.0 /* seconds that it must be good for */
+#define SPARE 60.0 /* seconds that a stored token must outlast the client's */
 #define MAX_MESSAGE 256
 
 /* The functions of the store, in the client's peer table. */
@@ -63,7 +62,7 @@ static bool is_good(lua_State *L, const struct uq_client *c) {
   if (lua_isnil(L, -1)) /* it may be the newer one */
     return true;
   double left = (double)lua_tonumber(L, -1) - uq_clock_unix();
-  return left > LEAST && left > uq_token_left(c) + SPARE;
+  return left > fmax(uq_token_left(c), 0) + SPARE;
 }
 
 /* Looks for a token in the store. FOUND: pushes it and its end. */

@@ -17,7 +17,7 @@
 
 #pragma GCC visibility push(hidden)
 
-#define UQ_STORE_KEY_MAX 512    /* bytes */
+#define UQ_STORE_KEY_MAX 2048   /* bytes: a client has up to 1537 */
 #define UQ_STORE_TOKEN_MAX 8192 /* bytes */
 #define UQ_STORE_END_MAX 1e15   /* Unix seconds, not reached */
 

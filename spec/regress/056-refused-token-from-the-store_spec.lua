@@ -16,8 +16,7 @@ describe("a refused token", function()
         client_id = sandbox.client_id, api_key = sandbox.api_key, token_store = {
           get = function() return token, os.time() + 1000 end, set = function() end,
         } })
-      fixture.failed("auth", client:balance "USD")
-      fixture.succeeded(client:balance "USD")
+      for _ = 1, 2 do fixture.succeeded(client:balance "USD") end
       assert.equal(1, #sandbox.mints())
     end)
   end

@@ -15,23 +15,23 @@ local uqpay = {}
 
 ---@alias uqpay.kind
 ---| "invalid_request" # the API refuses the request: 400 and most other 4xx
----| "auth"            # 401, or the token function failed
+---| "auth"            # 401, or the token function or the login failed
 ---| "permission"      # 403
 ---| "not_found"       # 404, or a 400 of the type not_found
 ---| "conflict"        # 409, the API still works on a request with the same key, or a list changed
 ---| "idempotency"     # the key is malformed, mismatched or was used before
----| "rate_limit"      # 429
+---| "rate_limit"      # 429, or no room under rate_limit within the timeout
 ---| "api"             # 5xx
 ---| "connect"         # no connection, or it was lost before the whole answer came
 ---| "dns"             # the host name could not be resolved
 ---| "tls"             # the server's certificate or the handshake was refused
 ---| "timeout"         # the deadline passed, or 408
----| "canceled"        # the client was closed during the call
+---| "canceled"        # the call was cancelled, or its client closed
 ---| "protocol"        # no HTTP, a redirect, a status that makes no sense
 ---| "too_large"       # more than max_response_bytes, or endless headers
 ---| "decode"          # the body is no JSON, or has a name twice
 ---| "schema"          # JSON, but not a balance, or not the one asked for; pages that do not fit
----| "config"          # this libcurl or system cannot do what is asked
+---| "config"          # this libcurl or system cannot do what is asked, or a token store fails
 ---| "memory"          # out of memory
 ---| "forked"          # the client belongs to the parent process
 
@@ -77,12 +77,12 @@ local uqpay = {}
 ---What hooks are told. Hooks run protected: what they raise is counted in
 ---`client:stats().hook_errors` and changes nothing. They must not yield.
 ---@class uqpay.request_info
----@field endpoint string         # the method's name: "balance"
----@field method string           # "POST"
+---@field endpoint string         # the method's name: "balance"; "token" for a login
+---@field method string           # "POST", "GET"
 ---@field url string
----@field currency string
+---@field currency? string
 ---@field on_behalf_of? string
----@field idempotency_key string
+---@field idempotency_key? string # of a balance
 ---@field attempt integer         # from 1
 
 ---@class uqpay.response_info: uqpay.request_info
@@ -98,11 +98,8 @@ local uqpay = {}
 ---@field kind uqpay.kind         # of the error that leads to it
 ---@field message string
 
----Options of one call; those of `uqpay.new` hold where none is given.
----@class uqpay.call_options
----@field on_behalf_of? string
----@field idempotency_key? string  # a UUID of your own, never changed; one used before on this client is refused ...
----@field allow_key_reuse? boolean # ... unless this is true: the answer may then be up to 24 hours old
+---Options of any call; those of `uqpay.new` hold where none is given.
+---@class uqpay.common_options
 ---@field queued? boolean          # waits for the rate limit do not count as the call's time
 ---@field timeout? number
 ---@field connect_timeout? number
@@ -111,6 +108,12 @@ local uqpay = {}
 ---@field retry_delay_max? number
 ---@field max_response_bytes? integer
 ---@field amounts? "number"|"string"|"exact"
+
+---Options of a call for a balance.
+---@class uqpay.call_options: uqpay.common_options
+---@field on_behalf_of? string
+---@field idempotency_key? string  # a UUID of your own, never changed; one used before on this client is refused ...
+---@field allow_key_reuse? boolean # ... unless this is true: the answer may then be up to 24 hours old
 
 ---@class uqpay.balance_query: uqpay.call_options
 ---@field currency? string
@@ -130,16 +133,9 @@ local uqpay = {}
 ---@field balance_status string           # ACTIVE, PENDING, PROCESSING, CLOSED, or what the API adds
 
 ---Options of a list: of accounts, these alone.
----@class uqpay.list_query
+---@class uqpay.list_query: uqpay.common_options
 ---@field page_size? integer           # 1 to 100 (default 10; iterators: 100)
 ---@field page_number? integer         # from 1 (default 1; not for iterators)
----@field timeout? number
----@field connect_timeout? number
----@field max_retries? integer
----@field retry_delay? number
----@field retry_delay_max? number
----@field max_response_bytes? integer
----@field amounts? "number"|"string"|"exact"
 
 ---@class uqpay.balances_query: uqpay.list_query
 ---@field on_behalf_of? string
@@ -198,7 +194,7 @@ local uqpay = {}
 ---@field attempts integer          # requests sent
 ---@field elapsed number            # seconds, the whole call
 ---@field retryable boolean         # may the same call succeed later?
----@field retry_stopped? string     # why no further attempt: "not_retryable", "max_retries", "deadline", "closed"
+---@field retry_stopped? string     # why no further attempt: "not_retryable", "max_retries", "deadline", "closed", "canceled"
 ---@field status? integer           # HTTP status, when an answer came
 ---@field type? string              # the API's own
 ---@field code? string|number       # the API's own
@@ -218,9 +214,9 @@ local uqpay = {}
 ---@field failed integer
 ---@field attempts integer    # requests sent
 ---@field retries integer
----@field logins integer       # tokens asked for with client_id and api_key, or looked up in the store
+---@field logins integer      # tokens asked for with client_id and api_key
 ---@field connections integer # opened
----@field hook_errors integer # raised by hooks
+---@field hook_errors integer # raised by hooks; failures of a store's set and unlock
 
 ---@class uqpay.info
 ---@field version string     # of this module
@@ -252,9 +248,10 @@ local amount = {}
 ---@field get fun(key: string): string?, (number|string)?
 ---Puts a token in the place of the key's, or takes it out (nil).
 ---@field set fun(key: string, token: string?, expires_at: number?): true?, string?
----Locks a key. false: it is locked already, by whomever; ask again later. Never waits.
----@field lock fun(key: string): boolean?, string?
----@field unlock fun(key: string): true?, string?
+---Locks a key. false: it is locked already, by whomever; ask again later. Never waits. Both or
+---neither of lock and unlock.
+---@field lock? fun(key: string): boolean?, string?
+---@field unlock? fun(key: string): true?, string?
 
 ---@class uqpay.client
 local client = {}
@@ -295,7 +292,7 @@ function uqpay.time(text, zone) end
 ---A store of tokens in a file of this user's alone, and with locks on another, path .. ".lock".
 ---Nothing is opened before one of its functions is called; every one of them opens, checks
 ---and closes. Files that others could read or replace are refused: nil and a message. Bad
----arguments raise. Keys have up to 512 bytes, tokens 8192, and no control bytes; ends are
+---arguments raise. Keys have up to 2048 bytes, tokens 8192, and no control bytes; ends are
 ---kept as whole seconds. The locks end with the process, and when the store is collected.
 ---@param path string
 ---@return uqpay.token_store
@@ -377,14 +374,17 @@ function client:accounts(query) end
 
 ---The same as a call object.
 ---@param query? uqpay.balances_query
+---@return uqpay.call
 function client:start_list_balances(query) end
 
 ---The same as a call object.
 ---@param query? uqpay.transactions_query
+---@return uqpay.call
 function client:start_transactions(query) end
 
 ---The same as a call object.
 ---@param query? uqpay.list_query
+---@return uqpay.call
 function client:start_accounts(query) end
 
 ---Every balance of the account, for a for loop. If a page cannot be had, the last round has
@@ -406,7 +406,7 @@ function client:each_account(query) end
 
 ---The token in use, got if there is none, and its end in Unix seconds if that is known.
 ---Blocks, for at most the timeout.
----@param options? uqpay.call_options
+---@param options? uqpay.common_options
 ---@return string? token
 ---@return (integer|string)? expires_at_or_message
 ---@return uqpay.error? err
@@ -415,7 +415,8 @@ function client:token(options) end
 ---The next call gets a new token. Raises if the token was given as a string.
 function client:invalidate_token() end
 
----@class uqpay.batch_options: uqpay.call_options
+---@class uqpay.batch_options: uqpay.common_options
+---@field on_behalf_of? string
 ---@field concurrency? integer                     # calls in flight (default 32; 1 to 1000)
 ---@field progress? fun(info: uqpay.progress_info) # after each query
 
@@ -489,7 +490,7 @@ function call:dirty() end
 function client:start_balance(currency, options) end
 
 ---`client:token` without waiting.
----@param options? uqpay.call_options
+---@param options? uqpay.common_options
 ---@return uqpay.call
 function client:start_token(options) end
 

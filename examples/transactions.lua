@@ -1,0 +1,33 @@
+-- What moved the balance in a currency since a day, summed up by type to the last digit.
+-- Environment as in balance.lua; the day and the currency are arguments (optional):
+--
+--     lua transactions.lua 2026-01-01 USD
+
+local uqpay = require "uqpay"
+
+local day, currency = arg[1] or "2026-01-01", arg[2] or "USD"
+
+local client = uqpay.new {
+  token = os.getenv "UQPAY_TOKEN",
+  base_url = os.getenv "UQPAY_BASE_URL",
+  ca_file = os.getenv "UQPAY_CA_FILE",
+  amounts = "exact",
+}
+
+local totals, counts, types = {}, {}, {}
+for item, message in client:each_transaction {
+  start_time = day .. "T00:00:00Z", currency = currency, transaction_status = "COMPLETED",
+} do
+  if not item then error(message, 0) end    -- half a list has no sum
+  local name = item.transaction_type
+  if not totals[name] then types[#types + 1] = name end
+  totals[name] = item.amount + (totals[name] or 0)
+  counts[name] = (counts[name] or 0) + 1
+end
+
+table.sort(types)
+for _, name in ipairs(types) do
+  print(("%-24s %6d %18s"):format(name, counts[name], tostring(totals[name])))
+end
+
+client:close()
