@@ -146,7 +146,7 @@ static void tell_others(struct uq_client *c) {
   if (c->transport == NULL || uq_transport_forked(c->transport))
     return;
   advance(c);
-  if (uq_schedule_any(&c->schedule))
+  if (uq_schedule_any(&c->schedule) || uq_schedule_passed(&c->schedule))
     uq_transport_notify(c->transport);
 }
 
@@ -218,6 +218,14 @@ double uq_call_next(struct uq_client *c) {
       return call->id;
   }
   return 0;
+}
+
+void uq_call_pass(struct uq_client *c, double id) {
+  for (struct uq_call *call = c->calls; call != NULL; call = call->next) {
+    if (call->id == id)
+      uq_schedule_pass(&c->schedule, &call->turn);
+  }
+  tell_others(c);
 }
 
 int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,

@@ -109,6 +109,13 @@ static int internal_closed(lua_State *L) {
   return 1;
 }
 
+/* pass(client, id): the call is none that the asker of client:ready() knows. */
+static int internal_pass(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  uq_call_pass(c, (double)luaL_checknumber(L, 2));
+  return 0;
+}
+
 /* peer(client) -> the table that lives and dies with the client. */
 static int internal_peer(lua_State *L) {
   luaL_checkudata(L, 1, UQ_CLIENT);
@@ -160,6 +167,7 @@ static const luaL_Reg functions[] = {{"clock", internal_clock},
                                      {"start", internal_start},
                                      {"hook_failed", internal_hook_failed},
                                      {"closed", internal_closed},
+                                     {"pass", internal_pass},
                                      {"peer", internal_peer},
                                      {"methods", internal_methods},
                                      {"iterators", internal_iterators},

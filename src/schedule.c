@@ -37,6 +37,7 @@ static struct uq_turn *of_line(struct uq_link *link) {
 void uq_schedule_init(struct uq_schedule *s) {
   s->waiting.next = s->waiting.prev = &s->waiting;
   s->ready.next = s->ready.prev = &s->ready;
+  s->passed.next = s->passed.prev = &s->passed;
   s->line.next = s->line.prev = &s->line;
   s->in_line = 0;
 }
@@ -96,6 +97,15 @@ struct uq_turn *uq_schedule_next(struct uq_schedule *s) {
   struct uq_turn *turn = of_list(s->ready.next);
   uq_schedule_leave(s, turn);
   return turn;
+}
+
+void uq_schedule_pass(struct uq_schedule *s, struct uq_turn *turn) {
+  if (!is_linked(&turn->list) && !is_linked(&turn->line))
+    insert_behind(s->passed.prev, &turn->list);
+}
+
+bool uq_schedule_passed(const struct uq_schedule *s) {
+  return !is_empty(&s->passed);
 }
 
 bool uq_schedule_any(const struct uq_schedule *s) {

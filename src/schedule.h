@@ -26,6 +26,7 @@ struct uq_turn {
 struct uq_schedule {
   struct uq_link waiting; /* by wake, earliest first */
   struct uq_link ready;   /* in the order in which they became so */
+  struct uq_link passed;  /* taken out of those, and put aside */
   struct uq_link line;    /* in the order of arrival */
   double in_line;         /* their number */
 };
@@ -57,6 +58,13 @@ void uq_schedule_advance(struct uq_schedule *s, double now);
 
 /* Takes the first that can go on out of its list. NULL: there is none. */
 struct uq_turn *uq_schedule_next(struct uq_schedule *s);
+
+/* Puts a turn aside that was taken out of those that can go on, unless it is
+** somewhere by now. */
+void uq_schedule_pass(struct uq_schedule *s, struct uq_turn *turn);
+
+/* Is there such a one? */
+bool uq_schedule_passed(const struct uq_schedule *s);
 
 /* Can anybody go on? */
 bool uq_schedule_any(const struct uq_schedule *s);

@@ -5,6 +5,8 @@
 -- A slot belongs to one waiter: a list of the ids of its calls that can be stepped.
 -- SPDX-License-Identifier: MIT
 
+local internal = require "uqpay.internal"
+
 local Hub = {}
 Hub.__index = Hub
 
@@ -97,6 +99,8 @@ local function dispatch(self)
       self.slots[id], slot.calls[id] = nil, nil
       slot[#slot + 1] = id
       wake(self, slot)
+    else
+      internal.pass(self.client, id) -- somebody waits for it elsewhere
     end
   end
 end

@@ -1,0 +1,52 @@
+-- Batches, and the drivers of event loops, ask the client which calls can be stepped, and
+-- each is named once. Call objects that are none of theirs were named to them, too; who
+-- waited for such a one on the descriptor, as cqueues.poll(call) does, heard nothing of
+-- it until the call's time was up.
+
+local engine = require "engine"
+local fixture = require "spec.support.fixture"
+local sandbox = require "spec.support.sandbox"
+
+describe("a call that is named to somebody else", function()
+  local client, fd
+
+  setup(function() sandbox.start() end)
+  before_each(function()
+    sandbox.reset()
+    client = fixture.client()
+    fd = client:pollfd()
+  end)
+  after_each(function() client:close() end)
+
+  -- Is the descriptor readable, for one who asked for its number and nothing else?
+  local function readable() return engine.readable(fd, 0) end
+
+  -- Blocks until the call is over, for it takes longer.
+  local function outlast(call)
+    sandbox.fault { kind = "delay", seconds = 0.3,
+      match = { ["x-on-behalf-of"] = sandbox.sub_account } }
+    local query = { currency = "USD", on_behalf_of = sandbox.sub_account }
+    for _, balance in client:balances { query } do assert.is_truthy(balance) end
+    assert.is_true(call:dirty())
+  end
+
+  it("is seen on the descriptor, until it is stepped", function()
+    local call = client:start_balance "SGD"
+    outlast(call)
+    assert.is_true(readable())
+    fixture.succeeded(client:balance "USD")
+    assert.is_true(readable())
+    assert.is_true(call:step())
+    client:step()
+    assert.is_false(readable())
+    assert.equal(10000, fixture.succeeded(call:result()).available_balance)
+  end)
+
+  it("makes nobody step again and again in vain", function()
+    outlast(client:start_balance "SGD")
+    client:step()
+    assert.is_false(readable())
+    assert.is_false(client:step())
+    assert.is_nil(client:ready())
+  end)
+end)
