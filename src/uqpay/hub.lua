@@ -151,11 +151,15 @@ function park(self, slot, key)
   return true
 end
 
--- Waits until the slot has an id in it, or the client is closed.
-function Hub:wait(slot)
+-- A slot serves one waiter at a time.
+function Hub.check(slot)
   if slot.driver and slot.waiter ~= coroutine.running() and is_waiting(slot) then
     error("another coroutine waits for the same iterator", 0)
   end
+end
+
+-- Waits until the slot has an id in it, or the client is closed.
+function Hub:wait(slot)
   while #slot == 0 and not self.closed do
     local key = self.loop and self.loop.inside()
     if not (key and self.drivers[key]) then dispatch(self) end -- nobody else will
