@@ -228,6 +228,11 @@ void uq_call_pass(struct uq_client *c, double id) {
   tell_others(c);
 }
 
+void uq_call_recall(struct uq_client *c) {
+  uq_schedule_recall(&c->schedule);
+  tell_others(c);
+}
+
 int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
                  const struct uq_options *o) {
   const char *query = lua_tostring(L, -1);

@@ -116,6 +116,12 @@ static int internal_pass(lua_State *L) {
   return 0;
 }
 
+/* recall(client): such calls are named once more. */
+static int internal_recall(lua_State *L) {
+  uq_call_recall(luaL_checkudata(L, 1, UQ_CLIENT));
+  return 0;
+}
+
 /* peer(client) -> the table that lives and dies with the client. */
 static int internal_peer(lua_State *L) {
   luaL_checkudata(L, 1, UQ_CLIENT);
@@ -168,6 +174,7 @@ static const luaL_Reg functions[] = {{"clock", internal_clock},
                                      {"hook_failed", internal_hook_failed},
                                      {"closed", internal_closed},
                                      {"pass", internal_pass},
+                                     {"recall", internal_recall},
                                      {"peer", internal_peer},
                                      {"methods", internal_methods},
                                      {"iterators", internal_iterators},

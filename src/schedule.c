@@ -108,6 +108,11 @@ bool uq_schedule_passed(const struct uq_schedule *s) {
   return !is_empty(&s->passed);
 }
 
+void uq_schedule_recall(struct uq_schedule *s) {
+  while (uq_schedule_passed(s))
+    uq_schedule_ready(s, of_list(s->passed.next));
+}
+
 bool uq_schedule_any(const struct uq_schedule *s) {
   return !is_empty(&s->ready);
 }

@@ -66,6 +66,9 @@ void uq_schedule_pass(struct uq_schedule *s, struct uq_turn *turn);
 /* Is there such a one? */
 bool uq_schedule_passed(const struct uq_schedule *s);
 
+/* Those can go on again. */
+void uq_schedule_recall(struct uq_schedule *s);
+
 /* Can anybody go on? */
 bool uq_schedule_any(const struct uq_schedule *s);
 

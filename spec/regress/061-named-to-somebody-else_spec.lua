@@ -1,7 +1,7 @@
 -- Batches, and the drivers of event loops, ask the client which calls can be stepped, and
 -- each is named once. Call objects that are none of theirs were named to them, too; who
 -- waited for such a one on the descriptor, as cqueues.poll(call) does, heard nothing of
--- it until the call's time was up.
+-- it until the call's time was up, and who asked the client after a batch nothing at all.
 
 local engine = require "engine"
 local fixture = require "spec.support.fixture"
@@ -42,11 +42,14 @@ describe("a call that is named to somebody else", function()
     assert.equal(10000, fixture.succeeded(call:result()).available_balance)
   end)
 
-  it("makes nobody step again and again in vain", function()
-    outlast(client:start_balance "SGD")
-    client:step()
-    assert.is_false(readable())
-    assert.is_false(client:step())
+  it("is named to who asks after that, once", function()
+    local call = client:start_balance "SGD"
+    outlast(call)
+    assert.is_true(client:step(20))
+    assert.equal(call:id(), client:ready())
     assert.is_nil(client:ready())
+    assert.is_false(client:step())
+    assert.is_false(readable())
+    assert.is_true(call:step())
   end)
 end)

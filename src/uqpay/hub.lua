@@ -101,6 +101,7 @@ local function dispatch(self)
       wake(self, slot)
     else
       internal.pass(self.client, id) -- somebody waits for it elsewhere
+      self.passed = true
     end
   end
 end
@@ -166,6 +167,10 @@ function Hub:wait(slot)
     if #slot == 0 and not self.closed and not (key and park(self, slot, key)) then
       self.client:step(3600)
     end
+  end
+  if self.passed and not self.loop then
+    self.passed = nil
+    internal.recall(self.client)
   end
 end
 
