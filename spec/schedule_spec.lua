@@ -62,6 +62,8 @@ describe("a schedule", function()
     schedule:pass(2) -- it waits
     assert.is_false(schedule:passed())
     assert.equal(5, schedule:wake())
+    schedule:recall() -- nor does it matter whether they were passed
+    assert.same({ 3, 4 }, drain(schedule))
   end)
 
   it("wakes those whose moment has come, the earliest first, and no others", function()

@@ -116,7 +116,8 @@ static int internal_pass(lua_State *L) {
   return 0;
 }
 
-/* recall(client): such calls are named once more. */
+/* recall(client): such calls, and those that were named and not stepped, are
+** named once more. */
 static int internal_recall(lua_State *L) {
   uq_call_recall(luaL_checkudata(L, 1, UQ_CLIENT));
   return 0;

@@ -387,7 +387,8 @@ double uq_call_next(struct uq_client *c);
 ** waits for it must see it on the descriptor. */
 void uq_call_pass(struct uq_client *c, double id);
 
-/* Those calls will be named once more. */
+/* Those calls, and whatever else was named and not stepped, are named once
+** more. */
 void uq_call_recall(struct uq_client *c);
 
 /* Ends every call of the client with kind `canceled`. */

@@ -1,11 +1,13 @@
--- Batches, and the drivers of event loops, ask the client which calls can be stepped, and
--- each is named once. Call objects that are none of theirs were named to them, too; who
--- waited for such a one on the descriptor, as cqueues.poll(call) does, heard nothing of
--- it until the call's time was up, and who asked the client after a batch nothing at all.
+-- Each call that can be stepped is named once, to whoever asks: to batches and drivers of
+-- event loops, too. They dropped names that they did not know: who waited for such a call
+-- object on the descriptor, as cqueues.poll(call) does, heard nothing of it until its time
+-- was up, and who asked the client after a batch nothing at all. And a batch waited for
+-- ever for a call of its own that had been named to the program.
 
 local engine = require "engine"
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
+local socket = require "socket"
 
 describe("a call that is named to somebody else", function()
   local client, fd
@@ -51,5 +53,26 @@ describe("a call that is named to somebody else", function()
     assert.is_false(client:step())
     assert.is_false(readable())
     assert.is_true(call:step())
+  end)
+
+  it("is no loss to its batch", function()
+    local next_balance = client:balances({ "USD", "SGD", "USD" }, { concurrency = 1 })
+    assert.equal("USD", (next_balance())) -- the next one is on its way
+    while not client:step(1) do end
+    local named = client:ready()
+    assert.equal("number", type(named))
+    local deadline = socket.gettime() + 20
+    debug.sethook(function()
+      if socket.gettime() < deadline then return end
+      deadline = math.huge
+      error "the batch waits for ever"
+    end, "l")
+    local ok, message = pcall(function()
+      assert.equal("SGD", (next_balance()))
+      assert.equal("USD", (next_balance()))
+      assert.is_nil(next_balance())
+    end)
+    debug.sethook()
+    assert.is_true(ok, message)
   end)
 end)

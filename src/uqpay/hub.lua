@@ -161,6 +161,8 @@ end
 
 -- Waits until the slot has an id in it, or the client is closed.
 function Hub:wait(slot)
+  local alone = not self.loop -- the program may have been told of our calls, and we ...
+  if alone then internal.recall(self.client) end
   while #slot == 0 and not self.closed do
     local key = self.loop and self.loop.inside()
     if not (key and self.drivers[key]) then dispatch(self) end -- nobody else will
@@ -168,9 +170,9 @@ function Hub:wait(slot)
       self.client:step(3600)
     end
   end
-  if self.passed and not self.loop then
+  if alone and self.passed then
     self.passed = nil
-    internal.recall(self.client)
+    internal.recall(self.client) -- ... of its
   end
 end
 
