@@ -44,8 +44,7 @@ static const struct uq_field page_schema[] = {
     {NULL, UQ_FIELD_ANY, false}};
 
 /* list-issuing-balances-transactions; ending_balance and description came
- *later,
- ** and complete_time is of those that are complete. */
+** later, and complete_time is of those that are complete. */
 static const struct uq_field transaction_items[] = {
     {"transaction_id", UQ_FIELD_NAME, false},
     {"transaction_type", UQ_FIELD_NAME, false},

@@ -108,7 +108,7 @@ struct uq_endpoint;
 
 /* Reads the table at idx given to uqpay.new, into c->options, c->token,
 ** c->api_key and the peer table on the top of the stack. Raises, naming the
-*option. */
+** option. */
 void uqL_options_new(lua_State *L, int idx, struct uq_client *c);
 
 /* Reads the arguments of the endpoint's method from first on: a currency and an
@@ -205,8 +205,7 @@ void uq_token_drop(struct uq_client *c);
 bool uq_token_known(const struct uq_client *c, const char *text, size_t len);
 
 /* Seconds that the client's token is good for: huge if it has no end, 0 if
- *there
- ** is none. */
+** there is none. */
 double uq_token_left(const struct uq_client *c);
 
 /* Why the token function must be asked before a call: "new" (a token without an
@@ -335,9 +334,8 @@ const char *uq_endpoint_secret(const struct uq_buf *block);
 /* ---- query.c ------------------------------------------------------------ */
 
 /* Pushes the query of a request, "" or "?a=b&c=d", made of the parameters of
- *the
- ** endpoint in the table at idx (0: none), and sets *currency if one is among
- ** them. Raises, naming the parameter. */
+** the endpoint in the table at idx (0: none), and sets *currency if one is
+** among them. Raises, naming the parameter. */
 void uqL_query_push(lua_State *L, const struct uq_endpoint *e, int idx,
                     const char *method, char *currency, size_t size);
 
@@ -351,11 +349,9 @@ void uqL_call_open(lua_State *L);
 
 /* Makes a call of the client at idx (absolute), whose query is the string at
 ** the top, and blocks until it is finished, up to its timeout. Returns the
-*number
-** of results pushed: the balance, or nil, message and error. Raises if the
-** client is closed, and what a debug hook raises (the interpreter's Ctrl-C);
-*the
-** call is then canceled. */
+** number of results pushed: the balance, or nil, message and error. Raises if
+** the client is closed, and what a debug hook raises (the interpreter's
+** Ctrl-C); the call is then canceled. */
 int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
                  const struct uq_options *o);
 

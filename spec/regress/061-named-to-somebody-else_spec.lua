@@ -1,8 +1,8 @@
 -- Each call that can be stepped is named once, to whoever asks: to batches and drivers of
 -- event loops, too. They dropped names that they did not know: who waited for such a
--- call object on the descriptor, as cqueues.poll(call) does, heard nothing of it until its
--- time was up, and who asked the client after a batch nothing at all. And a batch waited for
--- ever for a call of its own that had been named to the program.
+-- call object on the descriptor, as cqueues.poll(call) does, heard nothing of it until
+-- its time was up, and who asked the client after a batch nothing at all. And a batch
+-- waited for ever for a call of its own that had been named to the program.
 
 local engine = require "engine"
 local fixture = require "spec.support.fixture"
