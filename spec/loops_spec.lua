@@ -617,6 +617,30 @@ describe("under the event loop", function()
         ]]))
     end)
 
+    it("waits for call objects by themselves, beside those of its clients", function()
+      delay(0.05)
+      assert.equal("40\ttrue\n", output("cqueues", [[
+        local c, poll, right = client(), require "cqueues".poll, 0
+        local now = require "socket".gettime
+        local start = now()
+        each(40, function(i)
+          local query = queries[i % #queries + 1]
+          local balance
+          if i % 2 == 0 then
+            balance = assert(c:balance(query[1]))
+          else
+            local call = c:start_balance(query[1])
+            while not call:step() do poll(call) end
+            balance = assert(call:result())
+          end
+          assert(balance.available_balance == query[2])
+          right = right + 1
+        end)
+        run()
+        say(right, now() - start < 15) -- their timeout is twice that
+        ]]))
+    end)
+
     it("yields through the coroutines of cqueues.auxlib", function()
       assert.equal("USD\nSGD\n", output("cqueues", [[
         local c = client()

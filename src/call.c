@@ -155,7 +155,7 @@ static void tell_others(struct uq_client *c) {
   if (c->transport == NULL || uq_transport_forked(c->transport))
     return;
   advance(c);
-  if (uq_schedule_any(&c->schedule))
+  if (uq_schedule_any(&c->schedule) || uq_schedule_passed(&c->schedule))
     uq_transport_notify(c->transport);
 }
 
@@ -227,6 +227,19 @@ double uq_call_next(struct uq_client *c) {
       return call->id;
   }
   return 0;
+}
+
+void uq_call_pass(struct uq_client *c, double id) {
+  for (struct uq_call *call = c->calls; call != NULL; call = call->next) {
+    if (call->id == id)
+      uq_schedule_pass(&c->schedule, &call->turn);
+  }
+  tell_others(c);
+}
+
+void uq_call_recall(struct uq_client *c) {
+  uq_schedule_recall(&c->schedule);
+  tell_others(c);
 }
 
 #define SPARE 1 /* where the client's peer table keeps it */

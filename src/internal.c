@@ -109,6 +109,20 @@ static int internal_closed(lua_State *L) {
   return 1;
 }
 
+/* pass(client, id): the call is none that the asker of client:ready() knows. */
+static int internal_pass(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  uq_call_pass(c, (double)luaL_checknumber(L, 2));
+  return 0;
+}
+
+/* recall(client): such calls, and those that were named and not stepped, are
+** named once more. */
+static int internal_recall(lua_State *L) {
+  uq_call_recall(luaL_checkudata(L, 1, UQ_CLIENT));
+  return 0;
+}
+
 /* peer(client) -> the table that lives and dies with the client. */
 static int internal_peer(lua_State *L) {
   luaL_checkudata(L, 1, UQ_CLIENT);
@@ -160,6 +174,8 @@ static const luaL_Reg functions[] = {{"clock", internal_clock},
                                      {"start", internal_start},
                                      {"hook_failed", internal_hook_failed},
                                      {"closed", internal_closed},
+                                     {"pass", internal_pass},
+                                     {"recall", internal_recall},
                                      {"peer", internal_peer},
                                      {"methods", internal_methods},
                                      {"iterators", internal_iterators},

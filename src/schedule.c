@@ -37,11 +37,14 @@ static struct uq_turn *of_line(struct uq_link *link) {
 void uq_schedule_init(struct uq_schedule *s) {
   s->waiting.next = s->waiting.prev = &s->waiting;
   s->ready.next = s->ready.prev = &s->ready;
+  s->named.next = s->named.prev = &s->named;
+  s->passed.next = s->passed.prev = &s->passed;
   s->line.next = s->line.prev = &s->line;
   s->in_line = 0;
 }
 
 void uq_schedule_leave(struct uq_schedule *s, struct uq_turn *turn) {
+  turn->named = false;
   if (is_linked(&turn->list))
     take_out(&turn->list);
   if (is_linked(&turn->line)) {
@@ -95,7 +98,27 @@ struct uq_turn *uq_schedule_next(struct uq_schedule *s) {
     return NULL;
   struct uq_turn *turn = of_list(s->ready.next);
   uq_schedule_leave(s, turn);
+  insert_behind(s->named.prev, &turn->list);
+  turn->named = true;
   return turn;
+}
+
+void uq_schedule_pass(struct uq_schedule *s, struct uq_turn *turn) {
+  if (!turn->named)
+    return;
+  uq_schedule_leave(s, turn);
+  insert_behind(s->passed.prev, &turn->list);
+}
+
+bool uq_schedule_passed(const struct uq_schedule *s) {
+  return !is_empty(&s->passed);
+}
+
+void uq_schedule_recall(struct uq_schedule *s) {
+  while (!is_empty(&s->passed))
+    uq_schedule_ready(s, of_list(s->passed.next));
+  while (!is_empty(&s->named))
+    uq_schedule_ready(s, of_list(s->named.next));
 }
 
 bool uq_schedule_any(const struct uq_schedule *s) {

@@ -21,11 +21,14 @@ struct uq_turn {
   struct uq_link list; /* among those that wait, or that can go on */
   struct uq_link line; /* besides: in the line */
   double wake;         /* while waiting: until when, on uq_clock */
+  bool named;          /* among those that were told */
 };
 
 struct uq_schedule {
   struct uq_link waiting; /* by wake, earliest first */
   struct uq_link ready;   /* in the order in which they became so */
+  struct uq_link named;   /* of those, the ones that somebody was told of ... */
+  struct uq_link passed;  /* ... and has no use for */
   struct uq_link line;    /* in the order of arrival */
   double in_line;         /* their number */
 };
@@ -55,8 +58,18 @@ void uq_schedule_leave(struct uq_schedule *s, struct uq_turn *turn);
 /* Makes ready whoever has waited long enough. */
 void uq_schedule_advance(struct uq_schedule *s, double now);
 
-/* Takes the first that can go on out of its list. NULL: there is none. */
+/* The first that can go on; it is told once. NULL: there is none. */
 struct uq_turn *uq_schedule_next(struct uq_schedule *s);
+
+/* Who was told of this turn has no use for it. Nothing if it is elsewhere by
+** now. */
+void uq_schedule_pass(struct uq_schedule *s, struct uq_turn *turn);
+
+/* Is there such a one? */
+bool uq_schedule_passed(const struct uq_schedule *s);
+
+/* Whoever was told, it is forgotten: those can go on. */
+void uq_schedule_recall(struct uq_schedule *s);
 
 /* Can anybody go on? */
 bool uq_schedule_any(const struct uq_schedule *s);

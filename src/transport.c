@@ -689,14 +689,23 @@ static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
   return code;
 }
 
-/* Which version the server speaks to a request that offered HTTP/2. */
+/* Which version the server speaks to a request that offered HTTP/2. While there
+** has been no answer at all, only HTTP/2 sends a request on a connection that
+** another has opened. */
 static void note_version(const struct uq_exchange *x) {
-  long version = CURL_HTTP_VERSION_NONE;
+  struct uq_transport *t = x->transport;
+  long version = CURL_HTTP_VERSION_NONE, sent = 0, opened = 1;
   if (x->version != UQ_HTTP_2)
     return;
   curl_easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
+  if (version == CURL_HTTP_VERSION_NONE && t->spoken == 0) {
+    curl_easy_getinfo(x->easy, CURLINFO_REQUEST_SIZE, &sent);
+    curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &opened);
+    if (sent > 0 && opened == 0)
+      version = CURL_HTTP_VERSION_2_0;
+  }
   if (version != CURL_HTTP_VERSION_NONE)
-    x->transport->spoken = version;
+    t->spoken = version;
 }
 
 /* A request ran out of time. Over HTTP/2 libcurl keeps its connection, for the

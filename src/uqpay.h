@@ -383,6 +383,14 @@ void uq_call_ready(void *call);
 ** named once. */
 double uq_call_next(struct uq_client *c);
 
+/* The call of that number was named to somebody who does not know it: whoever
+** waits for it must see it on the descriptor. */
+void uq_call_pass(struct uq_client *c, double id);
+
+/* Those calls, and whatever else was named and not stepped, are named once
+** more. */
+void uq_call_recall(struct uq_client *c);
+
 /* Ends every call of the client with kind `canceled`. */
 void uq_call_cancel_all(struct uq_client *c);
 

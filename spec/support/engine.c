@@ -377,6 +377,24 @@ static int schedule_leave(lua_State *L) {
   return 0;
 }
 
+/* schedule:pass(turn) */
+static int schedule_pass(lua_State *L) {
+  uq_schedule_pass(to_schedule(L), to_turn(L));
+  return 0;
+}
+
+/* schedule:passed() */
+static int schedule_passed(lua_State *L) {
+  lua_pushboolean(L, uq_schedule_passed(to_schedule(L)));
+  return 1;
+}
+
+/* schedule:recall() */
+static int schedule_recall(lua_State *L) {
+  uq_schedule_recall(to_schedule(L));
+  return 0;
+}
+
 /* schedule:advance(now) */
 static int schedule_advance(lua_State *L) {
   uq_schedule_advance(to_schedule(L), luaL_checknumber(L, 2));
@@ -406,11 +424,17 @@ static int schedule_wake(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg schedule_methods[] = {
-    {"wait", schedule_wait},   {"make_ready", schedule_ready},
-    {"leave", schedule_leave}, {"advance", schedule_advance},
-    {"next", schedule_next},   {"any", schedule_any},
-    {"wake", schedule_wake},   {NULL, NULL}};
+static const luaL_Reg schedule_methods[] = {{"wait", schedule_wait},
+                                            {"make_ready", schedule_ready},
+                                            {"leave", schedule_leave},
+                                            {"advance", schedule_advance},
+                                            {"next", schedule_next},
+                                            {"any", schedule_any},
+                                            {"wake", schedule_wake},
+                                            {"pass", schedule_pass},
+                                            {"passed", schedule_passed},
+                                            {"recall", schedule_recall},
+                                            {NULL, NULL}};
 
 /* ---- uuid --------------------------------------------------------------- */
 

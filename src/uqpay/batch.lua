@@ -16,79 +16,91 @@ end
 -- A query is over: its call bears the results, or there is none and failure says why.
 local function finish(self, query, call, failure)
   local tail = self.tail + 1
-  self.tail = tail
   self.finished[tail] = { query = query, call = call, failure = failure }
+  self.tail = tail
 end
 
-local function start(self, query)
+local function start(self)
+  local query = self.query
   local call, failure = internal.start(self.client, self.calls, query)
   if not call or call:done() then
     finish(self, query, call, failure)
+    self.query = nil
     return
   end
   local id = call:id()
-  self.count = self.count + 1
-  self.running[id], self.queries[id] = call, query
+  self.queries[id] = query
+  self.running[id] = call
+  self.count, self.query = self.count + 1, nil
+  local torn = self.torn
+  self.torn = true
   self.held = call:attempts() == 0 and id -- by the rate limit: so would be the next
   self.hub:expect(call, self.slot)
+  self.torn = torn
 end
 
 -- Starts calls while there is room, beside those whose results are being handed out.
 local function fill(self, handing)
-  while self.source and not self.held
+  while (self.source or self.query ~= nil) and not self.held
     and self.count + self.tail - self.head - handing < self.concurrency do
-    local source = self.source
-    self.source = nil -- if it raises an error, it is not asked again
-    local query = source()
-    if query == nil then return end
+    if self.query == nil then
+      local source = self.source
+      self.source = nil -- if it raises an error, it is not asked again
+      local query = source()
+      if query == nil then return end
+      self.source, self.query = source, query
+    end
     if internal.closed(self.client) then
-      self.closed = true
+      self.source, self.query, self.closed = nil, nil, true
       return
     end
-    self.source = source
-    start(self, query)
+    start(self)
   end
 end
 
 local function step(self, id)
   local call = self.running[id]
-  if call:step() then
+  local over = call:step()
+  if self.held == id and (over or call:attempts() > 0) then self.held = false end
+  if over then
     finish(self, self.queries[id], call)
     self.count = self.count - 1
     self.running[id], self.queries[id] = nil, nil
   else
     self.hub:expect(call, self.slot)
   end
-  if self.held == id and (call:done() or call:attempts() > 0) then self.held = false end
 end
 
--- Waits until a call can go on, and lets it.
+-- Waits until a call can go on, and lets it. After an error (out of memory, of a debug
+-- hook or a finalizer) nobody knows who can, and so all may.
 local function wait(self)
   local slot = self.slot
-  if internal.closed(self.client) then
+  Hub.check(slot)
+  if self.torn or internal.closed(self.client) then
+    for n = #slot, 1, -1 do slot[n] = nil end
     for id in pairs(self.running) do slot[#slot + 1] = id end
-  else
-    self.hub:wait(slot)
   end
-  for n = 1, #slot do
-    local id = slot[n]
-    slot[n] = nil
-    step(self, id)
-  end
+  self.torn = true
+  self.hub:wait(slot)
+  for n = 1, #slot do step(self, slot[n]) end
+  for n = #slot, 1, -1 do slot[n] = nil end
+  self.torn = false
+end
+
+local function tell(self)
+  local elapsed = internal.clock() - self.started
+  local rate = elapsed > 0 and self.done / elapsed or 0
+  local ends
+  if self.total and rate > 0 then ends = os.time() + (self.total - self.done) / rate end
+  self.progress {
+    done = self.done, failed = self.failed, total = self.total, rate = rate, ends = ends,
+  }
 end
 
 local function report(self, failed)
   self.done = self.done + 1
   if failed then self.failed = self.failed + 1 end
-  if not self.progress then return end
-  local elapsed = internal.clock() - self.started
-  local rate = elapsed > 0 and self.done / elapsed or 0
-  local ends
-  if self.total and rate > 0 then ends = os.time() + (self.total - self.done) / rate end
-  local ok = pcall(self.progress, {
-    done = self.done, failed = self.failed, total = self.total, rate = rate, ends = ends,
-  })
-  if not ok then internal.hook_failed(self.client) end
+  if self.progress and not pcall(tell, self) then internal.hook_failed(self.client) end
 end
 
 -- The next query that is over, with what became of it.
@@ -106,21 +118,22 @@ local function deliver(self)
   fill(self, 1) -- so that the calls go on while the caller works
   local head = self.head + 1
   local over = self.finished[head]
+  local balance, message, err
+  if over.call then
+    balance, message, err = over.call:result()
+  else
+    message, err = over.failure.message, over.failure
+  end
   self.finished[head] = nil
   self.head = head
-  if over.call then
-    local balance, message, err = over.call:result()
-    report(self, not balance)
-    if balance then return over.query, balance end
-    return over.query, nil, message, err
-  end
-  report(self, true)
-  return over.query, nil, over.failure.message, over.failure
+  report(self, not balance)
+  if balance then return over.query, balance end
+  return over.query, nil, message, err
 end
 
 -- Ends the calls in flight: a loop that is left early needs their answers no more.
 local function close(self)
-  self.source = nil
+  self.source, self.query = nil, nil
   for id, call in pairs(self.running) do
     call:cancel()
     self.running[id], self.queries[id] = nil, nil
@@ -140,7 +153,9 @@ return function(client, queries, called, calls, concurrency, progress)
     client = client, hub = peer.hub, calls = calls, concurrency = concurrency,
     source = source, total = total, progress = progress,
     running = {}, queries = {}, count = 0, -- those in flight, by id; their number
+    query = nil,    -- the next, if the source has given it already
     held = false, slot = {},
+    torn = false,   -- the slot may lack some that can go on
     finished = {}, head = 0, tail = 0, -- finished[head + 1 .. tail] wait to be handed out
     done = 0, failed = 0, started = internal.clock(),
   }

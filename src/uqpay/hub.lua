@@ -5,6 +5,8 @@
 -- A slot belongs to one waiter: a list of the ids of its calls that can be stepped.
 -- SPDX-License-Identifier: MIT
 
+local internal = require "uqpay.internal"
+
 local Hub = {}
 Hub.__index = Hub
 
@@ -97,6 +99,9 @@ local function dispatch(self)
       self.slots[id], slot.calls[id] = nil, nil
       slot[#slot + 1] = id
       wake(self, slot)
+    else
+      internal.pass(self.client, id) -- somebody waits for it elsewhere
+      self.passed = true
     end
   end
 end
@@ -147,17 +152,27 @@ function park(self, slot, key)
   return true
 end
 
--- Waits until the slot has an id in it, or the client is closed.
-function Hub:wait(slot)
+-- A slot serves one waiter at a time.
+function Hub.check(slot)
   if slot.driver and slot.waiter ~= coroutine.running() and is_waiting(slot) then
     error("another coroutine waits for the same iterator", 0)
   end
+end
+
+-- Waits until the slot has an id in it, or the client is closed.
+function Hub:wait(slot)
+  local alone = not self.loop -- the program may have been told of our calls, and we ...
+  if alone then internal.recall(self.client) end
   while #slot == 0 and not self.closed do
     local key = self.loop and self.loop.inside()
     if not (key and self.drivers[key]) then dispatch(self) end -- nobody else will
     if #slot == 0 and not self.closed and not (key and park(self, slot, key)) then
       self.client:step(3600)
     end
+  end
+  if alone and self.passed then
+    self.passed = nil
+    internal.recall(self.client) -- ... of its
   end
 end
 
