@@ -208,7 +208,7 @@ describe("a batch", function()
       -- Each request takes so long; then of any n + 1 in a row the last has arrived
       -- when the first had its answer.
       local function check_bound(bound, count, options)
-        local delay = 0.08
+        local delay = math.max(0.08, bound / 80) -- all of them must get there in it
         sandbox.fault { kind = "delay", seconds = delay, times = count }
         assert.equal(count, #collect(client, (source_of(count)), options))
         local log = sandbox.requests()

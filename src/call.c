@@ -242,39 +242,36 @@ void uq_call_recall(struct uq_client *c) {
   tell_others(c);
 }
 
-#define SPARE 1 /* where the client's peer table keeps it */
-
-/* Pushes a call, not set up, for one that blocks. Nobody sees such a call, so
-** the client keeps the first, and uses it again unless it is in use: for a call
-** of its own hooks. */
+/* Pushes a call, not set up, for one that blocks: nobody sees such a call, so
+** the client keeps the last one. It does not while that is in use: a call that
+** an error has left is the collector's. */
 static struct uq_call *take_spare(lua_State *L, int client) {
   struct uq_client *c = lua_touserdata(L, client);
-  uqL_getpeer(L, client);
   struct uq_call *call = c->spare;
-  if (call != NULL) {
-    c->spare = NULL;
-    lua_rawgeti(L, -1, SPARE);
-    lua_remove(L, -2);
-    uq_buf_free(&call->earlier);
-    clear(call);
-    call->is_spare = true;
-    return call;
-  }
-  lua_pushvalue(L, -1);
-  call = make_call(L);
+  uqL_getpeer(L, client);
+  if (call == NULL)
+    return make_call(L);
+  c->spare = NULL;
+  lua_rawgeti(L, -1, UQ_PEER_SPARE);
   lua_insert(L, -2);
-  if (!c->keeps_spare) {
-    lua_pushvalue(L, -2);
-    lua_rawseti(L, -2, SPARE);
-    c->keeps_spare = call->is_spare = true;
-  }
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, -2, UQ_PEER_SPARE);
   lua_pop(L, 1);
+  uq_buf_free(&call->earlier);
+  clear(call);
   return call;
 }
 
-static void give_spare(struct uq_call *call) {
-  if (call->is_spare)
-    call->home->spare = call;
+/* The call at idx, which blocked, has ended. */
+static void give_spare(lua_State *L, int client, int idx) {
+  struct uq_client *c = lua_touserdata(L, client);
+  if (c->spare != NULL) /* that of a hook's call */
+    return;
+  uqL_getpeer(L, client);
+  lua_pushvalue(L, idx);
+  lua_rawseti(L, -2, UQ_PEER_SPARE); /* there is room: see uqL_client_new */
+  lua_pop(L, 1);
+  c->spare = lua_touserdata(L, idx);
 }
 
 int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
@@ -292,12 +289,11 @@ int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
       end_early(call, &canceled);
       uqL_login_leave(L, idx);
       tell_others(call->home);
-      give_spare(call);
       lua_error(L);
     }
   }
   tell_others(call->home);
-  give_spare(call);
+  give_spare(L, client, idx);
   return results;
 }
 
@@ -456,7 +452,7 @@ static int call_cancel(lua_State *L) {
 
 static int call_gc(lua_State *L) {
   struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
-  if (call->is_spare && call->home != NULL && call->home->spare == call)
+  if (call->home != NULL && call->home->spare == call)
     call->home->spare = NULL;
   cancel(call);
   uq_answer_free(&call->answer);

@@ -57,7 +57,6 @@ struct uq_call {
   bool token_asked;      /* the token function was, for this call */
   bool token_renewed;    /* after a 401: once a call */
   bool busy;             /* being stepped */
-  bool is_spare;         /* the one that the client keeps for blocking calls */
   bool is_login;         /* the client's own: others wait for it */
   bool is_object;        /* a call object, with a peer table of its own ... */
   int results;           /* ... that keeps so many of them, when it is over */

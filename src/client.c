@@ -226,6 +226,8 @@ int uqL_client_new(lua_State *L) {
   uqL_setpeer(L, 2);
   lua_pushvalue(L, 2);
   lua_setfield(L, -2, "client"); /* a call holds this table, and so us */
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, -2, UQ_PEER_SPARE);
   uq_buf_init(&c->token, 16384);
   uq_buf_init(&c->api_key, 1024);
   uqL_options_new(L, 1, c); /* may raise: __gc must free the token */

@@ -73,9 +73,8 @@ void uq_poller_close(struct uq_poller *p);
 int uq_poller_watch(struct uq_poller *p, int fd, int what);
 
 /* Says nothing of fd until it is watched again, which costs no system call if
-*it
-** was watched for the same before. UQ_POLL_NONE forgets it, which must be done
-** before it is closed. 0 or an errno. */
+** it was watched for the same before. UQ_POLL_NONE forgets it, which must be
+** done before it is closed. 0 or an errno. */
 int uq_poller_rest(struct uq_poller *p, int fd);
 
 /* Sets the moment on uq_clock when the timer goes off; below 0 disarms it. It

@@ -158,8 +158,7 @@ struct uq_client {
   bool token_stored;  /* the token is out of it, not of a login of ours */
   bool on_request, on_response, on_retry;
   struct uq_call *calls;
-  struct uq_call *spare; /* for the next blocking call; NULL: in use, ... */
-  bool keeps_spare;      /* ... or not made yet */
+  struct uq_call *spare;       /* for the next blocking call; NULL: none */
   struct uq_schedule schedule; /* of its calls */
   struct uq_pace pace, login_pace;
   double ids; /* given to calls so far */
@@ -173,6 +172,9 @@ void uqL_client_open(lua_State *L);
 
 /* uqpay.new */
 int uqL_client_new(lua_State *L);
+
+/* Where the peer table of a client keeps its spare call, or false. */
+#define UQ_PEER_SPARE 1
 
 /* Pushes the peer table of the client, or of the client of the call, at idx. */
 void uqL_client_peer(lua_State *L, int idx);
