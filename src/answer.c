@@ -125,8 +125,7 @@ static bool take_text(lua_State *L, const char *name,
 }
 
 /* Reads the decoded error body at the top, in the shapes of the API: {type,
- *code,
- ** message}, {code, message} and {error} with or without a message. */
+** code, message}, {code, message} and {error} with or without a message. */
 static void read_envelope(lua_State *L, const struct uq_secrets *secrets,
                           struct envelope *e) {
   memset(e, 0, sizeof *e);
@@ -332,8 +331,7 @@ static const char *out_of_range(int amounts) {
 }
 
 /* The value at the top is to be a whole number, or its digits in a string: a
- *Lua
- ** number is put in its place. */
+** Lua number is put in its place. */
 static const char *check_count(lua_State *L, const char *text, size_t len,
                                enum uq_json_type type) {
   double value;

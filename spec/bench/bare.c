@@ -1,7 +1,6 @@
 /*
-** bare.c - the same calls on libcurl alone, as a good C programmer would
-*plainly
-** write them: a handle that is reused, a fresh key and header list for each
+** bare.c - the same calls on libcurl alone, as a good C programmer would write
+** them plainly: a handle that is reused, a fresh key and header list for each
 ** call, the status looked at, the body kept and not parsed. What the client is
 ** measured against.
 **

@@ -1,8 +1,7 @@
 /*
 ** shift.c - clocks that a spec can move. Preloaded (LD_PRELOAD) it stands
-*before
-** clock_gettime and timerfd_settime; as a Lua module it says by how much. For
-** the specs alone.
+** before clock_gettime and timerfd_settime; as a Lua module it says by how
+** much. For the specs alone.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
