@@ -30,16 +30,13 @@ PREFIX ?= /usr/local
 LUA_CMOD ?= $(PREFIX)/lib/lua/$(LUA_ABI)
 LUA_LMOD ?= $(PREFIX)/share/lua/$(LUA_ABI)
 
-# A variant (asan) builds beside the plain module, some with objects of their own.
+# A variant (asan) builds beside the plain module.
 VARIANT ?=
-EXTRA ?=
 OUT = build/$(LUA)$(VARIANT)
 
-BINDING = uqpay internal client call attempt hook token login share filestore \
-	endpoint query options answer error json values
-ENGINE = transport handle idle received outcome process address poller epoll \
-	kqueue poll clock schedule pace retry store filelock private redact quote \
-	amount decimal currency moment uuid buf
+BINDING = uqpay client call token endpoint options answer error json
+ENGINE = transport handle idle received outcome process address poller clock \
+	retry redact quote amount uuid buf
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))
 OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(SOURCES))
 MODULE = $(OUT)/uqpay.so
@@ -48,14 +45,13 @@ STD = -std=c99 -fPIC
 WARN = -Wall -Wextra -Wpedantic
 LIBS ?= -lcurl -lpthread -lm
 
-.PHONY: all deps bench-deps demo sandbox check spec pollers spec-poll \
-	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench lint print-incdir \
-	install uninstall clean
+.PHONY: all deps demo sandbox check spec asan asan-spec valgrind lint \
+	print-incdir install uninstall clean
 
 all: $(MODULE)
 
-$(MODULE): $(OBJECTS) $(EXTRA)
-	$(CC) $(LIBFLAG) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) $(EXTRA) $(LIBS)
+$(MODULE): $(OBJECTS)
+	$(CC) $(LIBFLAG) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) $(LIBS)
 
 $(OUT)/%.o: src/%.c | $(OUT)
 	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -I$(LUA_INCDIR) -MMD -c -o $@ $<
@@ -64,23 +60,19 @@ $(OUT):
 	mkdir -p $@
 
 # The engine's leaves as a Lua module, for the specs alone.
-$(OUT)/engine.so: spec/support/engine.c $(OBJECTS) $(EXTRA)
+$(OUT)/engine.so: spec/support/engine.c $(OBJECTS)
 	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -I$(LUA_INCDIR) -Isrc \
 		$(LIBFLAG) $(LDFLAGS) -o $@ $< \
-		$(patsubst %,$(OUT)/%.o,$(ENGINE)) $(EXTRA) $(LIBS)
+		$(patsubst %,$(OUT)/%.o,$(ENGINE)) $(LIBS)
 
-# fork(2) and signals, and a failing disk, for the specs alone; preloaded by some, so
-# never sanitized.
-$(OUT)/fork.so $(OUT)/disk.so: $(OUT)/%.so: spec/support/%.c | $(OUT)
+# fork(2) and signals, for the specs alone; preloaded by some, so never sanitized.
+$(OUT)/fork.so: spec/support/fork.c | $(OUT)
 	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $<
 
 -include $(OBJECTS:.o=.d)
 
 deps:
 	sh spec/support/deps.sh
-
-bench-deps:
-	sh spec/support/deps.sh bench
 
 demo: all
 	LUA_BIN=$(LUA_BIN) sh spec/support/demo.sh $(OUT)
@@ -93,45 +85,18 @@ sandbox:
 SPEC ?= spec
 spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
-spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
-spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so
+spec: all $(OUT)/engine.so $(OUT)/fork.so
 	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
 		-o plainTerminal $(SPEC)
 
 # All specs on all five Luas.
 check:
-	@MAKE='$(MAKE)' sh spec/support/check.sh $(LUAS:%='spec LUA=%')
-
-# Some specs with the pollers of other systems, on one Lua: poll(2), and kqueue as
-# spec/support/kqueue plays it, a new and an old one.
-pollers:
-	@MAKE='$(MAKE)' sh spec/support/check.sh spec-poll spec-kqueue spec-kqueue-old
-
-POLLER_SPECS = $(patsubst %,spec/%_spec.lua,poller balance transport errors retry \
-	process)
-KQUEUE = -DUQ_POLLER_KQUEUE -Ispec/support/kqueue
-spec-poll:
-	@UQPAY_POLLER=poll $(MAKE) --no-print-directory spec VARIANT=-poll \
-		CPPFLAGS='$(CPPFLAGS) -DUQ_POLLER_POLL' SPEC='$(POLLER_SPECS)'
-
-spec-kqueue:
-	@UQPAY_POLLER=kqueue $(MAKE) --no-print-directory spec VARIANT=-kqueue \
-		CPPFLAGS='$(CPPFLAGS) $(KQUEUE)' EXTRA=build/kqueue.o SPEC='$(POLLER_SPECS)'
-
-spec-kqueue-old:
-	@UQPAY_POLLER=kqueue-old $(MAKE) --no-print-directory spec VARIANT=-kqueue-old \
-		CPPFLAGS='$(CPPFLAGS) $(KQUEUE) -DKQUEUE_OLD' EXTRA=build/kqueue-old.o \
-		SPEC=spec/poller_spec.lua
-
-build/kqueue.o build/kqueue-old.o: spec/support/kqueue/kqueue.c \
-		spec/support/kqueue/sys/event.h
-	@mkdir -p build
-	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	@MAKE='$(MAKE)' sh spec/support/check.sh spec $(LUAS)
 
 # The same under the address and undefined behaviour sanitizers, with leaks counted.
 asan:
-	@MAKE='$(MAKE)' sh spec/support/check.sh $(LUAS:%='asan-spec LUA=%')
+	@MAKE='$(MAKE)' sh spec/support/check.sh asan-spec $(LUAS)
 
 asan-spec: export UQPAY_WRAP = env LD_PRELOAD=$(shell gcc \
 	-print-file-name=libasan.so):$(CURDIR)/build/unpreload.so
@@ -152,42 +117,19 @@ valgrind: export UQPAY_WRAP = valgrind -q --error-exitcode=42 --leak-check=full 
 	--show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	--suppressions=$(CURDIR)/spec/support/valgrind.supp
 valgrind:
-	@MAKE='$(MAKE)' sh spec/support/check.sh 'spec LUA=$(LUA)'
+	@MAKE='$(MAKE)' sh spec/support/check.sh spec $(LUA)
 
-# This client against bare libcurl and what else there is, into the README's table;
-# minutes. LONG=1 makes a million calls to see that memory stays flat.
-LONG ?=
-bench: export LONG := $(LONG)
-bench: build/bench/bare build/bench/meter
-	@$(MAKE) --no-print-directory all LUA=5.4
-	@$(MAKE) --no-print-directory all LUA=jit
-	@sh spec/bench/bench.sh
-
-build/bench/%: spec/bench/%.c
-	@mkdir -p build/bench
-	$(CC) $(STD) $(WARN) $(CFLAGS) -o $@ $< -lcurl
-
-C_FILES = $(wildcard src/*.c src/*.h spec/support/*.c spec/bench/*.c \
-	spec/support/kqueue/*.c spec/support/kqueue/sys/*.h)
-POLLERS = $(patsubst %,src/%.c,poller epoll kqueue poll)
+C_FILES = $(wildcard src/*.c src/*.h spec/support/*.c)
 lint:
 	@for cc in gcc clang; do for dir in $(LINT_INCDIRS); do \
 		echo "$$cc -Werror with $$dir"; for file in $(SOURCES); do \
 		$$cc $(STD) $(WARN) -Werror -I$$dir -fsyntax-only $$file || exit 1; \
 		done; done; done
-	@for cc in gcc clang; do for system in -DUQ_POLLER_POLL '$(KQUEUE)' \
-		'$(KQUEUE) -DKQUEUE_OLD'; do echo "$$cc -Werror with $$system"; \
-		$$cc $(STD) $(WARN) -Werror $$system -fsyntax-only $(POLLERS) || exit 1; \
-		done; $$cc $(STD) $(WARN) -Werror $(KQUEUE) -fsyntax-only \
-		spec/support/kqueue/kqueue.c || exit 1; done
 	clang-tidy --quiet $(SOURCES) -- $(STD) -I$(LUA_INCDIR) 2> /dev/null
-	clang-tidy --quiet src/poll.c -- $(STD) -DUQ_POLLER_POLL 2> /dev/null
-	clang-tidy --quiet src/kqueue.c -- $(STD) $(KQUEUE) 2> /dev/null
 	clang-format --dry-run -Werror $(C_FILES)
 	luacheck --quiet src spec examples rockspec/*.rockspec
 	luarocks lint rockspec/uqpay-scm-1.rockspec
-	for file in spec/support/*.sh spec/bench/*.sh .ci/run; do \
-		sh -n $$file || exit 1; done
+	for file in spec/support/*.sh .ci/run; do sh -n $$file || exit 1; done
 	sh spec/support/layers.sh '$(BINDING)' '$(ENGINE)' $(LUA_INCDIR)
 	$(MAKE) --no-print-directory all
 	sh spec/support/symbols.sh $(MODULE)
@@ -198,11 +140,9 @@ print-incdir:
 	@echo $(LUA_INCDIR)
 
 install: all
-	$(INSTALL) -d $(DESTDIR)$(LUA_CMOD) $(DESTDIR)$(LUA_LMOD)/uqpay/types/uqpay
+	$(INSTALL) -d $(DESTDIR)$(LUA_CMOD) $(DESTDIR)$(LUA_LMOD)/uqpay/types
 	$(INSTALL) -m 755 $(MODULE) $(DESTDIR)$(LUA_CMOD)/uqpay.so
-	$(INSTALL) -m 644 src/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay
 	$(INSTALL) -m 644 src/types/uqpay.lua $(DESTDIR)$(LUA_LMOD)/uqpay/types
-	$(INSTALL) -m 644 src/types/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay/types/uqpay
 
 uninstall:
 	rm -f $(DESTDIR)$(LUA_CMOD)/uqpay.so

@@ -430,7 +430,7 @@ describe("balance", function()
   describe("stats", function()
     it("count what the client did", function()
       assert.same({ calls = 0, succeeded = 0, failed = 0, attempts = 0, retries = 0,
-        connections = 0, logins = 0, hook_errors = 0 }, client:stats())
+        connections = 0, hook_errors = 0 }, client:stats())
       client:balance "USD"
       client:balance "SGD"
       client:balance "EUR"
@@ -439,7 +439,7 @@ describe("balance", function()
       sandbox.fault { kind = "status", status = 503, times = 3, store = false }
       client:balance "USD"
       assert.same({ calls = 5, succeeded = 3, failed = 2, attempts = 9, retries = 4,
-        connections = 1, logins = 0, hook_errors = 0 }, client:stats())
+        connections = 1, hook_errors = 0 }, client:stats())
       assert.equal(9, #sandbox.requests())
     end)
 
@@ -692,7 +692,7 @@ describe("the module", function()
     assert.matches("^[78]%.%d+%.%d+", info.libcurl)
     assert.matches("%a", info.tls)
     assert.matches("%d", info.cjson)
-    assert.is_true(({ epoll = true, kqueue = true, poll = true })[info.poller])
+    assert.is_truthy(info.poller == "epoll" or info.poller == "kqueue")
     assert.is_boolean(info.http2)
     assert.is_boolean(info.async_dns)
     for _, name in ipairs { "ca_file", "ca_path" } do
@@ -715,7 +715,6 @@ describe("the module", function()
     local types = {}
     for name, value in pairs(uqpay) do types[name] = type(value) end
     assert.same({ new = "function", uuid = "function", info = "function",
-      amount = "function", sum = "function", time = "function", file_store = "function",
       kinds = "table", _NAME = "string", _VERSION = "string" }, types)
   end)
 

@@ -18,8 +18,7 @@ local types = content "src/types/uqpay.lua"
 -- The fields of an annotated class, as a set.
 local function class(name)
   local fields = {}
-  local pattern = "%-%-%-@class " .. name:gsub("%.", "%%.")
-    .. "%f[^%w_.][^\n]*\n(.-)\n\n"
+  local pattern = "%-%-%-@class " .. name:gsub("%.", "%%.") .. "[^\n]*\n(.-)\n\n"
   local block = types:match(pattern)
   assert.is_truthy(block, "no class " .. name)
   for field in block:gmatch "%-%-%-@field ([%w_]+)" do fields[field] = true end
@@ -31,21 +30,14 @@ local function in_readme(name)
     or readme:find("[`.:]" .. name .. "%f[^%w_]"), "not in the README: " .. name)
 end
 
--- The rows of the table in options.c: name -> where it goes ("FOR_NEW | FOR_POST").
+-- The rows of the table in options.c: name -> where it goes.
 local function options()
   local rows = {}
-  local row = '{"([%w_]+)",%s*OPT_[%u_]+,%s*(FOR_[%u_ |]+)'
+  local row = '{"([%w_]+)",%s*OPT_%u+,%s*FOR_(%u+)'
   for name, where in content "src/options.c":gmatch(row) do
     rows[name] = where
   end
   return rows
-end
-
-local function goes(where, ...)
-  for _, place in ipairs { ... } do
-    if where:find("FOR_" .. place .. "%f[^%u]") then return true end
-  end
-  return false
 end
 
 local function sorted(set)
@@ -62,7 +54,7 @@ describe("documented", function()
     local client = {}
     for name, where in pairs(options()) do
       in_readme(name)
-      if where:find "NEW" or where:find "BOTH" then client[name] = true end
+      if where ~= "CALL" then client[name] = true end
     end
     assert.is_true(client.token and client.timeout)
     assert.same(sorted(client), sorted(class "uqpay.options"))
@@ -71,48 +63,11 @@ describe("documented", function()
   it("is every option of a call, and no other", function()
     local call = {}
     for name, where in pairs(options()) do
-      if where ~= "FOR_NEW" then call[name] = true end
+      if where ~= "NEW" then call[name] = true end
     end
     local annotated = class "uqpay.call_options"
     for name in pairs(class "uqpay.balance_query") do annotated[name] = true end
     assert.same(sorted(call), sorted(annotated))
-  end)
-
-  it("is every parameter of a list, every field of an item, and no other", function()
-    local code = content "src/endpoint.c"
-    local function rows(name, pattern)
-      local block = code:match("static const struct uq_%l+ " .. name .. "%[%] = (.-)};\n")
-      local set = {}
-      for row in block:gsub("PAGE", '{"page_size", {"page_number",'):gmatch(pattern) do
-        set[row] = true
-        in_readme(row)
-      end
-      assert.is_truthy(next(set), name)
-      return set
-    end
-    local function same(set, ...)
-      local annotated = {}
-      for _, name in ipairs { ... } do
-        for field in pairs(class(name)) do annotated[field] = true end
-      end
-      assert.same(sorted(set), sorted(annotated))
-    end
-    local calls = {}
-    for name, where in pairs(options()) do
-      if where == "FOR_BOTH" then calls[name] = true end
-    end
-    local function with(list, more)
-      local all = {}
-      for _, set in ipairs { calls, rows(list, '{"([%l_]+)",'), more } do
-        for name in pairs(set) do all[name] = true end
-      end
-      return all
-    end
-    same(with("page_params", {}), "uqpay.list_query")
-    same(with("transaction_params", { on_behalf_of = true }), "uqpay.list_query",
-      "uqpay.balances_query", "uqpay.transactions_query")
-    same(rows("transaction_items", '{"([%l_]+)",'), "uqpay.transaction")
-    same(rows("account_items", '{"([%l_]+)",'), "uqpay.account")
   end)
 
   it("is every default that the README's table names", function()
@@ -136,37 +91,12 @@ describe("documented", function()
       assert.is_truthy(types:find("function client:" .. name .. "(", 1, true), name)
       assert.is_truthy(readme:find("`client:" .. name .. "(", 1, true), name)
     end
-    local amounts = getmetatable(uqpay.amount(1)).__index
-    for name in pairs(amounts) do
-      assert.is_truthy(types:find("function amount:" .. name .. "(", 1, true), name)
-      assert.is_truthy(readme:find("`a:" .. name .. "(", 1, true), name)
-    end
-    for name in types:gmatch "\nfunction amount:([%w_]+)" do
-      assert.equal("function", type(amounts[name]))
-    end
     for name in types:gmatch "\nfunction client:([%w_]+)" do
       assert.equal("function", type(methods[name]))
     end
     for name in types:gmatch "\nfunction uqpay%.([%w_]+)" do
       assert.equal("function", type(uqpay[name]))
     end
-  end)
-
-  it("is every event loop, and what its client has not", function()
-    for _, name in ipairs { "cqueues", "luv", "copas" } do
-      in_readme("uqpay." .. name)
-      assert.is_truthy(content("src/types/uqpay/" .. name .. ".lua"):find(
-        "@meta uqpay." .. name .. "\n", 1, true))
-      assert.is_truthy(readme:find("(examples/" .. name .. ".lua)", 1, true))
-    end
-    local plain = getmetatable(fixture.client()).__index
-    local client = require "uqpay.loop" {}.new(fixture.options())
-    local absent = content "src/types/uqpay/loop.lua"
-    for name in pairs(plain) do
-      local listed = absent:find("@field " .. name .. " nil\n", 1, true)
-      assert.equal(client[name] == nil, listed ~= nil, name)
-    end
-    for name in absent:gmatch "@field ([%w_]+)" do assert.is_truthy(plain[name]) end
   end)
 
   it("is every error field, and no other", function()
@@ -211,28 +141,18 @@ describe("documented", function()
     assert.is_true(count >= 12)
   end)
 
-  -- What the code prints, as a program of its own that asks the sandbox.
-  local function output(code)
+  it("is a quick start that runs as it stands", function()
+    local code = readme:match "```lua\n(.-)```"
     code = code:gsub('token = os.getenv "UQPAY_TOKEN"', '%0, base_url = os.getenv "URL", '
       .. 'ca_file = os.getenv "CA"', 1)
     local script = os.tmpname()
     local file = assert(io.open(script, "w"))
     file:write(code)
     file:close()
-    local text = driver.output(driver.command("env", "URL=" .. sandbox.url,
+    local output = driver.output(driver.command("env", "URL=" .. sandbox.url,
       "CA=" .. sandbox.ca_file, "UQPAY_TOKEN=" .. sandbox.token,
       "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA", script) .. " 2>&1")
     os.remove(script)
-    return text
-  end
-
-  it("is a quick start that runs as it stands", function()
-    assert.equal("USD\t5000.25\tACTIVE\n", output(readme:match "```lua\n(.-)```"))
-  end)
-
-  it("is a quick start under an event loop that runs as it stands", function()
-    local text = output(readme:match "```lua\n(local cqueues.-)```")
-    assert.matches("USD\t5000.25\n", text, 1, true)
-    assert.matches("SGD\t10000", text, 1, true)
+    assert.equal("USD\t5000.25\tACTIVE\n", output)
   end)
 end)

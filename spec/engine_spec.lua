@@ -1,7 +1,9 @@
--- The leaves of the engine one by one: keys, buffers, addresses, received headers.
+-- The leaves of the engine one by one: keys, buffers, the poller, addresses, received
+-- headers.
 
 local engine = require "engine"
 local random = require "spec.support.random"
+local socket = require "socket"
 local uqpay = require "uqpay"
 
 describe("a fresh UUID", function()
@@ -235,6 +237,359 @@ describe("a buffer's memory", function()
     local buf = filled()
     if found() == 0 then pending "the heap of this process cannot be read" end
     buf:free()
+  end)
+end)
+
+describe("the poller", function()
+  local NONE, IN, OUT, ERR = 0, 1, 2, 4
+  local long = 10000        -- ms that no test lets pass
+  local poller, open
+
+  local function new_pipe()
+    local r, w = engine.pipe()
+    open[r], open[w] = true, true
+    return r, w
+  end
+
+  local function close(fd)
+    open[fd] = nil
+    return engine.close(fd)
+  end
+
+  local function readable(ms) return engine.readable(poller:fd(), ms or 0) end
+
+  -- What select(2) says of the descriptor.
+  local function selected()
+    local fd = poller:fd()
+    local object = {
+      getfd = function() return fd end,
+      dirty = function() return false end,
+    }
+    return #socket.select({ object }, nil, 0) == 1
+  end
+
+  -- Runs f and returns how long it took, in seconds.
+  local function timed(f)
+    local start = socket.gettime()
+    f()
+    return socket.gettime() - start
+  end
+
+  before_each(function()
+    collectgarbage()        -- closes files now, so that descriptors' numbers stay put
+    poller, open = engine.poller(), {}
+  end)
+
+  after_each(function()
+    poller:close()
+    for fd in pairs(open) do engine.close(fd) end
+  end)
+
+  it("is quiet when nothing is watched", function()
+    assert.is_false(readable())
+    assert.is_false(selected())
+    assert.is_false(poller:due())
+    assert.same({}, (poller:wait(0)))
+  end)
+
+  it("waits no longer than its limit", function()
+    local took = timed(function() assert.same({}, (poller:wait(30))) end)
+    assert.is_true(took >= 0.028 and took < 5, took)
+  end)
+
+  it("is readable for poll and select while a watched pipe is", function()
+    local r, w = new_pipe()
+    assert.equal(0, poller:watch(r, IN))
+    assert.is_false(readable())
+    assert.is_false(selected())
+    engine.write(w, "x")
+    for _ = 1, 3 do         -- until it is read, not once
+      assert.is_true(readable())
+      assert.is_true(selected())
+      assert.same({ [r] = IN }, (poller:wait(long)))
+    end
+    engine.read(r)
+    assert.is_false(readable())
+    assert.is_false(selected())
+    assert.same({}, (poller:wait(0)))
+  end)
+
+  it("wakes somebody who polls already", function()
+    local r, w = new_pipe()
+    poller:watch(r, IN)
+    local fd = poller:fd()
+    engine.write(w, "x")
+    assert.is_true(engine.readable(fd, long))
+  end)
+
+  it("says which descriptors are ready, and for what", function()
+    local r1, w1 = new_pipe()
+    local r2, w2 = new_pipe()
+    local r3 = new_pipe()
+    for _, fd in ipairs { r1, r2, r3 } do poller:watch(fd, IN) end
+    poller:watch(w1, OUT)
+    engine.write(w2, "x")
+    assert.same({ [w1] = OUT, [r2] = IN }, (poller:wait(long)))
+    engine.write(w1, "x")
+    assert.same({ [w1] = OUT, [r1] = IN, [r2] = IN }, (poller:wait(long)))
+  end)
+
+  it("takes a hang-up for an error, with what is left to read", function()
+    local r, w = new_pipe()
+    poller:watch(r, IN)
+    engine.write(w, "x")
+    close(w)
+    assert.same({ [r] = IN + ERR }, (poller:wait(long)))
+    engine.read(r)
+    assert.same({ [r] = ERR }, (poller:wait(long)))
+    poller:watch(r, NONE)
+    local r2, w2 = new_pipe()
+    poller:watch(w2, OUT)
+    close(r2)
+    assert.same({ [w2] = OUT + ERR }, (poller:wait(long)))
+  end)
+
+  it("watches for the last wish alone", function()
+    local r, w = new_pipe()
+    engine.write(w, "x")
+    assert.equal(0, poller:watch(r, IN))
+    assert.equal(0, poller:watch(r, OUT))       -- a read end never is
+    assert.is_false(readable())
+    assert.equal(0, poller:watch(r, IN + OUT))
+    assert.same({ [r] = IN }, (poller:wait(long)))
+    assert.equal(0, poller:watch(r, IN))
+    assert.same({ [r] = IN }, (poller:wait(long)))
+  end)
+
+  it("forgets what it is told to forget", function()
+    local r, w = new_pipe()
+    poller:watch(r, IN)
+    engine.write(w, "x")
+    assert.is_true(readable())
+    assert.equal(0, poller:watch(r, NONE))
+    assert.is_false(readable())
+    assert.same({}, (poller:wait(0)))
+    assert.equal(0, poller:watch(r, IN))
+    assert.is_true(readable())
+  end)
+
+  it("forgets gladly what it never knew, and what is closed", function()
+    local r, w = new_pipe()
+    assert.equal(0, poller:watch(r, NONE))
+    poller:watch(r, IN)
+    engine.write(w, "x")
+    close(r)
+    assert.is_false(readable())
+    assert.equal(0, poller:watch(r, NONE))
+    assert.equal(0, poller:watch(999999, NONE))
+  end)
+
+  it("says why it cannot watch", function()
+    assert.equal(9, poller:watch(999999, IN))   -- EBADF
+    assert.equal(9, poller:watch(-1, OUT))
+  end)
+
+  it("watches a number that is in use again", function()
+    local r = new_pipe()
+    poller:watch(r, IN)
+    close(r)
+    local r2, w2 = new_pipe()
+    assert.equal(r, r2)
+    assert.equal(0, poller:watch(r2, IN))
+    engine.write(w2, "x")
+    assert.same({ [r2] = IN }, (poller:wait(long)))
+  end)
+
+  it("hands out no more events than asked for, and the rest later", function()
+    local expected, seen = {}, {}
+    for _ = 1, 40 do
+      local r, w = new_pipe()
+      poller:watch(r, IN)
+      engine.write(w, "x")
+      expected[r] = IN
+    end
+    for _, max in ipairs { 1, 3, 7 } do
+      assert.equal(max, select(2, poller:wait(long, max)))
+    end
+    for _ = 1, 40 do
+      local events, count = poller:wait(long)
+      assert.is_true(count > 0)
+      for fd, what in pairs(events) do
+        assert.is_nil(seen[fd])
+        seen[fd] = what
+        engine.read(fd)
+      end
+      if not readable() then break end
+    end
+    assert.same(expected, seen)
+  end)
+
+  it("is due at once for a timer of nothing", function()
+    poller:timer(0)
+    assert.is_true(poller:due())
+    assert.is_true(readable(long))
+    local took = timed(function() assert.same({}, (poller:wait(long))) end)
+    assert.is_true(took < 5, took)
+  end)
+
+  it("becomes readable when the timer is due, and not before", function()
+    for _, ms in ipairs { 1, 15, 40 } do
+      local took = timed(function()
+        poller:timer(ms)
+        assert.is_true(readable(long))
+      end)
+      assert.is_true(poller:due())
+      assert.is_true(took >= ms / 1000 - 0.001, took)
+      assert.is_true(took < 5, took)
+      assert.is_true(selected())
+    end
+  end)
+
+  it("ends its own wait when the timer is due, without any descriptor", function()
+    local took = timed(function()
+      poller:timer(20)
+      assert.same({}, (poller:wait(long)))
+    end)
+    assert.is_true(took >= 0.019 and took < 5, took)
+    assert.is_true(poller:due())
+  end)
+
+  it("does not wait at all for a timer that is overdue", function()
+    poller:timer(1)
+    socket.sleep(0.01)
+    local took = timed(function() assert.same({}, (poller:wait(long))) end)
+    assert.is_true(took < 5, took)
+    assert.is_true(poller:due())
+  end)
+
+  it("keeps to the limit when the timer is later", function()
+    poller:timer(long)
+    local took = timed(function() poller:wait(10) end)
+    assert.is_true(took < 5, took)
+    assert.is_false(poller:due())
+  end)
+
+  it("stays due until the timer is set again", function()
+    poller:timer(0)
+    for _ = 1, 3 do
+      assert.is_true(readable(long))
+      poller:wait(long)
+      assert.is_true(poller:due())
+    end
+    poller:timer(-1)
+    assert.is_false(poller:due())
+    assert.is_false(readable())
+    assert.same({}, (poller:wait(0)))
+  end)
+
+  it("is quiet when the timer is disarmed, gone off or not", function()
+    poller:timer(10)
+    assert.is_true(readable(long))
+    poller:timer(-1)
+    assert.is_false(readable())
+    poller:timer(10)
+    poller:fd()
+    poller:timer(-1)
+    assert.is_false(readable(40))
+    assert.is_false(poller:due())
+  end)
+
+  it("is quiet when a timer that went off is set to later", function()
+    poller:timer(0)
+    assert.is_true(readable(long))
+    poller:timer(long)
+    assert.is_false(poller:due())
+    assert.is_false(readable())
+    assert.is_false(selected())
+  end)
+
+  it("takes the last timer alone, sooner or later", function()
+    poller:timer(10)
+    poller:fd()
+    poller:timer(long)
+    assert.is_false(readable(40))
+    poller:timer(10)
+    assert.is_true(readable(long))
+    assert.is_true(poller:due())
+  end)
+
+  it("is of use again after each timer", function()
+    for _ = 1, 5 do
+      poller:timer(2)
+      assert.is_true(readable(long))
+      poller:wait(long)
+      assert.is_true(poller:due())
+      poller:timer(-1)
+      assert.is_false(readable())
+    end
+  end)
+
+  it("wakes at an outdated timer once at most", function()
+    poller:timer(5)
+    poller:fd()
+    poller:timer(-1)
+    local wakes, start = 0, socket.gettime()
+    repeat
+      poller:wait(50)
+      wakes = wakes + 1
+    until socket.gettime() - start >= 0.045
+    assert.is_true(wakes <= 3, wakes)
+  end)
+
+  it("tells the timer from the descriptors", function()
+    local r, w = new_pipe()
+    poller:watch(r, IN)
+    poller:timer(0)
+    assert.is_true(readable(long))
+    local events, count = poller:wait(long)
+    assert.same({}, events)
+    assert.equal(0, count)
+    engine.write(w, "x")
+    poller:fd()
+    assert.same({ [r] = IN }, (poller:wait(long)))
+    assert.is_true(poller:due())
+  end)
+
+  it("sees descriptors while the timer runs", function()
+    local r, w = new_pipe()
+    poller:watch(r, IN)
+    poller:timer(long)
+    engine.write(w, "x")
+    assert.is_true(readable())
+    assert.same({ [r] = IN }, (poller:wait(long)))
+    assert.is_false(poller:due())
+  end)
+
+  it("leaves its descriptor to no child process", function()
+    local info = io.open("/proc/self/fdinfo/" .. poller:fd())
+    if not info then
+      pending "no /proc here to see the flags of a descriptor"
+      return
+    end
+    local flags = info:read("*a"):match "flags:%s*(%d+)"
+    info:close()
+    assert.equal(1, math.floor(tonumber(flags, 8) / tonumber("2000000", 8)) % 2)
+  end)
+
+  it("closes all that it opened", function()
+    local r, w = new_pipe()
+    close(r)
+    close(w)
+    for _ = 1, 10 do
+      local other = engine.poller()
+      other:timer(0)
+      other:fd()
+      other:close()
+    end
+    assert.same({ r, w }, { new_pipe() })
+  end)
+
+  it("closes nothing of others when it is closed again", function()
+    poller:close()
+    local r, w = new_pipe()
+    poller:close()
+    assert.is_true(engine.write(w, "x"))
+    assert.equal("x", engine.read(r))
   end)
 end)
 

@@ -6,7 +6,7 @@ local mime = require "mime"
 local sandbox = require "spec.support.sandbox"
 
 local number_type = rawget(math, "type")     -- Lua 5.3 and later
-local forms = { "number", "string", "exact" }
+local forms = { "number", "string" }
 local amounts = { "available_balance", "margin_balance", "frozen_balance" }
 local client
 

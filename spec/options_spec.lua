@@ -86,16 +86,11 @@ local options = {
   retry_delay = { at = "both", types = "number", good = delays, bad = no_delays },
   retry_delay_max = { at = "both", types = "number", bad = no_delays,
     good = { 0.02, 0.5, 1, 3600 } },
-  rate_limit = { at = "new", types = "number", good = { 0, 1, 500.0, 1000000 },
-    bad = { -1, 0.5, 1000001, 2 ^ 31, 2 ^ 53, huge, -huge, nan } },
-  queued = { at = "balance", types = "boolean", good = { true, false }, bad = {} },
   max_response_bytes = { at = "both", types = "number",
     good = { 1024, 1048576, 67108864 },
     bad = { 0, -1, 1023, 1024.5, 67108865, 2 ^ 32 + 4096, 2 ^ 53, huge, -huge, nan } },
-  amounts = { at = "both", types = "string", good = { "number", "string", "exact" },
-    bad = {
-      "", "float", "Exact", "exact ", "Number", "string ", "string\0", "numbers",
-    } },
+  amounts = { at = "both", types = "string", good = { "number", "string" },
+    bad = { "", "float", "Number", "string ", "string\0", "numbers" } },
   ca_file = { at = "new", types = "string", good = texts, bad = no_texts },
   ca_path = { at = "new", types = "string", good = texts, bad = no_texts },
   pinned_public_key = { at = "new", types = "string",
@@ -267,48 +262,40 @@ describe("options", function()
     end)
   end)
 
-  for _, method in ipairs { "balance", "start_balance" } do
-    describe("of " .. method, function()
-      local client
-      before_each(function() client = fixture.client() end)
-      after_each(function() client:close() end)
-
-      local function call(name)
-        return function(value)
-          local arguments = { currency = "USD", timeout = 30 }
-          if name == "retry_delay_max" then arguments.retry_delay = 0 end
-          arguments[name] = value
-          return client[method](client, arguments)
-        end
-      end
-
-      each_option("balance", function(name, row)
-        it(name .. ": every valid edge is taken", function()
-          for _, value in ipairs(row.good) do
-            local ok, message = pcall(call(name), value)
-            assert.is_true(ok, show(value) .. ": " .. tostring(message))
-          end
-        end)
-
-        it(name .. ": every other type is refused", function()
-          refuses(name, method, other_types(row), call(name))
-          nothing_was_sent(client)
-        end)
-
-        if row.bad[1] then
-          it(name .. ": every value beyond its edges is refused", function()
-            refuses(name, method, row.bad, call(name))
-            nothing_was_sent(client)
-          end)
-        end
-      end)
-    end)
-  end
-
   describe("of balance", function()
     local client
     before_each(function() client = fixture.client() end)
     after_each(function() client:close() end)
+
+    local function call(name)
+      return function(value)
+        local arguments = { currency = "USD", timeout = 30 }
+        if name == "retry_delay_max" then arguments.retry_delay = 0 end
+        arguments[name] = value
+        return client:balance(arguments)
+      end
+    end
+
+    each_option("balance", function(name, row)
+      it(name .. ": every valid edge is taken", function()
+        for _, value in ipairs(row.good) do
+          local ok, message = pcall(call(name), value)
+          assert.is_true(ok, show(value) .. ": " .. tostring(message))
+        end
+      end)
+
+      it(name .. ": every other type is refused", function()
+        refuses(name, "balance", other_types(row), call(name))
+        nothing_was_sent(client)
+      end)
+
+      if row.bad[1] then
+        it(name .. ": every value beyond its edges is refused", function()
+          refuses(name, "balance", row.bad, call(name))
+          nothing_was_sent(client)
+        end)
+      end
+    end)
 
     it("are refused the same behind a currency", function()
       for _, bad in ipairs {
@@ -721,61 +708,6 @@ describe("options", function()
       end
     end)
 
-    -- How many calls may begin at once. None gets beyond the token function.
-    local function burst(changes)
-      changes.token = function() return nil, "none today" end
-      local client = fixture.client(changes)
-      for n = 1, 50 do
-        local _, _, err = client:balance("USD", { timeout = 0.02 })
-        if err.kind == "rate_limit" then return n - 1, err end
-        assert.equal("auth", err.kind)
-      end
-      return nil
-    end
-
-    it("rate_limit bounds the calls a minute, a fiftieth of them at once", function()
-      for limit, least in pairs { [1] = 1, [99] = 1, [300] = 6, [500] = 10 } do
-        local count, err = burst { rate_limit = limit }
-        assert.is_true(count >= least and count <= least + 2, limit .. ": " .. count)
-        assert.equal("deadline", err.retry_stopped)
-        assert.is_true(err.retryable)
-        assert.equal(0, err.attempts)
-        -- a fiftieth at once, the others spread over the minute
-        local interval = 60 / (limit - least + 1)
-        assert.is_true(err.retry_after > 0.02, err.retry_after)
-        assert.is_true(err.retry_after <= interval * 1.1, err.retry_after)
-      end
-      assert.is_nil(burst { rate_limit = 0 })
-      assert.is_nil(burst { rate_limit = 1000000 })
-    end)
-
-    it("rate_limit is the environment's by default, none with base_url", function()
-      local proxy = "http://127.0.0.1:1"
-      local test = burst { base_url = false, proxy = proxy }
-      local production = burst {
-        base_url = false, proxy = proxy, environment = "production",
-      }
-      assert.is_true(test >= 10 and test <= 12, test)
-      assert.is_true(production >= 6 and production <= 8, production)
-      assert.is_nil(burst { base_url = false, proxy = proxy, rate_limit = 0 })
-      assert.is_nil(burst {})
-    end)
-
-    it("queued lets a call wait for the rate limit longer than its timeout", function()
-      local token
-      local client = fixture.client {
-        rate_limit = 60, token = function() return token end,
-      }
-      fixture.failed("auth", client:balance "USD")      -- takes the first turn
-      token = sandbox.token
-      local refused = fixture.failed("rate_limit",
-        client:balance("USD", { timeout = 0.5 }))
-      assert.equal(0, refused.attempts)
-      local balance, _, err = client:balance("USD", { timeout = 0.5, queued = true })
-      assert.is_true(balance ~= nil or err.kind == "timeout")   -- on a slow machine
-      assert.equal(1, client:stats().attempts)
-    end)
-
     -- The waits before the retries of a call that fails each time.
     local function waits(changes, call)
       local list = {}
@@ -832,9 +764,6 @@ describe("options", function()
       assert.equal("10000.00", available(strings, "SGD"))
       assert.equal("10000.00", available(numbers, "SGD", { amounts = "string" }))
       assert.equal(10000, available(strings, "SGD", { amounts = "number" }))
-      local exact = available(strings, "SGD", { amounts = "exact" })
-      assert.equal("userdata", type(exact))
-      assert.equal("10000.00", tostring(exact))
       assert.equal(10000, available(numbers, "SGD"))
     end)
 

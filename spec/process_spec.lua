@@ -389,12 +389,11 @@ describe("descriptors", function()
   it("of connection and poller are closed when a program is run", function()
     local before = descriptors()
     local client = open_client "1.1"
-    local least = uqpay.info().poller == "poll" and 1 or 2    -- that one has none
     local closed, kept = 0, 0
     for _, flags in ipairs(new_ones(before)) do
       if is_cloexec(flags) then closed = closed + 1 else kept = kept + 1 end
     end
-    assert.is_true(closed >= least, closed)
+    assert.is_true(closed >= 2, closed)
     assert.is_true(kept <= 2, kept)     -- a pair of sockets in which libcurl wakes itself
     client:close()
   end)
@@ -735,14 +734,13 @@ describe("the module", function()
   local path = package.searchpath and package.searchpath("uqpay", package.cpath)
     or (os.getenv "UQPAY_OUT" or "build/5.4") .. "/uqpay.so"
 
-  it("shows its two entries and no other symbol", function()
+  it("shows one symbol, luaopen_uqpay", function()
     local output = driver.output(driver.command("nm", "-D", "--defined-only", path))
     local names = {}
     for line in output:gmatch "[^\n]+" do
       names[#names + 1] = line:match "(%S+)$":gsub("@.*", "")
     end
-    table.sort(names)
-    assert.same({ "luaopen_uqpay", "luaopen_uqpay_internal" }, names)
+    assert.same({ "luaopen_uqpay" }, names)
   end)
 
   it("writes no global variable", function()

@@ -4,7 +4,6 @@
 ** body's own code, but for success statuses whose body is an error.
 ** SPDX-License-Identifier: MIT
 */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,8 +26,7 @@ static void set_answer_fields(lua_State *L, const struct uq_question *q,
   lua_pushinteger(L, a->status);
   lua_setfield(L, -2, "status");
   uqL_error_set_redacted(L, "request_id", a->received.request_id, &q->secrets);
-  bool secret = q->endpoint->login; /* a token may be in it */
-  if (a->body.len > 0 && !secret) {
+  if (a->body.len > 0) {
     uqL_push_redacted(L, a->body.data, a->body.len, UQ_SHOWN_MAX, &q->secrets,
                       false);
     lua_setfield(L, -2, "body");
@@ -149,12 +147,9 @@ static bool says_address(const struct envelope *e) {
 }
 
 /* One word more about what to do, where that is known. */
-static const char *advice(enum uq_kind kind, const struct envelope *e,
-                          bool login) {
+static const char *advice(enum uq_kind kind, const struct envelope *e) {
   switch (kind) {
   case UQ_AUTH:
-    if (login)
-      return "; client_id and api_key must be those of this environment";
     if (says_format(e))
       return "; the token is sent as \"Bearer <token>\": give it as issued";
     if (says_address(e))
@@ -176,8 +171,6 @@ static enum uq_kind judge_kind(int status, const struct envelope *e,
   enum uq_kind kind = kind_of_status(status);
   f->status = status;
   f->token_refused = kind == UQ_AUTH && !says_format(e) && !says_address(e);
-  if (kind == UQ_PERMISSION) /* what the Account Center says for 401 */
-    f->token_refused = says(e, "token") && says(e, "expired");
   if (kind != UQ_INVALID_REQUEST && status != 0)
     return kind;
   if (says(e, "request is processing")) {
@@ -247,7 +240,7 @@ static bool judge_envelope(lua_State *L, const struct uq_question *q,
   enum uq_kind kind = judge_kind(status, &e, f);
   push_message(L, a->status, &e);
   refuse(L, q, a, kind);
-  uqL_error_add(L, advice(kind, &e, q->endpoint->login));
+  uqL_error_add(L, advice(kind, &e));
   uqL_error_set(L, "type", e.type);
   if (e.numeric &&
       uqL_json_push_number(L, e.code, strlen(e.code), UQ_AMOUNTS_NUMBER, false))
@@ -311,148 +304,54 @@ static const char *type_name(enum uq_json_type type) {
   return names[type];
 }
 
-/* What is wrong with a number that has no place in that form of amounts. */
-static const char *out_of_range(int amounts) {
-  return amounts == UQ_AMOUNTS_EXACT
-             ? "more than 38 digits: use amounts = \"string\""
-             : "out of a double's range: use amounts = \"string\"";
-}
-
-/* The value at the top is to be a whole number, or its digits in a string: a
- *Lua
- ** number is put in its place. */
-static const char *check_count(lua_State *L, const char *text, size_t len,
-                               enum uq_json_type type) {
-  double value;
-  bool number = type == UQ_JSON_NUMBER ||
-                (type == UQ_JSON_STRING && uq_number_valid(text, len));
-  if (!number || uq_number_double(text, len, &value) != UQ_NUMBER_OK ||
-      value < 0 || value > 1e15 || floor(value) != value)
-    return "a whole number expected";
-  uqL_pushcount(L, value);
-  lua_replace(L, -2);
-  return NULL;
-}
-
-static const char *check_amount(lua_State *L, const struct uq_question *q,
-                                const char *text, size_t len,
-                                enum uq_json_type type) {
-  bool number = type == UQ_JSON_NUMBER ||
-                (type == UQ_JSON_STRING && uq_number_valid(text, len));
-  if (!number)
-    return "a number, or its digits in a string, expected";
-  if (!uqL_json_push_number(L, text, len, q->amounts, true))
-    return out_of_range(q->amounts);
-  lua_replace(L, -2);
-  return NULL;
-}
-
-/* The elements of the list at the top are to be strings. */
-static const char *check_names(lua_State *L) {
-  const char *text;
-  size_t len;
-  const char *expected = NULL;
-  if (!lua_istable(L, -1))
-    return "a list of strings expected";
-  lua_pushnil(L);
-  while (expected == NULL && lua_next(L, -2) != 0) {
-    if (uqL_json_type(L, -1, &text, &len) != UQ_JSON_STRING ||
-        lua_type(L, -2) != LUA_TNUMBER)
-      expected = "a list of strings expected";
-    lua_pop(L, 1);
-  }
-  if (expected != NULL)
-    lua_pop(L, 1); /* the key */
-  return expected;
-}
-
-static const char *check_text(const struct uq_question *q, const char *text,
-                              size_t len, enum uq_json_type type,
-                              enum uq_field_type wanted) {
-  if (type != UQ_JSON_STRING || has_control(text, len))
-    return "a plain string expected";
-  if (wanted != UQ_FIELD_TEXT && len == 0)
-    return "a string that is not empty expected";
-  if (wanted == UQ_FIELD_CURRENCY && q->currency[0] != '\0' &&
-      strcmp(text, q->currency) != 0)
-    return "the currency that was asked for expected";
-  return wanted == UQ_FIELD_TOKEN ? uq_token_check(text, len) : NULL;
-}
-
-/* At the top: a field's value, which what the schema wants is put in the place
-** of. NULL: it is as the schema wants it; else what was expected. */
+/* At the top: a field's value, which an amount is put in the place of. NULL: as
+** the schema wants it; else what was expected. */
 static const char *check_field(lua_State *L, const struct uq_question *q,
-                               enum uq_field_type wanted) {
+                               const struct uq_field *field) {
   const char *text = "";
   size_t len = 0;
   enum uq_json_type type = uqL_json_type(L, -1, &text, &len);
-  switch (wanted) {
-  case UQ_FIELD_AMOUNT:
-    return check_amount(L, q, text, len, type);
-  case UQ_FIELD_COUNT:
-    return check_count(L, text, len, type);
-  case UQ_FIELD_NAMES:
-    return check_names(L);
-  case UQ_FIELD_ITEMS:
-    return lua_istable(L, -1) ? NULL : "a list expected";
-  case UQ_FIELD_ANY:
+  if (field->type == UQ_FIELD_AMOUNT) {
+    bool number = type == UQ_JSON_NUMBER ||
+                  (type == UQ_JSON_STRING && uq_number_valid(text, len));
+    if (!number)
+      return "a number, or its digits in a string, expected";
+    if (!uqL_json_push_number(L, text, len, q->amounts, true))
+      return "out of a double's range: use amounts = \"string\"";
+    lua_replace(L, -2);
     return NULL;
-  default:
-    return check_text(q, text, len, type, wanted);
   }
+  if (type != UQ_JSON_STRING || has_control(text, len))
+    return "a plain string expected";
+  if (field->type != UQ_FIELD_TEXT && len == 0)
+    return "a string that is not empty expected";
+  if (field->type == UQ_FIELD_CURRENCY && strcmp(text, q->currency) != 0)
+    return "the currency that was asked for expected";
+  return NULL;
 }
 
-static bool check_items(lua_State *L, const struct uq_question *q,
-                        const char *name);
-
-/* Checks the decoded table at the top, which the messages call by that prefix.
-** False: pushes why not. */
-static bool check_schema(lua_State *L, const struct uq_question *q,
-                         const struct uq_field *schema, const char *prefix) {
+/* Checks the decoded table at the top. False: pushes why not. */
+static bool check_schema(lua_State *L, const struct uq_question *q) {
   int table = lua_gettop(L);
-  for (const struct uq_field *f = schema; f->name != NULL; f++) {
+  for (const struct uq_field *f = q->endpoint->schema; f->name != NULL; f++) {
     lua_getfield(L, table, f->name);
     const char *text;
     size_t len;
     enum uq_json_type type = uqL_json_type(L, -1, &text, &len);
-    if (type == UQ_JSON_ABSENT && f->optional) {
-      lua_pop(L, 1);
-      continue;
-    }
     if (type == UQ_JSON_ABSENT) {
-      lua_pushfstring(L, "the answer has no %s%s", prefix, f->name);
+      lua_pushfstring(L, "the answer has no %s", f->name);
       return false;
     }
-    const char *expected = check_field(L, q, f->type);
+    const char *expected = check_field(L, q, f);
     if (expected != NULL) {
-      lua_pushfstring(L, "the answer's %s%s: %s, got %s", prefix, f->name,
-                      expected, type_name(type));
+      lua_pushfstring(L, "the answer's %s: %s, got %s", f->name, expected,
+                      type_name(type));
       return false;
     }
-    if (f->type == UQ_FIELD_ITEMS && !check_items(L, q, f->name))
-      return false;
-    if (f->type == UQ_FIELD_AMOUNT || f->type == UQ_FIELD_COUNT)
+    if (f->type == UQ_FIELD_AMOUNT)
       lua_setfield(L, table, f->name);
     else
       lua_pop(L, 1);
-  }
-  return true;
-}
-
-/* Checks the list at the top, item by item. False: pushes why not. */
-static bool check_items(lua_State *L, const struct uq_question *q,
-                        const char *name) {
-  int list = lua_gettop(L);
-  for (lua_pushnil(L); lua_next(L, list) != 0; lua_pop(L, 1)) {
-    if (lua_type(L, -2) != LUA_TNUMBER || !lua_istable(L, -1)) {
-      lua_pushfstring(L, "the answer's %s: a list of objects expected", name);
-      return false;
-    }
-    char prefix[64];
-    snprintf(prefix, sizeof prefix, "%s[%.0f].", name,
-             (double)lua_tonumber(L, -2));
-    if (!check_schema(L, q, q->endpoint->items, prefix))
-      return false;
   }
   return true;
 }
@@ -499,15 +398,15 @@ static bool judge_success(lua_State *L, const struct uq_question *q,
   int status;
   if (is_error_body(L, q, &status))
     return judge_envelope(L, q, a, status, f);
-  if (!check_schema(L, q, q->endpoint->schema, ""))
+  if (!check_schema(L, q))
     return refuse(L, q, a, UQ_SCHEMA);
   long counted = uqL_json_settle(L, q->amounts);
   if (counted < 0) {
     const char *name =
         lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "array element";
     uqL_push_redacted(L, name, strlen(name), MAX_TEXT, &q->secrets, true);
-    lua_pushfstring(L, "the answer's %s: %s", lua_tostring(L, -1),
-                    out_of_range(q->amounts));
+    lua_pushfstring(L, "the answer's %s: out of a double's range",
+                    lua_tostring(L, -1));
     return refuse(L, q, a, UQ_SCHEMA);
   }
   if ((size_t)counted != members) { /* the last one would win, unseen */

@@ -1,44 +1,69 @@
 /*
-** call.c - the life of a call: its making, its end, its waiting, and the call
-** object that start_balance gives. Its course is attempt.c's.
+** call.c - one call of the API: token -> attempts -> answer. A state machine
+** that never waits by itself; uqL_call_run is what waits.
+**
+** Keys: a fresh one for each attempt, but the same one while the outcome of
+** the last attempt is unknown; the API replays a stored answer, a failure's
+** too, for a key that it has seen. A caller's own key is never changed.
 ** SPDX-License-Identifier: MIT
 */
-#include "call.h"
-
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "ascii.h"
 #include "clock.h"
+#include "uqpay.h"
 
-/* Seconds, the longest wait in one piece: a signal that came just before it
-** would go unseen for so long. */
-#define SLICE 0.25
+/* seconds */
+#define GRACE 0.1 /* for the engine to notice the deadline by itself */
+#define SLICE                                                       \
+  0.25 /* longest wait in one piece: a signal that came just before \
+          it would go unseen for so long */
+
+enum call_state { CALL_READY, CALL_IN_FLIGHT, CALL_WAITING, CALL_DONE };
+
+struct uq_call {
+  struct uq_client *client; /* NULL: ended, or the client is closed */
+  struct uq_client *home;   /* the same, never NULL: the peer table keeps it */
+  struct uq_call *next, *prev;
+  const struct uq_endpoint *endpoint;
+  struct uq_options options;
+  enum call_state state;
+  struct uq_exchange *exchange; /* while in flight */
+  struct uq_answer answer;      /* while it is judged */
+  struct uq_buf scratch;        /* the same */
+  struct uq_buf earlier;        /* header block whose token was refused */
+  double started, deadline;     /* on uq_clock */
+  double attempted;             /* when the last attempt began */
+  double wake;                  /* when a wait ends */
+  int attempts, retries;
+  unsigned token_serial; /* the token of the last attempt */
+  bool token_asked;      /* the token function was, for this call */
+  bool token_renewed;    /* after a 401: once a call */
+  char key[UQ_UUID_LEN + 1];
+  char body[UQ_BODY_MAX];
+};
+
+static struct uq_call *to_call(lua_State *L, int idx) {
+  return lua_touserdata(L, idx);
+}
 
 /* ------------------------------------------------------------------------ */
 /* life                                                                      */
 /* ------------------------------------------------------------------------ */
 
-static const struct uq_ending closed = {UQ_CANCELED, "the client was closed",
-                                        "closed"};
-static const struct uq_ending canceled = {UQ_CANCELED, "the call was canceled",
-                                          "canceled"};
-static const struct uq_ending starved = {
-    UQ_MEMORY, "not enough memory to finish the call", NULL};
-static const struct uq_ending broken = {
-    UQ_CANCELED, "an error was raised in a step of the call", "canceled"};
-
-void uq_call_end(struct uq_call *call, bool good) {
+/* Ends the call: its exchange goes back, its client forgets it. */
+static void detach(struct uq_call *call) {
   struct uq_client *c = call->client;
   struct uq_exchange *x = call->exchange;
-  call->state = UQ_CALL_ENDED;
+  call->state = CALL_DONE;
   call->client = NULL;
   call->exchange = NULL;
   if (c == NULL)
     return;
   if (x != NULL)
     uq_exchange_release(x);
-  uq_schedule_leave(&c->schedule, &call->turn);
   if (call->prev != NULL)
     call->prev->next = call->next;
   else
@@ -46,62 +71,50 @@ void uq_call_end(struct uq_call *call, bool good) {
   if (call->next != NULL)
     call->next->prev = call->prev;
   call->next = call->prev = NULL;
-  if (c->login == call)
-    return;
-  if (good)
-    c->stats.succeeded++;
-  else
-    c->stats.failed++;
-}
-
-/* A call that ended by itself needs a reason, too, if its results were lost. */
-static void end_early(struct uq_call *call, const struct uq_ending *why) {
-  if (call->client != NULL || call->ended == NULL)
-    call->ended = why;
-  uq_call_end(call, false);
 }
 
 void uq_call_cancel_all(struct uq_client *c) {
   while (c->calls != NULL)
-    end_early(c->calls, &closed);
+    detach(c->calls);
 }
 
-void uq_call_ready(void *owner) {
-  struct uq_call *call = owner;
-  struct uq_client *c = call->client;
-  if (call != c->login) {
-    uq_schedule_ready(&c->schedule, &call->turn);
-    return;
-  }
-  for (call = c->calls; call != NULL; call = call->next) { /* who wait for it */
-    if (call->state == UQ_CALL_LOGIN)
-      uq_schedule_ready(&c->schedule, &call->turn);
-  }
+static int call_gc(lua_State *L) {
+  struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
+  detach(call);
+  uq_answer_free(&call->answer);
+  uq_buf_free(&call->scratch);
+  uq_buf_free(&call->earlier);
+  return 0;
 }
 
-/* Pushes a call of the client at idx, not begun, whose peer table is the one at
-** the top, and pops that. query must outlive it. Raises if the client
-** is closed. */
-static struct uq_call *new_call(lua_State *L, int client,
-                                const struct uq_endpoint *e, const char *query,
-                                const struct uq_options *o) {
+void uqL_call_open(lua_State *L) {
+  luaL_newmetatable(L, UQ_CALL);
+  lua_pushcfunction(L, call_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pushliteral(L, UQ_CALL);
+  lua_setfield(L, -2, "__name");
+  lua_pop(L, 1);
+}
+
+/* Whole milliseconds, rounded up: 0 would mean "no limit" to the engine. */
+static long to_ms(double seconds) { return (long)ceil(seconds * 1000); }
+
+void uqL_call_new(lua_State *L, int client, const struct uq_endpoint *e,
+                  const struct uq_options *o) {
   struct uq_call *call = lua_newuserdata(L, sizeof *call);
   memset(call, 0, sizeof *call);
-  call->state = UQ_CALL_ENDED;
-  call->ended = &closed;
+  call->state = CALL_DONE;
   luaL_getmetatable(L, UQ_CALL);
   lua_setmetatable(L, -2);
-  lua_insert(L, -2);
+  uqL_getpeer(L, client);
   uqL_setpeer(L, -2);
   struct uq_client *c = lua_touserdata(L, client);
   if (c->transport == NULL) /* closed meanwhile: see rule 8 */
     luaL_error(L, UQ_CLOSED);
   call->endpoint = e;
-  call->query = query;
   call->options = *o;
   memcpy(call->key, o->idempotency_key, sizeof call->key);
-  if (e->params == NULL)
-    uq_endpoint_body(o->currency, call->body);
+  uq_endpoint_body(o->currency, call->body);
   call->started = uq_clock();
   call->deadline = call->started + o->timeout;
   call->client = call->home = c;
@@ -109,367 +122,395 @@ static struct uq_call *new_call(lua_State *L, int client,
   if (c->calls != NULL)
     c->calls->prev = call;
   c->calls = call;
-  call->ended = NULL;
-  call->state = UQ_CALL_READY;
-  call->id = ++c->ids;
-  return call;
+  call->state = CALL_READY;
+  c->stats.calls++;
 }
 
 /* ------------------------------------------------------------------------ */
-/* the client's calls together                                               */
+/* the end                                                                   */
 /* ------------------------------------------------------------------------ */
 
-/* When the next call's wait is over, or the first of the line is called; below
-** 0: nobody waits. */
-static double next_wake(const struct uq_client *c) {
-  double wake = uq_schedule_wake(&c->schedule);
-  if (c->schedule.in_line == 0)
-    return wake;
-  double due = uq_pace_due(&c->pace, uq_clock(), 0);
-  return wake >= 0 && wake < due ? wake : due;
+static void set_number(lua_State *L, const char *name, double value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, name);
 }
 
-/* The calls whose wait is over are ready; the descriptor knows of the next. */
-static void advance(struct uq_client *c) {
-  double now = uq_clock();
-  uq_schedule_advance(&c->schedule, now);
-  while (c->schedule.in_line > 0 && uq_pace_call(&c->pace, now))
-    uq_schedule_call(&c->schedule);
-  uq_transport_alarm(c->transport, next_wake(c));
+/* Adds to the message at which host, after how many attempts and in which of
+ *its
+ ** requests the error was met. At the top: the error table. */
+static void add_context(lua_State *L, const struct uq_call *call) {
+  lua_getfield(L, -1, "message");
+  lua_getfield(L, -2, "request_id");
+  const char *id = lua_tostring(L, -1);
+  lua_pushfstring(L, "%s [%s, %d attempt%s%s%s]", lua_tostring(L, -2),
+                  call->home->host, call->attempts,
+                  call->attempts == 1 ? "" : "s",
+                  id != NULL ? ", request " : "", id != NULL ? id : "");
+  lua_setfield(L, -4, "message");
+  lua_pop(L, 2);
 }
 
-/* After calls went on: those that wait for the descriptor must see what became
-** of theirs. */
-static void tell_others(struct uq_client *c) {
-  if (c->transport == NULL || uq_transport_forked(c->transport))
-    return;
-  advance(c);
-  if (uq_schedule_any(&c->schedule))
-    uq_transport_notify(c->transport);
+/* Completes the error table at the top and ends the call with it. */
+static int fail(lua_State *L, struct uq_call *call, const char *stopped) {
+  uqL_error_set(L, "retry_stopped", stopped);
+  uqL_error_set(L, "idempotency_key", call->key);
+  uqL_error_set(L, "on_behalf_of", call->options.on_behalf_of);
+  lua_pushinteger(L, call->attempts);
+  lua_setfield(L, -2, "attempts");
+  set_number(L, "elapsed", uq_clock() - call->started);
+  lua_getfield(L, -1, "retryable");
+  lua_pushboolean(L, lua_toboolean(L, -1)); /* nil: an error of our own */
+  lua_setfield(L, -3, "retryable");
+  lua_pop(L, 1);
+  add_context(L, call);
+  call->home->stats.failed++;
+  detach(call);
+  return uqL_error_return(L);
 }
 
-/* Whole milliseconds, rounded up. */
-static long to_ms(double seconds) { return (long)ceil(seconds * 1000); }
-
-/* Lets the network go on, waiting for at most `limit` seconds. */
-static void step_engine(struct uq_client *c, double limit) {
-  if (limit > SLICE)
-    limit = SLICE;
-  uq_transport_step(c->transport, limit > 0 ? to_ms(limit) : 0);
-  advance(c);
+/* Ends the call with an error of our own. */
+static int fail_with(lua_State *L, struct uq_call *call, enum uq_kind kind,
+                     const char *message) {
+  lua_pushstring(L, message);
+  uqL_error_new(L, kind);
+  return fail(L, call, NULL);
 }
 
-/* Lets a debug hook run: that is how an interpreter tells of Ctrl-C. False:
-** pushes what it raised. */
-static bool run_debug_hook(lua_State *L) {
-  return lua_gethook(L) == NULL || (luaL_loadstring(L, "return") == LUA_OK &&
-                                    lua_pcall(L, 0, 0, 0) == LUA_OK);
+static int fail_closed(lua_State *L, struct uq_call *call) {
+  return fail_with(L, call, UQ_CANCELED, "the client was closed");
 }
 
-/* In a forked child each call can be stepped, to say so itself. */
-static bool wake_all(struct uq_client *c) {
-  for (struct uq_call *call = c->calls; call != NULL; call = call->next)
-    uq_schedule_ready(&c->schedule, &call->turn);
-  return c->calls != NULL;
+static int fail_forked(lua_State *L, struct uq_call *call) {
+  return fail_with(L, call, UQ_FORKED,
+                   "this client was made before a fork, by the parent process: "
+                   "make one in the child");
 }
 
-bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit) {
-  double end = uq_clock() + limit;
-  for (;;) {
-    if (uq_transport_forked(c->transport)) /* before us, or by a debug hook */
-      return wake_all(c);
-    bool any = uq_schedule_any(&c->schedule);
-    double left = any ? 0 : end - uq_clock();
-    step_engine(c, left);
-    if (uq_schedule_any(&c->schedule) || left <= 0)
-      return uq_schedule_any(&c->schedule);
-    if (!run_debug_hook(L))
-      lua_error(L);
-    if (c->transport == NULL)
-      return false;
+static int fail_late(lua_State *L, struct uq_call *call) {
+  char message[80];
+  snprintf(message, sizeof message, "no answer within the timeout of %.15g s",
+           call->options.timeout);
+  lua_pushstring(L, message);
+  uqL_error_new(L, UQ_TIMEOUT);
+  lua_pushboolean(L, 1);
+  lua_setfield(L, -2, "retryable");
+  return fail(L, call, "deadline");
+}
+
+/* ------------------------------------------------------------------------ */
+/* the user's functions                                                      */
+/* ------------------------------------------------------------------------ */
+
+/* Calls the hook with the table at the top, and pops it. Whatever it raises is
+** counted and forgotten: a hook never changes a result. */
+static void run_hook(lua_State *L, int idx, const char *name) {
+  uqL_getpeer(L, idx);
+  lua_getfield(L, -1, name);
+  lua_replace(L, -2);
+  lua_insert(L, -2);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+    lua_pop(L, 1);
+    to_call(L, idx)->home->stats.hook_errors++;
   }
 }
 
-int uq_call_fd(struct uq_client *c) {
-  if (uq_transport_forked(c->transport))
-    return -1;
-  int fd = uq_transport_fd(c->transport);
-  tell_others(c);
-  return fd;
+/* Pushes what all hooks are told. */
+static void push_info(lua_State *L, const struct uq_call *call, int attempt) {
+  char url[UQ_URL_MAX];
+  uq_endpoint_url(call->endpoint, call->home->options.base_url, url);
+  lua_newtable(L);
+  uqL_error_set(L, "endpoint", call->endpoint->name);
+  uqL_error_set(L, "method", call->endpoint->method);
+  uqL_error_set(L, "url", url);
+  uqL_error_set(L, "currency", call->options.currency);
+  uqL_error_set(L, "on_behalf_of", call->options.on_behalf_of);
+  uqL_error_set(L, "idempotency_key", call->key);
+  lua_pushinteger(L, attempt);
+  lua_setfield(L, -2, "attempt");
 }
 
-double uq_call_due(const struct uq_client *c) {
-  if (uq_transport_forked(c->transport))
-    return c->calls != NULL ? 0 : -1;
-  if (uq_schedule_any(&c->schedule))
-    return 0;
-  double due = uq_transport_due(c->transport);
-  double wake = next_wake(c);
-  return due < 0 || (wake >= 0 && wake < due) ? wake : due;
+/* Copies a field of the error table at from into the table at the top. */
+static void copy_field(lua_State *L, int from, const char *name) {
+  lua_getfield(L, from, name);
+  lua_setfield(L, -2, name);
 }
 
-double uq_call_next(struct uq_client *c) {
-  struct uq_turn *turn = uq_schedule_next(&c->schedule);
-  return turn == NULL ? 0 : ((struct uq_call *)(void *)turn)->id;
-}
-
-int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
-                 const struct uq_options *o) {
-  const char *query = lua_tostring(L, -1);
-  uqL_getpeer(L, client);
-  struct uq_call *call = new_call(L, client, e, query, o);
-  int idx = lua_gettop(L);
-  int results;
-  call->client->stats.calls++;
-  while ((results = uqL_attempt_step(L, idx)) == 0) {
-    step_engine(call->home, call->turn.wake - uq_clock());
-    if (!run_debug_hook(L)) {
-      end_early(call, &canceled);
-      tell_others(call->home);
-      lua_error(L);
-    }
+/* Tells of the answer; at the top: the result, or the error table. */
+static void tell_response(lua_State *L, int idx, bool good,
+                          const struct uq_secrets *secrets) {
+  struct uq_call *call = to_call(L, idx);
+  const struct uq_answer *a = &call->answer;
+  int table = lua_gettop(L);
+  push_info(L, call, call->attempts);
+  set_number(L, "elapsed", uq_clock() - call->attempted);
+  if (a->status != 0) {
+    lua_pushinteger(L, a->status);
+    lua_setfield(L, -2, "status");
   }
-  tell_others(call->home);
+  uqL_error_set_redacted(L, "request_id", a->received.request_id, secrets);
+  if (!good) {
+    copy_field(L, table, "kind");
+    copy_field(L, table, "message");
+  }
+  run_hook(L, idx, "on_response");
+}
+
+/* Tells of the retry that the error table at the top leads to. */
+static void tell_retry(lua_State *L, int idx, double wait) {
+  struct uq_call *call = to_call(L, idx);
+  int table = lua_gettop(L);
+  push_info(L, call, call->attempts);
+  set_number(L, "wait", wait);
+  copy_field(L, table, "status");
+  copy_field(L, table, "kind");
+  copy_field(L, table, "message");
+  run_hook(L, idx, "on_retry");
+}
+
+/* ------------------------------------------------------------------------ */
+/* keys                                                                      */
+/* ------------------------------------------------------------------------ */
+
+/* Has the client sent this key of a caller's, not so long ago? */
+static bool key_was_sent(const struct uq_client *c, const char *key) {
+  for (size_t i = 0; i < UQ_KEYS_REMEMBERED; i++) {
+    if (c->keys[i][0] != '\0' && uq_begins(key, strlen(key), c->keys[i]))
+      return true;
+  }
+  return false;
+}
+
+static void remember_key(struct uq_client *c, const char *key) {
+  char *kept = c->keys[c->next_key];
+  for (size_t i = 0; i <= UQ_UUID_LEN; i++)
+    kept[i] = uq_lower(key[i]);
+  c->next_key = (c->next_key + 1) % UQ_KEYS_REMEMBERED;
+}
+
+/* ------------------------------------------------------------------------ */
+/* attempts                                                                  */
+/* ------------------------------------------------------------------------ */
+
+static bool start_exchange(struct uq_call *call) {
+  struct uq_client *c = call->client;
+  struct uq_request request;
+  char url[UQ_URL_MAX];
+  call->exchange = uq_exchange_acquire(c->transport);
+  if (call->exchange == NULL)
+    return false;
+  if (uq_endpoint_headers(uq_exchange_headers(call->exchange), c->token.data,
+                          call->key, call->options.on_behalf_of) != UQ_BUF_OK)
+    return false;
+  uq_endpoint_url(call->endpoint, c->options.base_url, url);
+  request.url = url;
+  request.body = call->body;
+  request.body_len = strlen(call->body);
+  request.timeout_ms = to_ms(call->deadline - call->attempted);
+  request.connect_timeout_ms = to_ms(call->options.connect_timeout);
+  request.max_response_bytes = (size_t)call->options.max_response_bytes;
+  call->token_serial = c->token_serial;
+  uq_exchange_start(call->exchange, &request);
+  return true;
+}
+
+/* Runs what the user has to say before an attempt: the token function if there
+** is a need, and the hook. 0, or the results of a call that ends here. */
+static int before_attempt(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
+  const char *need = call->token_asked ? NULL : uq_token_need(call->client);
+  if (need != NULL) {
+    call->token_asked = true;
+    bool asked = uqL_token_ask(L, idx, call->client, need);
+    if (call->client == NULL)
+      return fail_closed(L, call);
+    if (!asked)
+      return fail_with(L, call, UQ_AUTH, lua_tostring(L, -1));
+  }
+  if (call->key[0] == '\0' && !uq_uuid_v4(call->key))
+    return fail_with(L, call, UQ_CONFIG,
+                     "the system gives no random bytes for a key");
+  if (call->client->on_request) {
+    push_info(L, call, call->attempts + 1);
+    run_hook(L, idx, "on_request");
+  }
+  if (call->client == NULL)
+    return fail_closed(L, call);
+  return 0;
+}
+
+/* Begins an attempt: 0, or the results of a call that ends here. */
+static int begin_attempt(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
+  struct uq_client *c = call->client;
+  bool own_key = call->options.idempotency_key[0] != '\0';
+  bool first_use = call->attempts == 0 && own_key;
+  bool sent_before = first_use && key_was_sent(c, call->key);
+  if (sent_before && !call->options.allow_key_reuse)
+    return fail_with(L, call, UQ_IDEMPOTENCY,
+                     "this idempotency_key was used before: the answer would "
+                     "be the stored one, up to 24 hours old (allow_key_reuse "
+                     "asks for just that)");
+  int results = before_attempt(L, idx);
+  if (results > 0)
+    return results;
+  if (uq_transport_forked(c->transport))
+    return fail_forked(L, call);
+  call->attempted = uq_clock();
+  if (call->attempted >= call->deadline)
+    return fail_late(L, call);
+  call->attempts++;
+  c->stats.attempts++;
+  if (first_use && !sent_before)
+    remember_key(c, call->key);
+  if (!start_exchange(call))
+    return fail_with(L, call, UQ_MEMORY, "not enough memory");
+  call->state = CALL_IN_FLIGHT;
+  return 0;
+}
+
+/* The token was refused. True: another one is there now, for one more try. The
+** error table at the top may give way to one that says why there is none. */
+static bool renew_token(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
+  struct uq_client *c = call->client;
+  unsigned refused = call->token_serial;
+  int table = lua_gettop(L);
+  if (!c->token_function || call->token_renewed)
+    return false;
+  call->token_renewed = true;
+  if (c->token_serial != refused) /* another call has renewed it already */
+    return true;
+  call->token_asked = true;
+  bool asked = uqL_token_ask(L, idx, c, "rejected");
+  if (!asked && call->client != NULL) {
+    uqL_error_new(L, UQ_AUTH);
+    copy_field(L, table, "status");
+    lua_replace(L, table);
+  }
+  lua_settop(L, table);
+  return asked && call->client != NULL && c->token_serial != refused;
+}
+
+/* A random number in [0, 1); without randomness, one half. */
+static double chance(void) {
+  uint32_t bits;
+  return uq_random(&bits, sizeof bits) ? (double)bits / 4294967296.0 : 0.5;
+}
+
+/* An attempt has failed; its error table is at the top. */
+static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
+  struct uq_call *call = to_call(L, idx);
+  const struct uq_options *o = &call->options;
+  struct uq_retry_policy policy = {o->max_retries, o->retry_delay,
+                                   o->retry_delay_max};
+  struct uq_retry verdict = {true, 0, NULL};
+  bool renewed = f->token_refused && renew_token(L, idx);
+  if (call->client == NULL)
+    return fail(L, call, "closed");
+  if (!renewed)
+    verdict = uq_retry_decide(&policy, f, ++call->retries, uq_clock(),
+                              call->deadline, chance());
+  if (!verdict.again)
+    return fail(L, call, verdict.stopped);
+  call->home->stats.retries++;
+  if (call->client->on_retry)
+    tell_retry(L, idx, verdict.wait);
+  if (call->client == NULL)
+    return fail(L, call, "closed");
+  if (renewed) {
+    uq_buf_free(&call->earlier);
+    call->earlier = call->answer.sent;
+    uq_buf_init(&call->answer.sent, 0);
+  }
+  if (o->idempotency_key[0] == '\0' && !f->lost)
+    call->key[0] = '\0'; /* a definite answer is stored under the old one */
+  call->wake = uq_clock() + verdict.wait;
+  call->state = CALL_WAITING;
+  lua_pop(L, 1); /* the error table */
+  return 0;
+}
+
+/* The exchange is finished. */
+static int settle(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
+  const struct uq_options *o = &call->home->options;
+  struct uq_exchange *x = call->exchange;
+  struct uq_failure f;
+  call->exchange = NULL;
+  uq_exchange_take(x, &call->answer); /* it is the call's alone: see rule 8 */
+  call->home->stats.connections += (double)call->answer.connects;
+  struct uq_question q = {call->endpoint,
+                          call->options.currency,
+                          o->ca_file != NULL ? o->ca_file : o->ca_path,
+                          call->options.amounts,
+                          {uq_endpoint_token(&call->answer.sent),
+                           uq_endpoint_token(&call->earlier)},
+                          &call->scratch};
+  int results = 1;
+  bool good = uqL_answer_judge(L, &q, &call->answer, &f);
+  if (call->home->on_response)
+    tell_response(L, idx, good, &q.secrets);
+  if (good) {
+    call->home->stats.succeeded++;
+    detach(call);
+  } else if (call->client == NULL) {
+    results = fail(L, call, "closed");
+  } else {
+    results = after_failure(L, idx, &f);
+  }
+  uq_answer_free(&call->answer);
+  uq_buf_free(&call->scratch);
   return results;
 }
 
-/* ------------------------------------------------------------------------ */
-/* call objects                                                              */
-/* ------------------------------------------------------------------------ */
-
-/* Keeps the n results at the top in the peer table of the call at 1. */
-static void keep_results(lua_State *L, struct uq_call *call, int n) {
-  int last = lua_gettop(L);
-  uqL_getpeer(L, 1);
-  for (int i = 1; i <= n; i++) {
-    lua_pushvalue(L, last - n + i);
-    lua_rawseti(L, -2, i);
+int uqL_call_step(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
+  if (call->client == NULL)
+    return fail_closed(L, call);
+  if (uq_transport_forked(call->client->transport))
+    return fail_forked(L, call);
+  switch (call->state) {
+  case CALL_WAITING:
+    return uq_clock() < call->wake ? 0 : begin_attempt(L, idx);
+  case CALL_READY:
+    return begin_attempt(L, idx);
+  default:
+    break;
   }
-  call->results = n;
-}
-
-/* One step of the call at 1, in protected mode. A finalizer may have finished
-** it since step_call looked. */
-static int step(lua_State *L) {
-  struct uq_call *call = lua_touserdata(L, 1);
-  if (call->results > 0)
-    return 0;
-  int results = uqL_attempt_step(L, 1);
-  if (results > 0)
-    keep_results(L, call, results);
+  if (uq_exchange_done(call->exchange))
+    return settle(L, idx);
+  if (uq_clock() > call->deadline + GRACE)
+    return fail_late(L, call);
   return 0;
 }
 
-/* Is the error at the top a lack of memory? Its status does not tell on Lua 5.1
-** to 5.3 once it was caught and raised again. */
-static bool is_memory_error(lua_State *L) {
-  return lua_type(L, -1) == LUA_TSTRING &&
-         strstr(lua_tostring(L, -1), "not enough memory") != NULL;
+/* ------------------------------------------------------------------------ */
+/* waiting                                                                   */
+/* ------------------------------------------------------------------------ */
+
+/* Lets a debug hook run: that is how an interpreter tells of Ctrl-C. Raises
+** what it raises, the call being cancelled first. */
+static void run_debug_hook(lua_State *L, struct uq_call *call) {
+  if (lua_gethook(L) == NULL)
+    return;
+  if (luaL_loadstring(L, "return") == LUA_OK && lua_pcall(L, 0, 0, 0) == LUA_OK)
+    return;
+  detach(call);
+  lua_error(L);
 }
 
-/* Is the client one that can be stepped? */
-static bool is_live(const struct uq_call *call) {
-  return call->client != NULL && !uq_transport_forked(call->client->transport);
-}
-
-/* Steps the call at idx, the engine before if that is asked for. True: it has
-** its results. What a step raises (out of memory, or from a debug hook or a
-** finalizer) ends the call first. */
-static bool step_call(lua_State *L, int idx, bool engine) {
-  struct uq_call *call = lua_touserdata(L, idx);
-  if (call->results > 0 || call->busy) /* busy: this is one of its own hooks */
-    return call->results > 0;
-  lua_pushcfunction(L, step); /* allocates on 5.1: nothing has happened yet */
-  lua_pushvalue(L, idx);
-  if (engine && is_live(call))
-    step_engine(call->client, 0);
-  call->busy = true;
-  int status = lua_pcall(L, 1, 0, 0);
-  call->busy = false;
-  if (status != LUA_OK)
-    end_early(call, is_memory_error(L) ? &starved : &broken);
-  tell_others(call->home);
-  if (status != LUA_OK)
-    lua_error(L);
-  return call->results > 0;
-}
-
-bool uqL_call_step(lua_State *L, int idx) { return step_call(L, idx, false); }
-
-/* Pushes a call object, not begun. Its table keeps the query at the top. */
-static struct uq_call *new_object(lua_State *L, int client,
-                                  const struct uq_endpoint *e,
-                                  const struct uq_options *o) {
-  const char *query = lua_tostring(L, -1);
-  lua_createtable(L, 3, 2);
-  lua_insert(L, -2);
-  lua_setfield(L, -2, "query");
-  lua_pushvalue(L, client);
-  lua_setfield(L, -2, "client");
-  struct uq_call *call = new_call(L, client, e, query, o);
-  call->is_object = true;
-  return call;
-}
-
-void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
-                    const struct uq_options *o) {
-  struct uq_call *call = new_object(L, client, e, o);
-  call->client->stats.calls++;
-  step_call(L, lua_gettop(L), false);
-}
-
-void uqL_call_login(lua_State *L, int client, const struct uq_options *o) {
-  lua_pushliteral(L, "");
-  struct uq_call *call = new_object(L, client, UQ_ENDPOINT_TOKEN, o);
-  struct uq_client *c = call->client;
-  c->login = call;
-  c->logins++;
-  c->stats.logins++;
-}
-
-static struct uq_call *check_call(lua_State *L) {
-  return luaL_checkudata(L, 1, UQ_CALL);
-}
-
-/* call:step() -> is it finished? Never blocks. */
-static int call_step(lua_State *L) {
-  check_call(L);
-  lua_pushboolean(L, step_call(L, 1, true));
-  return 1;
-}
-
-/* Is there a result to be had? Not within the call's own hooks. */
-static bool is_done(const struct uq_call *call) {
-  return call->client == NULL && !call->busy;
-}
-
-/* call:done() -> is it finished? Does nothing else. */
-static int call_done(lua_State *L) {
-  lua_pushboolean(L, is_done(check_call(L)));
-  return 1;
-}
-
-/* call:result() -> what client:balance would have returned. Raises if the call
-** is not finished. */
-static int call_result(lua_State *L) {
-  struct uq_call *call = check_call(L);
-  if (!is_done(call) || !step_call(L, 1, false))
-    return luaL_error(L, "the call is not finished");
-  lua_settop(L, 1);
-  uqL_getpeer(L, 1);
-  for (int i = 1; i <= call->results; i++)
-    lua_rawgeti(L, 2, i);
-  return call->results;
-}
-
-/* That may be what another call waits for, its connection above all. */
-static void cancel(struct uq_call *call) {
-  struct uq_client *c = call->client;
-  end_early(call, &canceled);
-  if (c != NULL)
-    tell_others(c);
-}
-
-/* call:cancel(): a call in flight ends with the kind `canceled`. */
-static int call_cancel(lua_State *L) {
-  cancel(check_call(L));
-  return 0;
-}
-
-static int call_gc(lua_State *L) {
-  struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
-  cancel(call);
-  uq_answer_free(&call->answer);
-  uq_buf_free(&call->scratch);
-  uq_buf_free(&call->earlier);
-  return 0;
-}
-
-/* call:id() -> a number that no other call of the client has. */
-static int call_id(lua_State *L) {
-  uqL_pushcount(L, check_call(L)->id);
-  return 1;
-}
-
-/* call:attempts() -> requests sent so far; 0: it waits for the rate limit. */
-static int call_attempts(lua_State *L) {
-  lua_pushinteger(L, check_call(L)->attempts);
-  return 1;
-}
-
-/* call:pollfd() -> the client's descriptor; nil: there is none. */
-static int call_pollfd(lua_State *L) {
-  struct uq_call *call = check_call(L);
-  int fd = is_live(call) ? uq_call_fd(call->client) : -1;
-  if (fd >= 0)
-    lua_pushinteger(L, fd);
-  else
-    lua_pushnil(L);
-  return 1;
-}
-
-/* call:getfd(): the same for LuaSocket's select, -1 instead of nil. It passes
-** over who has none, though he be dirty; of who is dirty it asks the number and
-** does not wait for it. So a finished call has one: standard input's. */
-static int call_getfd(lua_State *L) {
-  struct uq_call *call = check_call(L);
-  lua_pushinteger(L, is_live(call) ? uq_call_fd(call->client) : STDIN_FILENO);
-  return 1;
-}
-
-/* call:events() -> "r": what to wait for on the descriptor. */
-static int call_events(lua_State *L) {
-  check_call(L);
-  lua_pushliteral(L, "r");
-  return 1;
-}
-
-/* Has it something to do now? Its exchange is gone while it is judged, and in
-** the hooks of that. */
-static bool is_ready(const struct uq_call *call) {
-  return !is_live(call) || uq_attempt_ready(call);
-}
-
-/* call:dirty() -> need nobody wait before the next step? For LuaSocket. */
-static int call_dirty(lua_State *L) {
-  lua_pushboolean(L, is_ready(check_call(L)));
-  return 1;
-}
-
-/* call:timeout() -> seconds after which it must be stepped, whatever the
-** descriptor says. */
-static int call_timeout(lua_State *L) {
-  struct uq_call *call = check_call(L);
-  double left = 0;
-  if (!is_ready(call)) {
-    double end = call->turn.wake;
-    double due = uq_call_due(call->client);
-    left = (due >= 0 && due < end ? due : end) - uq_clock();
+int uqL_call_run(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
+  for (;;) {
+    int results = uqL_call_step(L, idx);
+    if (results > 0)
+      return results;
+    double left =
+        (call->state == CALL_WAITING ? call->wake : call->deadline + GRACE) -
+        uq_clock();
+    if (left > SLICE)
+      left = SLICE;
+    uq_transport_step(call->client->transport, left > 0 ? to_ms(left) : 0);
+    run_debug_hook(L, call);
   }
-  lua_pushnumber(L, left > 0 ? left : 0);
-  return 1;
-}
-
-static int call_tostring(lua_State *L) {
-  static const char *const states[] = {"ready", "in flight", "waiting",
-                                       "waiting", "finished"};
-  struct uq_call *call = check_call(L);
-  lua_pushfstring(L, "uqpay.call (%s %s, %s)", call->endpoint->name,
-                  call->options.currency, states[call->state]);
-  return 1;
-}
-
-static const luaL_Reg metamethods[] = {
-    {"__gc", call_gc}, {"__tostring", call_tostring}, {NULL, NULL}};
-
-static const luaL_Reg methods[] = {
-    {"step", call_step},       {"done", call_done},
-    {"result", call_result},   {"cancel", call_cancel},
-    {"id", call_id},           {"attempts", call_attempts},
-    {"pollfd", call_pollfd},   {"events", call_events},
-    {"timeout", call_timeout}, {"getfd", call_getfd},
-    {"dirty", call_dirty},     {NULL, NULL}};
-
-void uqL_call_open(lua_State *L) {
-  uqL_class(L, UQ_CALL, metamethods, methods);
 }

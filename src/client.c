@@ -4,7 +4,6 @@
 */
 #include <string.h>
 
-#include "clock.h"
 #include "uqpay.h"
 
 static struct uq_client *check_client(lua_State *L) {
@@ -21,15 +20,9 @@ static int client_close(lua_State *L) {
   struct uq_transport *transport = c->transport;
   uq_call_cancel_all(c);
   c->transport = NULL;
-  if (transport != NULL && c->share_locked && !uq_transport_forked(transport)) {
-    uqL_getpeer(L, 1);
-    uqL_share_end(L, c, lua_gettop(L));
-  }
   if (transport != NULL)
     uq_transport_free(transport);
   uq_buf_free(&c->token);
-  uq_buf_free(&c->refused);
-  uq_buf_free(&c->api_key);
   uq_wipe(c->keys, sizeof c->keys);
   return 0;
 }
@@ -43,157 +36,19 @@ static int client_tostring(lua_State *L) {
   return 1;
 }
 
-void uqL_client_peer(lua_State *L, int idx) {
-  uqL_getpeer(L, idx);
-  lua_getfield(L, -1, "client");
-  uqL_getpeer(L, -1);
-  lua_replace(L, -3);
-  lua_pop(L, 1);
-}
-
-/* The endpoint whose method is called, an upvalue. */
-static const struct uq_endpoint *called(lua_State *L) {
-  return &uq_endpoints[lua_tointeger(L, lua_upvalueindex(1))];
-}
-
-/* client:balance(currency [, options]), client:balance{...},
-** client:transactions{...} and so on: blocks up to the timeout. */
-static int client_call(lua_State *L) {
+/* client:balance(currency [, options]) or client:balance{...}: blocks up to the
+** timeout. Retrieve Issuing Balance. */
+static int client_balance(lua_State *L) {
   struct uq_client *c = check_client(L);
-  const struct uq_endpoint *e = called(L);
   struct uq_options o = c->options;
-  uqL_options_call(L, 2, e, e->name, &o);
-  return uqL_call_run(L, 1, e, &o);
-}
-
-/* client:start_balance(...) and so on: the same without waiting; a call object.
- */
-static int client_start(lua_State *L) {
-  struct uq_client *c = check_client(L);
-  const struct uq_endpoint *e = called(L);
-  struct uq_options o = c->options;
-  uqL_options_call(L, 2, e, lua_tostring(L, lua_upvalueindex(2)), &o);
-  uqL_call_start(L, 1, e, &o);
-  return 1;
-}
-
-/* client:invalidate_token(): the next call gets a new one. */
-static int client_invalidate_token(lua_State *L) {
-  struct uq_client *c = check_client(L);
-  if (!c->token_function && c->api_key.len == 0)
-    return luaL_error(L, "the token of this client is fixed");
-  uq_token_drop(c);
-  return 0;
-}
-
-/* Pushes the function that a Lua file returns, which needs not be there for
-** anything else. */
-static void require(lua_State *L, const char *file) {
-  lua_getglobal(L, "require");
-  lua_pushstring(L, file);
-  lua_call(L, 1, 1);
-}
-
-/* client:balances(queries [, options]) -> an iterator: see uqpay/batch.lua. */
-static int client_balances(lua_State *L) {
-  struct uq_options o = check_client(L)->options;
-  lua_settop(L, 3);
-  bool called = lua_isfunction(L, 2) || luaL_getmetafield(L, 2, "__call") != 0;
-  if (!called && !lua_istable(L, 2)) {
-    lua_pushfstring(L, "list or iterator function expected, got %s",
-                    luaL_typename(L, 2));
-    luaL_argerror(L, 2, lua_tostring(L, -1));
-  }
-  lua_settop(L, 3);
-  uqL_options_batch(L, 3, &o);
-  require(L, "uqpay.batch");
-  lua_pushvalue(L, 1);
-  lua_pushvalue(L, 2);
-  lua_pushboolean(L, called);
-  uqL_batch_new(L, &o);
-  lua_pushinteger(L, o.concurrency);
-  lua_pushnil(L);
-  if (lua_istable(L, 3)) {
-    lua_pushliteral(L, "progress");
-    lua_rawget(L, 3);
-    lua_replace(L, -2);
-  }
-  lua_call(L, 6, LUA_MULTRET);
-  return lua_gettop(L) - 3;
-}
-
-/* client:each_transaction{...} and so on: see uqpay/pages.lua. */
-static int client_each(lua_State *L) {
-  struct uq_client *c = check_client(L);
-  const struct uq_endpoint *e = called(L);
-  struct uq_options o = c->options;
-  if (lua_isnone(L, 2))
-    lua_pushnil(L);
-  uqL_options_call(L, 2, e, e->each, &o);
-  lua_settop(L, 2);
-  lua_pushstring(L, e->each);
-  lua_pushfstring(L, "start_%s", e->name);
-  lua_pushstring(L, e->items->name);
-  require(L, "uqpay.pages");
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  return lua_gettop(L);
-}
-
-/* client:step([seconds]) -> can a call be stepped? Lets the network go on,
-** waiting for at most so long: 0 by default. */
-static int client_step(lua_State *L) {
-  struct uq_client *c = check_client(L);
-  double limit = (double)luaL_optnumber(L, 2, 0);
-  luaL_argcheck(L, limit >= 0 && limit <= 86400, 2,
-                "seconds from 0 to 86400 expected");
-  lua_pushboolean(L, uqL_call_wait(L, c, limit));
-  return 1;
-}
-
-/* client:ready() -> the id of a call to be stepped now; nil: there is none.
-** Each is named once. */
-static int client_ready(lua_State *L) {
-  double id = uq_call_next(check_client(L));
-  if (id == 0)
-    lua_pushnil(L);
-  else
-    uqL_pushcount(L, id);
-  return 1;
-}
-
-/* client:pollfd() -> one descriptor for all calls, readable when client:step
-** has something to do; nil: there is none. */
-static int client_pollfd(lua_State *L) {
-  int fd = uq_call_fd(check_client(L));
-  if (fd < 0)
-    lua_pushnil(L);
-  else
-    lua_pushinteger(L, fd);
-  return 1;
-}
-
-/* client:events() -> "r": what to wait for on the descriptor. */
-static int client_events(lua_State *L) {
-  check_client(L);
-  lua_pushliteral(L, "r");
-  return 1;
-}
-
-/* client:timeout() -> seconds after which client:step is due, whatever the
-** descriptor says; nil: none. */
-static int client_timeout(lua_State *L) {
-  double due = uq_call_due(check_client(L));
-  double left = due - uq_clock();
-  if (due < 0)
-    lua_pushnil(L);
-  else
-    lua_pushnumber(L, left > 0 ? left : 0);
-  return 1;
+  uqL_options_call(L, 2, "balance", &o);
+  uqL_call_new(L, 1, &uq_endpoint_balance, &o);
+  return uqL_call_run(L, lua_gettop(L));
 }
 
 static void set_count(lua_State *L, const char *name, double value) {
-  uqL_pushcount(L, value);
+  if (!uqL_pushint64(L, (long long)value))
+    lua_pushnumber(L, value);
   lua_setfield(L, -2, name);
 }
 
@@ -207,7 +62,6 @@ static int client_stats(lua_State *L) {
   set_count(L, "attempts", s->attempts);
   set_count(L, "retries", s->retries);
   set_count(L, "connections", s->connections);
-  set_count(L, "logins", s->logins);
   set_count(L, "hook_errors", s->hook_errors);
   return 1;
 }
@@ -217,7 +71,6 @@ int uqL_client_new(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   struct uq_client *c = lua_newuserdata(L, sizeof *c);
   memset(c, 0, sizeof *c);
-  uq_schedule_init(&c->schedule);
   luaL_getmetatable(L, UQ_CLIENT);
   lua_setmetatable(L, 2);
   lua_newtable(L);
@@ -226,15 +79,11 @@ int uqL_client_new(lua_State *L) {
   lua_pushvalue(L, 2);
   lua_setfield(L, -2, "client"); /* a call holds this table, and so us */
   uq_buf_init(&c->token, 16384);
-  uq_buf_init(&c->api_key, 1024);
   uqL_options_new(L, 1, c); /* may raise: __gc must free the token */
   const struct uq_options *o = &c->options;
   struct uq_transport_options transport = {
-      o->ca_file,   o->ca_path,    o->pinned_public_key,
-      o->proxy,     o->user_agent, (enum uq_http_version)o->http_version,
-      uq_call_ready};
-  uq_pace_init(&c->pace, o->rate_limit);
-  uq_pace_init(&c->login_pace, o->login_limit);
+      o->ca_file, o->ca_path,    o->pinned_public_key,
+      o->proxy,   o->user_agent, (enum uq_http_version)o->http_version};
   c->transport = uq_transport_new(&transport);
   if (c->transport == NULL)
     return luaL_error(L, "not enough memory");
@@ -247,37 +96,18 @@ static const luaL_Reg metamethods[] = {{"__gc", client_close},
                                        {"__tostring", client_tostring},
                                        {NULL, NULL}};
 
-static const luaL_Reg methods[] = {
-    {"balances", client_balances},
-    {"invalidate_token", client_invalidate_token},
-    {"step", client_step},
-    {"ready", client_ready},
-    {"pollfd", client_pollfd},
-    {"events", client_events},
-    {"timeout", client_timeout},
-    {"close", client_close},
-    {"stats", client_stats},
-    {NULL, NULL}};
+static const luaL_Reg methods[] = {{"balance", client_balance},
+                                   {"close", client_close},
+                                   {"stats", client_stats},
+                                   {NULL, NULL}};
 
 void uqL_client_open(lua_State *L) {
-  uqL_class(L, UQ_CLIENT, metamethods, methods);
-  luaL_getmetatable(L, UQ_CLIENT);
-  lua_getfield(L, -1, "__index");
-  for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
-    const struct uq_endpoint *e = &uq_endpoints[i];
-    lua_pushinteger(L, i);
-    lua_pushcclosure(L, client_call, 1);
-    lua_setfield(L, -2, e->name);
-    lua_pushfstring(L, "start_%s", e->name);
-    lua_pushinteger(L, i);
-    lua_pushvalue(L, -2);
-    lua_pushcclosure(L, client_start, 2);
-    lua_rawset(L, -3);
-    if (e->each != NULL) {
-      lua_pushinteger(L, i);
-      lua_pushcclosure(L, client_each, 1);
-      lua_setfield(L, -2, e->each);
-    }
-  }
-  lua_pop(L, 2);
+  luaL_newmetatable(L, UQ_CLIENT);
+  uqL_setfuncs(L, metamethods);
+  lua_newtable(L);
+  uqL_setfuncs(L, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pushliteral(L, UQ_CLIENT);
+  lua_setfield(L, -2, "__name");
+  lua_pop(L, 1);
 }

@@ -58,10 +58,4 @@ static inline int uqL_pushint64(lua_State *L, long long value) {
   return 1;
 }
 
-/* Pushes a count: an integer where this Lua has them. */
-static inline void uqL_pushcount(lua_State *L, double count) {
-  if (!uqL_pushint64(L, (long long)count))
-    lua_pushnumber(L, (lua_Number)count);
-}
-
 #endif

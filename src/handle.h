@@ -25,13 +25,6 @@
 ** it must not be used. */
 CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o);
 
-/* Does this libcurl speak HTTP/2? */
-bool uq_handle_two(void);
-
-/* Sets the HTTP version for the next request, unless that is *current. */
-CURLcode uq_handle_version(CURL *easy, enum uq_http_version *current,
-                           enum uq_http_version wanted);
-
 #pragma GCC visibility pop
 
 #endif

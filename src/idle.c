@@ -2,44 +2,17 @@
 ** idle.c - see idle.h.
 ** SPDX-License-Identifier: MIT
 */
-#define _GNU_SOURCE /* struct tcp_info */
 #include "idle.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
-#define SILENCE 0.001 /* seconds that a look at all of them is good for */
-
-void uq_idle_free(struct uq_idle *idle) {
-  free(idle->sockets);
-  memset(idle, 0, sizeof *idle);
-}
-
-static bool make_room(struct uq_idle *idle) {
-  if (idle->count < idle->room)
-    return true;
-  int room = idle->room == 0 ? 8 : 2 * idle->room;
-  struct pollfd *grown =
-      realloc(idle->sockets, (size_t)room * sizeof *idle->sockets);
-  if (grown == NULL)
+bool uq_idle_add(struct uq_idle *idle, int fd) {
+  if (idle->count == UQ_IDLE_MAX)
     return false;
-  idle->sockets = grown;
-  idle->room = room;
-  return true;
-}
-
-void uq_idle_add(struct uq_idle *idle, int fd) {
-  if (!make_room(idle)) {
-    (void)shutdown(fd, SHUT_RDWR);
-    return;
-  }
   idle->sockets[idle->count].fd = fd;
   idle->sockets[idle->count].events = POLLIN;
   idle->count++;
-  idle->looked = 0;
+  return true;
 }
 
 void uq_idle_remove(struct uq_idle *idle, int fd) {
@@ -51,12 +24,9 @@ void uq_idle_remove(struct uq_idle *idle, int fd) {
   }
 }
 
-bool uq_idle_spoiled(struct uq_idle *idle, double now) {
+bool uq_idle_spoiled(struct uq_idle *idle) {
   bool spoiled = false;
-  if (idle->count == 0 || now < idle->looked + SILENCE)
-    return false;
-  idle->looked = now;
-  if (poll(idle->sockets, (nfds_t)idle->count, 0) <= 0)
+  if (idle->count == 0 || poll(idle->sockets, (nfds_t)idle->count, 0) <= 0)
     return false;
   for (int i = idle->count - 1; i >= 0; i--) {
     int fd = idle->sockets[i].fd;
@@ -67,17 +37,4 @@ bool uq_idle_spoiled(struct uq_idle *idle, double now) {
     spoiled = true;
   }
   return spoiled;
-}
-
-bool uq_idle_silent(int fd, double seconds) {
-#if defined(__linux__) && defined(TCP_INFO)
-  struct tcp_info info;
-  socklen_t len = sizeof info;
-  memset(&info, 0, sizeof info);
-  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
-    return info.tcpi_last_data_recv >= seconds * 1000;
-#endif
-  (void)fd;
-  (void)seconds;
-  return true;
 }

@@ -13,29 +13,22 @@
 
 #pragma GCC visibility push(hidden)
 
+#define UQ_IDLE_MAX 64
+
 /* All zero: none. */
 struct uq_idle {
-  struct pollfd *sockets;
-  int count, room;
-  double looked; /* when all of them were last found silent; 0: not all were */
+  struct pollfd sockets[UQ_IDLE_MAX];
+  int count;
 };
 
-void uq_idle_free(struct uq_idle *idle);
-
-/* A connection has become idle. Without the memory to look after it, it is shut
-** down. */
-void uq_idle_add(struct uq_idle *idle, int fd);
+/* A connection has become idle. False: there are too many to look after. */
+bool uq_idle_add(struct uq_idle *idle, int fd);
 
 /* A connection is in use again, or closed. */
 void uq_idle_remove(struct uq_idle *idle, int fd);
 
-/* Has anything arrived on one of them? Those are shut down and forgotten. now
-** is on uq_clock: within a millisecond nobody looks twice. */
-bool uq_idle_spoiled(struct uq_idle *idle, double now);
-
-/* Has nothing come on a connection, idle or not, for so many seconds? Yes,
-** where the system cannot tell. */
-bool uq_idle_silent(int fd, double seconds);
+/* Has anything arrived on one of them? Those are shut down and forgotten. */
+bool uq_idle_spoiled(struct uq_idle *idle);
 
 #pragma GCC visibility pop
 

@@ -44,19 +44,6 @@ static void prepare(struct uq_buf *scratch, size_t len) {
   scratch->max = 3 * len + 3;
 }
 
-/* lua_pcall without the debug hook: what that raises (the interpreter's Ctrl-C,
-** for one) would be taken for the called function's error. */
-static int call_unhooked(lua_State *L, int arguments, int results) {
-  lua_Hook hook = lua_gethook(L);
-  int mask = lua_gethookmask(L), count = lua_gethookcount(L);
-  if (hook != NULL)
-    lua_sethook(L, NULL, 0, 0);
-  int status = lua_pcall(L, arguments, results, 0);
-  if (hook != NULL && lua_gethook(L) == NULL) /* a signal may have set one */
-    lua_sethook(L, hook, mask, count);
-  return status;
-}
-
 bool uqL_json_decode(lua_State *L, const char *text, size_t len, bool mend,
                      struct uq_buf *scratch, size_t *members) {
   struct uq_quote quote;
@@ -73,7 +60,7 @@ bool uqL_json_decode(lua_State *L, const char *text, size_t len, bool mend,
   *members = quote.members;
   lua_getfield(L, LUA_REGISTRYINDEX, DECODE);
   lua_pushlstring(L, scratch->data, scratch->len);
-  int status = call_unhooked(L, 1, 1);
+  int status = lua_pcall(L, 1, 1, 0);
   if (status == LUA_ERRMEM)
     lua_error(L);
   return status == LUA_OK;
@@ -116,16 +103,9 @@ static bool push_integer(lua_State *L, const char *text, size_t len) {
 
 bool uqL_json_push_number(lua_State *L, const char *text, size_t len,
                           int amounts, bool money) {
-  struct uq_decimal exact;
   double value;
   if (amounts == UQ_AMOUNTS_STRING) {
     lua_pushlstring(L, text, len);
-    return true;
-  }
-  if (amounts == UQ_AMOUNTS_EXACT) {
-    if (uq_decimal_parse(text, len, &exact) != UQ_DECIMAL_OK)
-      return false;
-    uqL_amount_push(L, &exact);
     return true;
   }
   if (!money && push_integer(L, text, len))

@@ -23,21 +23,11 @@ enum option_type {
   OPT_NAME,    /* int: index into a list of names */
   OPT_SWITCH,  /* bool */
   OPT_HOOK,    /* a function, kept in the peer table */
-  OPT_LUA,     /* a function, which Lua takes out of the table itself */
   OPT_TOKEN,   /* a string or function */
-  OPT_API_KEY, /* a secret string */
-  OPT_STORE,   /* a table of functions */
   OPT_APP      /* a table */
 };
 
-enum {
-  FOR_NEW = 1,
-  FOR_CALL = 2,
-  FOR_BOTH = FOR_NEW | FOR_CALL,
-  FOR_POST = 4,   /* a call for one currency's balance */
-  FOR_BEHALF = 8, /* a call that takes x-on-behalf-of */
-  FOR_BATCH = 16  /* besides those of a call */
-};
+enum { FOR_NEW = 1, FOR_CALL = 2, FOR_BOTH = FOR_NEW | FOR_CALL };
 
 struct option {
   const char *name;
@@ -86,7 +76,7 @@ static const char *check_proxy(const char *text, size_t len) {
 }
 
 /* The API lists no currencies; "XUSD" is one. */
-const char *uq_currency_check(const char *text, size_t len) {
+static const char *check_currency(const char *text, size_t len) {
   bool good = len >= 3 && len <= UQ_CURRENCY_MAX;
   for (size_t i = 0; i < len; i++)
     good = good && ((text[i] >= 'A' && text[i] <= 'Z') ||
@@ -96,13 +86,6 @@ const char *uq_currency_check(const char *text, size_t len) {
 
 static const char *check_uuid(const char *text, size_t len) {
   return uq_uuid_valid(text, len) ? NULL : "a UUID expected";
-}
-
-static const char *check_credential(const char *text, size_t len) {
-  bool good = len > 0 && len <= MAX_TEXT;
-  for (size_t i = 0; i < len; i++)
-    good = good && text[i] > ' ' && text[i] < 0x7F;
-  return good ? NULL : "1 to 512 visible ASCII bytes expected";
 }
 
 /* What kind of URL it is, settle_new looks at. */
@@ -142,9 +125,7 @@ static const char *check_pin(const char *text, size_t len) {
 static const char *const environment_names[] = {"sandbox", "production", NULL};
 static const char *const environment_urls[] = {
     "https://api-sandbox.uqpaytech.com/api", "https://api.uqpay.com/api"};
-static const int environment_limits[] = {500, 300}; /* calls a minute ... */
-static const int login_limits[] = {60, 100};        /* ... and logins */
-static const char *const amounts_names[] = {"number", "string", "exact", NULL};
+static const char *const amounts_names[] = {"number", "string", NULL};
 static const char *const http_names[] = {"auto", "1.1", "2", NULL};
 
 #define AT(field) offsetof(struct uq_options, field)
@@ -155,17 +136,13 @@ static const struct option options[] = {
      NULL},
     {"base_url", OPT_TEXT, FOR_NEW, AT(base_url), 0, 0, NULL, check_base_url},
     {"token", OPT_TOKEN, FOR_NEW, 0, 0, 0, NULL, NULL},
-    {"client_id", OPT_TEXT, FOR_NEW, AT(client_id), 0, 0, NULL,
-     check_credential},
-    {"api_key", OPT_API_KEY, FOR_NEW, 0, 0, 0, NULL, check_credential},
-    {"token_store", OPT_STORE, FOR_NEW, 0, 0, 0, NULL, NULL},
-    {"on_behalf_of", OPT_WORD, FOR_NEW | FOR_BEHALF, AT(on_behalf_of), 0,
+    {"on_behalf_of", OPT_WORD, FOR_BOTH, AT(on_behalf_of), 0,
      SIZE(on_behalf_of), NULL, check_uuid},
-    {"currency", OPT_WORD, FOR_NEW | FOR_POST, AT(currency), 0, SIZE(currency),
-     NULL, uq_currency_check},
-    {"idempotency_key", OPT_WORD, FOR_POST, AT(idempotency_key), 0,
+    {"currency", OPT_WORD, FOR_BOTH, AT(currency), 0, SIZE(currency), NULL,
+     check_currency},
+    {"idempotency_key", OPT_WORD, FOR_CALL, AT(idempotency_key), 0,
      SIZE(idempotency_key), NULL, check_uuid},
-    {"allow_key_reuse", OPT_SWITCH, FOR_POST, AT(allow_key_reuse), 0, 0, NULL,
+    {"allow_key_reuse", OPT_SWITCH, FOR_CALL, AT(allow_key_reuse), 0, 0, NULL,
      NULL},
     {"timeout", OPT_SECONDS, FOR_BOTH, AT(timeout), 0.001, 86400, NULL, NULL},
     {"connect_timeout", OPT_SECONDS, FOR_BOTH, AT(connect_timeout), 0.001,
@@ -175,10 +152,6 @@ static const struct option options[] = {
      NULL},
     {"retry_delay_max", OPT_SECONDS, FOR_BOTH, AT(retry_delay_max), 0, 3600,
      NULL, NULL},
-    {"rate_limit", OPT_WHOLE, FOR_NEW, AT(rate_limit), 0, 1000000, NULL, NULL},
-    {"queued", OPT_SWITCH, FOR_CALL, AT(queued), 0, 0, NULL, NULL},
-    {"concurrency", OPT_WHOLE, FOR_BATCH, AT(concurrency), 1, 1000, NULL, NULL},
-    {"progress", OPT_LUA, FOR_BATCH, 0, 0, 0, NULL, NULL},
     {"max_response_bytes", OPT_WHOLE, FOR_BOTH, AT(max_response_bytes), 1024,
      67108864, NULL, NULL},
     {"amounts", OPT_NAME, FOR_BOTH, AT(amounts), 0, 0, amounts_names, NULL},
@@ -208,8 +181,6 @@ static const struct uq_options defaults = {
     .max_retries = 2,
     .max_response_bytes = 1048576,
     .environment = -1,
-    .rate_limit = -1,
-    .concurrency = 32,
     .user_agent = "lua-uqpay/" UQ_VERSION,
 };
 
@@ -221,8 +192,6 @@ static const struct uq_options defaults = {
 struct reading {
   const char *method; /* for messages */
   int where;
-  const struct uq_endpoint
-      *endpoint; /* of a call; its parameters are not ours */
   struct uq_options *options;
   struct uq_client *client; /* for FOR_NEW: token, hooks; else NULL */
   int peer;                 /* index of its peer table */
@@ -271,33 +240,23 @@ static size_t distance(const char *a, const char *b) {
   return row[m];
 }
 
-/* Takes the candidate for the nearest if it is nearer than the one before. */
-static void approach(const char *name, const char *candidate,
-                     const char **nearest, size_t *best) {
-  size_t d = distance(name, candidate);
-  if (d >= *best)
-    return;
-  *best = d;
-  *nearest = candidate;
-}
-
 /* The name at the top is no option. */
 static int unknown_option(lua_State *L, const struct reading *r) {
   const char *name = lua_tostring(L, -1);
-  const char *nearest = NULL;
-  const struct uq_param *p = r->endpoint != NULL ? r->endpoint->params : NULL;
+  const struct option *nearest = NULL;
   size_t best = 4; /* farther words are no typing errors */
   for (size_t i = 0; i < OPTION_COUNT; i++) {
-    if (options[i].where & r->where)
-      approach(name, options[i].name, &nearest, &best);
+    size_t d = distance(name, options[i].name);
+    if ((options[i].where & r->where) && d < best) {
+      best = d;
+      nearest = &options[i];
+    }
   }
-  for (; p != NULL && p->name != NULL; p++)
-    approach(name, p->name, &nearest, &best);
   static const struct uq_secrets none = {NULL, NULL};
   uqL_push_redacted(L, name, strlen(name), 40, &none, true);
   if (nearest != NULL)
     return luaL_error(L, "unknown option '%s' to '%s' (did you mean '%s'?)",
-                      lua_tostring(L, -1), r->method, nearest);
+                      lua_tostring(L, -1), r->method, nearest->name);
   return luaL_error(L, "unknown option '%s' to '%s'", lua_tostring(L, -1),
                     r->method);
 }
@@ -373,41 +332,6 @@ static void read_token(lua_State *L, const struct reading *r,
   const char *expected = uq_token_take(&c->token, text, len);
   if (expected != NULL)
     bad_option(L, r, o->name, expected);
-}
-
-/* A secret: checked and copied, never kept as a string or quoted. */
-static void read_api_key(lua_State *L, const struct reading *r,
-                         const struct option *o) {
-  struct uq_client *c = r->client;
-  size_t len;
-  assert(c != NULL); /* an option FOR_NEW */
-  const char *text = read_text(L, r, o);
-  lua_tolstring(L, -1, &len);
-  if (uq_buf_append(&c->api_key, text, len + 1) != UQ_BUF_OK)
-    luaL_error(L, "not enough memory");
-}
-
-/* token_store = { get=, set= [, lock=, unlock=] } */
-static void read_store(lua_State *L, const struct reading *r,
-                       const struct option *o) {
-  static const char *const names[] = {"get", "set", "lock", "unlock"};
-  if (!lua_istable(L, -1))
-    bad_type(L, r, o->name, "table");
-  bool found[4];
-  for (int i = 0; i < 4; i++) {
-    lua_getfield(L, -1, names[i]);
-    found[i] = lua_isfunction(L, -1);
-    if (!found[i] && (i < 2 || !lua_isnil(L, -1)))
-      bad_option(L, r, o->name,
-                 "functions get and set, and lock and unlock or neither, "
-                 "expected in it");
-    lua_pop(L, 1);
-  }
-  if (found[2] != found[3])
-    bad_option(L, r, o->name, "lock and unlock, or neither, expected in it");
-  assert(r->client != NULL); /* an option FOR_NEW */
-  r->client->share = true;
-  keep(L, r, o->name);
 }
 
 static void read_hook(lua_State *L, const struct reading *r,
@@ -509,18 +433,8 @@ static void read_option(lua_State *L, const struct reading *r,
   case OPT_HOOK:
     read_hook(L, r, o);
     break;
-  case OPT_LUA:
-    if (!lua_isfunction(L, -1))
-      bad_type(L, r, o->name, "function");
-    break;
   case OPT_TOKEN:
     read_token(L, r, o);
-    break;
-  case OPT_API_KEY:
-    read_api_key(L, r, o);
-    break;
-  case OPT_STORE:
-    read_store(L, r, o);
     break;
   case OPT_APP:
     read_app(L, r, o, (const char **)(void *)field);
@@ -537,13 +451,6 @@ static const struct option *find_option(lua_State *L, int where) {
   return NULL;
 }
 
-/* Does the key at the top name a parameter of the endpoint? */
-static bool is_param(lua_State *L, const struct uq_endpoint *e) {
-  size_t len;
-  const char *name = lua_tolstring(L, -1, &len);
-  return e != NULL && strlen(name) == len && uq_query_knows(e, name);
-}
-
 /* Walks the user's table, not ours: so nothing in it goes unseen. */
 static void read_table(lua_State *L, const struct reading *r, int idx) {
   check_plain(L, r, idx);
@@ -553,12 +460,12 @@ static void read_table(lua_State *L, const struct reading *r, int idx) {
                  r->method, luaL_typename(L, -2));
     lua_pushvalue(L, -2);
     const struct option *o = find_option(L, r->where);
-    bool param = is_param(L, r->endpoint);
-    if (o == NULL && !param)
+    if (o == NULL) {
       unknown_option(L, r);
-    lua_pop(L, 1);
-    if (!param)
+    } else {
+      lua_pop(L, 1);
       read_option(L, r, o);
+    }
   }
   if (r->options->retry_delay_max < r->options->retry_delay) {
     lua_getfield(L, idx, "retry_delay_max");
@@ -573,25 +480,12 @@ static void read_table(lua_State *L, const struct reading *r, int idx) {
 static void settle_new(lua_State *L, const struct reading *r) {
   struct uq_options *o = r->options;
   struct uq_client *c = r->client;
-  bool token = c->token.len > 0 || c->token_function;
-  bool login = c->api_key.len > 0;
-  if (login && o->client_id == NULL)
-    bad_option(L, r, "client_id", "expected together with api_key");
-  if (!login && o->client_id != NULL)
-    bad_option(L, r, "api_key", "expected together with client_id");
-  if (token && login)
-    bad_option(L, r, "token", "not together with client_id and api_key");
-  if (!token && !login)
-    bad_option(L, r, "token",
-               "a string or function, or client_id and api_key, expected");
-  int environment = o->environment < 0 ? 0 : o->environment;
-  if (o->base_url != NULL && o->environment >= 0)
-    bad_option(L, r, "base_url", "not together with environment");
-  if (o->rate_limit < 0) /* another address has limits of its own */
-    o->rate_limit = o->base_url == NULL ? environment_limits[environment] : 0;
-  o->login_limit = o->base_url == NULL ? login_limits[environment] : 0;
+  if (c->token.len == 0 && !c->token_function)
+    bad_option(L, r, "token", "a string or function expected, got none");
   if (o->base_url == NULL)
-    o->base_url = environment_urls[environment];
+    o->base_url = environment_urls[o->environment < 0 ? 0 : o->environment];
+  else if (o->environment >= 0)
+    bad_option(L, r, "base_url", "not together with environment");
   size_t len = strlen(o->base_url);
   while (len > 0 && o->base_url[len - 1] == '/')
     len--;
@@ -603,12 +497,6 @@ static void settle_new(lua_State *L, const struct reading *r) {
   const char *why = uq_address_check(o->base_url, c->host, sizeof c->host);
   if (why != NULL)
     bad_option(L, r, "base_url", why);
-  if (c->share && !login)
-    bad_option(L, r, "token_store", "client_id and api_key expected with it");
-  if (c->share) {
-    lua_pushfstring(L, "%s %s", o->base_url, o->client_id);
-    lua_setfield(L, r->peer, "token_store_key");
-  }
   if (!uq_address_encrypted(o->base_url)) {
     if (o->proxy != NULL && o->proxy[0] != '\0')
       bad_option(L, r, "proxy", "not with a base_url that is not encrypted");
@@ -617,110 +505,51 @@ static void settle_new(lua_State *L, const struct reading *r) {
 }
 
 void uqL_options_new(lua_State *L, int idx, struct uq_client *c) {
-  struct reading r = {"new", FOR_NEW, NULL, &c->options, c, lua_gettop(L)};
+  struct reading r = {"new", FOR_NEW, &c->options, c, lua_gettop(L)};
   luaL_checktype(L, idx, LUA_TTABLE);
   c->options = defaults;
   read_table(L, &r, idx);
   settle_new(L, &r);
 }
 
-void uqL_options_batch(lua_State *L, int idx, struct uq_options *o) {
-  static const char *const of_queries[] = {"currency", "idempotency_key",
-                                           "allow_key_reuse"};
-  struct reading r = {
-      "balances", FOR_CALL | FOR_BEHALF | FOR_BATCH, NULL, o, NULL, 0};
-  o->queued = true;
-  if (lua_isnoneornil(L, idx))
-    return;
-  luaL_checktype(L, idx, LUA_TTABLE);
-  for (size_t i = 0; i < sizeof of_queries / sizeof *of_queries; i++) {
-    lua_pushstring(L, of_queries[i]);
-    lua_rawget(L, idx);
-    if (!lua_isnil(L, -1))
-      bad_option(L, &r, of_queries[i], "it belongs to a query");
-    lua_pop(L, 1);
-  }
-  read_table(L, &r, idx);
-}
-
-/* The currency that is the argument at first; the option table behind it, or 0.
- */
-static const char *read_currency(lua_State *L, int first, int *table) {
-  size_t len;
-  if (lua_type(L, first) != LUA_TSTRING) {
-    lua_pushfstring(L, "currency: string or table expected, got %s",
-                    luaL_typename(L, first));
-    luaL_argerror(L, first, lua_tostring(L, -1));
-  }
-  const char *text = lua_tolstring(L, first, &len);
-  const char *expected = uq_currency_check(text, len);
-  luaL_argcheck(L, expected == NULL, first, expected);
-  *table = 0;
-  if (!lua_isnoneornil(L, first + 1)) {
-    luaL_checktype(L, first + 1, LUA_TTABLE);
-    *table = first + 1;
-  }
-  return text;
-}
-
-/* The arguments of a call for one currency's balance. */
-static void read_post(lua_State *L, const struct reading *r, int first) {
-  struct uq_options *o = r->options;
+void uqL_options_call(lua_State *L, int first, const char *method,
+                      struct uq_options *o) {
+  struct reading r = {method, FOR_CALL, o, NULL, 0};
   const char *currency = NULL;
-  int table = first;
-  int last = first;
-  if (lua_isnone(L, first)) {
-    table = 0;
-  } else if (lua_type(L, first) != LUA_TTABLE) { /* nil: an unset variable */
-    currency = read_currency(L, first, &table);
-    last = first + 1;
+  int table = 0;
+  int last = first + 1;
+  if (lua_type(L, first) == LUA_TTABLE) {
+    table = first;
+    last = first;
+  } else if (!lua_isnone(L, first)) { /* nil: an unset variable, not a wish */
+    size_t len;
+    if (lua_type(L, first) != LUA_TSTRING) {
+      lua_pushfstring(L, "currency: string or table expected, got %s",
+                      luaL_typename(L, first));
+      luaL_argerror(L, first, lua_tostring(L, -1));
+    }
+    const char *text = lua_tolstring(L, first, &len);
+    const char *expected = check_currency(text, len);
+    luaL_argcheck(L, expected == NULL, first, expected);
+    if (!lua_isnoneornil(L, first + 1)) {
+      luaL_checktype(L, first + 1, LUA_TTABLE);
+      table = first + 1;
+    }
+    currency = text;
   }
   luaL_argcheck(L, lua_isnoneornil(L, last + 1), last + 1,
                 "no further argument expected");
   if (currency != NULL)
     o->currency[0] = '\0';
   if (table != 0)
-    read_table(L, r, table);
+    read_table(L, &r, table);
   if (currency != NULL && o->currency[0] != '\0')
-    bad_option(L, r, "currency", "it was given as an argument already");
+    bad_option(L, &r, "currency", "it was given as an argument already");
   if (currency != NULL)
     snprintf(o->currency, sizeof o->currency, "%s", currency);
   if (o->currency[0] == '\0')
     luaL_error(L,
                "bad argument 'currency' to '%s' (a currency code such as "
                "\"USD\" expected, got none)",
-               r->method);
-  lua_pushliteral(L, "");
-}
-
-/* The option table of another call, if any. */
-static void read_get(lua_State *L, const struct reading *r, int first) {
-  struct uq_options *o = r->options;
-  int table = lua_isnoneornil(L, first) ? 0 : first;
-  if (table != 0)
-    luaL_checktype(L, first, LUA_TTABLE);
-  luaL_argcheck(L, lua_isnoneornil(L, first + 1), first + 1,
-                "no further argument expected");
-  o->currency[0] = '\0'; /* the client's is for balances */
-  if (table != 0)
-    read_table(L, r, table);
-  if (!r->endpoint->behalf && !r->endpoint->login && o->on_behalf_of[0] != '\0')
-    luaL_error(L,
-               "'%s' is a call of the master account: this client has "
-               "on_behalf_of",
-               r->method);
-  uqL_query_push(L, r->endpoint, table, r->method, o->currency,
-                 sizeof o->currency);
-}
-
-void uqL_options_call(lua_State *L, int first, const struct uq_endpoint *e,
-                      const char *method, struct uq_options *o) {
-  bool post = e->params == NULL;
-  struct reading r = {method, FOR_CALL, e, o, NULL, 0};
-  r.where |= post ? FOR_POST : 0;
-  r.where |= e->behalf ? FOR_BEHALF : 0;
-  if (post)
-    read_post(L, &r, first);
-  else
-    read_get(L, &r, first);
+               method);
 }

@@ -8,8 +8,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "moment.h"
-
 /* A server that asks for more patience than this is not believed. */
 #define RETRY_AFTER_MAX 3600.0
 
@@ -20,8 +18,8 @@ bool uq_retryable(const struct uq_failure *f) {
 
 /* delay * 2^(attempt - 1), at most delay_max, of which the upper half is left
 ** to chance. */
-double uq_retry_wait(const struct uq_retry_policy *policy, int attempt,
-                     double chance) {
+static double scheduled_wait(const struct uq_retry_policy *policy, int attempt,
+                             double chance) {
   double wait = policy->delay;
   for (int i = 1; i < attempt && wait < policy->delay_max; i++)
     wait *= 2;
@@ -42,7 +40,7 @@ struct uq_retry uq_retry_decide(const struct uq_retry_policy *policy,
     verdict.stopped = "max_retries";
     return verdict;
   }
-  double wait = uq_retry_wait(policy, attempt, chance);
+  double wait = scheduled_wait(policy, attempt, chance);
   if (f->retry_after > wait)
     wait = f->retry_after;
   if (now + wait >= deadline) {
@@ -52,6 +50,16 @@ struct uq_retry uq_retry_decide(const struct uq_retry_policy *policy,
   verdict.again = true;
   verdict.wait = wait;
   return verdict;
+}
+
+/* Days from 1970-01-01 to a date of the Gregorian calendar. */
+static int64_t days_from_civil(int64_t year, int month, int day) {
+  year -= month <= 2; /* years begin in March: the leap day comes last */
+  int64_t era = year / 400, of_era = year % 400;
+  int64_t day_of_year =
+      (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+  int64_t day_of_era = of_era * 365 + of_era / 4 - of_era / 100 + day_of_year;
+  return era * 146097 + day_of_era - 719468;
 }
 
 /* The number that the n digits at p are. */
@@ -88,11 +96,15 @@ static double http_date(const char *text) {
   int day = read_digits(text + 5, 2), month = read_month(text + 8);
   int year = read_digits(text + 12, 4), hour = read_digits(text + 17, 2);
   int minute = read_digits(text + 20, 2), second = read_digits(text + 23, 2);
-  int64_t days;
-  if (year < 1970 || !uq_date_days(year, month, day, &days) || hour > 23 ||
-      minute > 59 || second > 60)
+  if (month == 0 || year < 1970 || hour > 23 || minute > 59 || second > 60)
     return -1; /* 60: a leap second */
-  return (double)days * 86400 + hour * 3600.0 + minute * 60.0 + second;
+  int64_t first = days_from_civil(year, month, 1);
+  int64_t next = month == 12 ? days_from_civil(year + 1, 1, 1)
+                             : days_from_civil(year, month + 1, 1);
+  if (day < 1 || day > next - first)
+    return -1;
+  return (double)(first + day - 1) * 86400 + hour * 3600.0 + minute * 60.0 +
+         second;
 }
 
 static double sane(double seconds) {

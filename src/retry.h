@@ -38,10 +38,6 @@ struct uq_retry {
 ** nothing, so every lost answer may be asked for again. */
 bool uq_retryable(const struct uq_failure *f);
 
-/* The wait after attempt number `attempt` (from 1) by the schedule alone. */
-double uq_retry_wait(const struct uq_retry_policy *policy, int attempt,
-                     double chance);
-
 /*
 ** The verdict after attempt number `attempt` (from 1) failed. now and deadline
 ** are seconds of one clock; chance is in [0, 1) and spreads the wait over the

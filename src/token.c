@@ -1,9 +1,8 @@
 /*
-** token.c - the access token that a client has: its form, its end, and the
-** user's function that gives it. See login.c for the login.
+** token.c - where the access token comes from: the option, or the user's
+** function. The place for the login with client_id and api_key.
 ** SPDX-License-Identifier: MIT
 */
-#include <math.h>
 #include <string.h>
 
 #include "ascii.h"
@@ -14,25 +13,19 @@
 #define MAX_MESSAGE 512  /* bytes of what the user's function says */
 #define MARGIN 60        /* seconds before its end that a token is renewed */
 #define SECONDS_MAX 1e11 /* beyond the year 5000: those are milliseconds */
-#define LIFE_MAX 1e8     /* seconds, three years: nobody minds the difference */
 
 static const char bearer[] = "Bearer ";
 
-/* How many bytes of a token are a "Bearer " in front? */
-static size_t prefix_of(const char *text, size_t len) {
+const char *uq_token_take(struct uq_buf *token, const char *text, size_t len) {
   size_t prefix = sizeof bearer - 1;
-  bool has = len >= prefix && (text[0] == 'B' || text[0] == 'b') &&
-             memcmp(text + 1, bearer + 1, prefix - 1) == 0;
-  return has ? prefix : 0;
-}
-
-const char *uq_token_check(const char *text, size_t len) {
-  size_t prefix = prefix_of(text, len);
-  text += prefix;
-  len -= prefix;
+  if (len >= prefix && (text[0] == 'B' || text[0] == 'b') &&
+      memcmp(text + 1, bearer + 1, prefix - 1) == 0) {
+    text += prefix;
+    len -= prefix;
+  }
   if (len == 0)
     return "a token expected, got an empty string";
-  if (uq_begins(text, len, "bearer") && len == sizeof bearer - 2)
+  if (uq_begins(text, len, "bearer") && len == prefix - 1)
     return "a token behind \"Bearer \" expected, got the word alone";
   if (len > MAX_TOKEN)
     return "a token of at most 8192 bytes expected";
@@ -41,63 +34,10 @@ const char *uq_token_check(const char *text, size_t len) {
       return "a token without blanks, line ends, control or non-ASCII bytes "
              "expected";
   }
-  return NULL;
-}
-
-const char *uq_token_take(struct uq_buf *token, const char *text, size_t len) {
-  const char *wrong = uq_token_check(text, len);
-  size_t prefix = prefix_of(text, len);
-  if (wrong != NULL)
-    return wrong;
-  if (uq_buf_append(token, bearer, sizeof bearer - 1) != UQ_BUF_OK ||
-      uq_buf_append(token, text + prefix, len - prefix) != UQ_BUF_OK)
+  if (uq_buf_append(token, bearer, prefix) != UQ_BUF_OK ||
+      uq_buf_append(token, text, len) != UQ_BUF_OK)
     return "not enough memory";
   return NULL;
-}
-
-/* How long a token is good for: until its end, unless that is nonsense. */
-static double life_of(double end, double now, double assumed) {
-  if (end > SECONDS_MAX) /* milliseconds */
-    end /= 1000;
-  double life = end - now;
-  if (!(end > 0) || (assumed > 0 && !(life > 0)))
-    return assumed;
-  return life < LIFE_MAX ? life : LIFE_MAX;
-}
-
-const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
-                         double end, double assumed) {
-  struct uq_buf fresh; /* no call of Lua as long as it is ours alone */
-  uq_buf_init(&fresh, c->token.max);
-  const char *wrong = uq_token_take(&fresh, text, len);
-  if (wrong != NULL) {
-    uq_buf_free(&fresh);
-    return wrong;
-  }
-  if (c->token.len != fresh.len ||
-      memcmp(c->token.data, fresh.data, fresh.len) != 0)
-    c->token_serial++;
-  uq_buf_free(&c->token);
-  c->token = fresh;
-  double now = uq_clock_unix();
-  c->token_life = life_of(end, now, assumed);
-  c->token_end = c->token_life == 0 ? 0 : now + c->token_life;
-  c->token_until = uq_clock() + c->token_life;
-  return NULL;
-}
-
-void uq_token_drop(struct uq_client *c) {
-  if (c->token.len == 0)
-    return;
-  uq_buf_free(&c->refused);
-  c->refused = c->token;
-  uq_buf_init(&c->token, c->refused.max);
-}
-
-double uq_token_left(const struct uq_client *c) {
-  if (c->token.len == 0)
-    return 0;
-  return c->token_end == 0 ? HUGE_VAL : c->token_until - uq_clock();
 }
 
 const char *uq_token_need(const struct uq_client *c) {
@@ -105,7 +45,7 @@ const char *uq_token_need(const struct uq_client *c) {
     return NULL;
   if (c->token.len == 0 || c->token_end == 0)
     return "new";
-  return uq_token_left(c) < MARGIN ? "expired" : NULL;
+  return uq_clock_unix() >= c->token_end - MARGIN ? "expired" : NULL;
 }
 
 /* Pushes "<what><the user's text at idx, or its type>". */
@@ -122,13 +62,41 @@ static void push_reason(lua_State *L, const char *what, int idx) {
   lua_concat(L, 2);
 }
 
+/* Puts the token at idx in the place of the client's. False: pushes why not. */
+static bool replace_token(lua_State *L, struct uq_client *c, int idx) {
+  struct uq_buf fresh; /* no call of Lua as long as it is ours alone */
+  size_t len;
+  const char *text = lua_tolstring(L, idx, &len);
+  uq_buf_init(&fresh, c->token.max);
+  const char *wrong = uq_token_take(&fresh, text, len);
+  if (wrong != NULL) {
+    uq_buf_free(&fresh);
+    lua_pushfstring(L, "the token function: %s", wrong);
+    return false;
+  }
+  if (c->token.len != fresh.len ||
+      memcmp(c->token.data, fresh.data, fresh.len) != 0)
+    c->token_serial++;
+  uq_buf_free(&c->token);
+  c->token = fresh;
+  return true;
+}
+
+/* The end of a token at idx, in Unix seconds; 0 for nil, or none in sight. */
+static double token_end(lua_State *L, int idx) {
+  double end = (double)lua_tonumber(L, idx);
+  if (!(end > 0))
+    return 0;
+  return end > SECONDS_MAX ? end / 1000 : end;
+}
+
 bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
                    const char *reason) {
   if (c->token_running) {
     lua_pushliteral(L, "the token function must not use its own client");
     return false;
   }
-  uqL_client_peer(L, owner);
+  uqL_getpeer(L, owner);
   lua_getfield(L, -1, "token");
   lua_pushstring(L, reason);
   c->token_running = true;
@@ -159,12 +127,8 @@ bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
     lua_pushliteral(L, "the token function closed the client");
     return false;
   }
-  size_t len;
-  const char *text = lua_tolstring(L, first, &len);
-  const char *wrong =
-      uq_token_put(c, text, len, (double)lua_tonumber(L, first + 1), 0);
-  if (wrong == NULL)
-    return true;
-  lua_pushfstring(L, "the token function: %s", wrong);
-  return false;
+  if (!replace_token(L, c, first))
+    return false;
+  c->token_end = token_end(L, first + 1);
+  return true;
 }

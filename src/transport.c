@@ -14,11 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "clock.h"
 #include "handle.h"
 #include "idle.h"
 #include "outcome.h"
@@ -27,10 +24,7 @@
 
 #define MAX_HEADERS 8             /* lines of a request */
 #define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
-#define MAX_EVENTS 64
-#define MAX_CONNECTIONS 1024 /* kept open */
-#define STREAMS 50           /* of a connection, before another is opened */
-#define FIRST_STREAMS 100    /* libcurl gives the first one, unseen */
+#define MAX_EVENTS 16
 
 struct uq_transport {
   struct uq_transport_options options;
@@ -38,15 +32,7 @@ struct uq_transport {
   CURLM *multi;               /* NULL until the first request */
   struct uq_exchange *idle;   /* the pool, linked by next */
   struct uq_exchange *active; /* in flight, linked by next and prev */
-  size_t in_flight;           /* their number */
-  bool two;                   /* libcurl speaks HTTP/2 */
-  bool polling;               /* the poller is open */
-  bool crowd;                 /* requests are side by side: over HTTP/2 */
-  long spoken;           /* the last answer's CURL_HTTP_VERSION_; 0: none */
-  long connection_limit; /* at once; 0: none */
   struct uq_idle connections; /* idle ones of HTTP/1.1 */
-  double timer;               /* curl's, on uq_clock; below 0: not set */
-  double alarm;               /* the caller's; the same */
   pid_t owner;
   struct uq_transport *next; /* among the abandoned ones */
 };
@@ -54,7 +40,6 @@ struct uq_transport {
 struct uq_exchange {
   struct uq_transport *transport;
   struct uq_exchange *next, *prev;
-  void *owner; /* NULL: nobody is told */
   CURL *easy;
   CURLU *url;
   char *url_text; /* what url was parsed from */
@@ -66,9 +51,7 @@ struct uq_exchange {
   const char *refused_why; /* ... for people */
   bool started;            /* libcurl has seen this request */
   int start_errno;         /* why it has not */
-  double began;            /* on uq_clock */
   bool in_multi, done;
-  enum uq_http_version version; /* the handle is set to it; AUTO: not yet */
   CURLcode setup; /* not OK: start reports it, the handle is never used */
   CURLcode code;
   char error[CURL_ERROR_SIZE];
@@ -102,7 +85,7 @@ static int on_close(void *transport, curl_socket_t fd) {
 static int on_timer(CURLM *multi, long ms, void *transport) {
   struct uq_transport *t = transport;
   (void)multi;
-  t->timer = ms < 0 ? -1 : uq_clock() + (double)ms / 1000;
+  uq_poller_timer(&t->poller, ms);
   return 0;
 }
 
@@ -166,37 +149,24 @@ static CURLMcode set_multi(struct uq_transport *t) {
   if (code == CURLM_OK)
     code = curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
   if (code == CURLM_OK)
-    code = curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS,
-                             (long)MAX_CONNECTIONS);
+    code = curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)UQ_IDLE_MAX);
   return code;
 }
 
-/* Opens poller and multi handle, unless they are. 0 or an errno. */
+/* Opens poller and multi handle, both or none. 0 or an errno. */
 static int open_multi(struct uq_transport *t) {
   if (t->multi != NULL)
     return 0;
-  int error = t->polling ? 0 : uq_poller_open(&t->poller);
+  int error = uq_poller_open(&t->poller);
   if (error != 0)
     return error;
-  t->polling = true; /* others may know its descriptor: it stays */
   t->multi = curl_multi_init();
   if (t->multi != NULL && set_multi(t) == CURLM_OK)
     return 0;
   curl_multi_cleanup(t->multi);
   t->multi = NULL;
+  uq_poller_close(&t->poller);
   return ENOMEM;
-}
-
-/* Closes the multi handle and its connections. No request is in flight. */
-static void close_multi(struct uq_transport *t) {
-  struct uq_sigpipe guard;
-  if (t->multi == NULL)
-    return;
-  uq_sigpipe_hold(&guard);
-  curl_multi_cleanup(t->multi);
-  uq_sigpipe_release(&guard);
-  t->multi = NULL;
-  t->timer = -1;
 }
 
 struct uq_transport *
@@ -205,9 +175,7 @@ uq_transport_new(const struct uq_transport_options *options) {
   if (t == NULL)
     return NULL;
   t->options = *options;
-  t->timer = t->alarm = -1;
   uq_poller_init(&t->poller);
-  t->two = uq_handle_two();
   t->owner = getpid();
   return t;
 }
@@ -248,10 +216,10 @@ void uq_transport_free(struct uq_transport *t) {
     t->idle = x->next;
     free_exchange(x);
   }
+  if (t->multi != NULL)
+    curl_multi_cleanup(t->multi);
   uq_sigpipe_release(&guard);
-  close_multi(t);
   uq_poller_close(&t->poller); /* after the multi: it still unwatches */
-  uq_idle_free(&t->connections);
   free(t);
 }
 
@@ -321,46 +289,6 @@ static CURLcode set_url(struct uq_exchange *x, const char *text) {
   return x->url_text == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
 }
 
-/*
-** A lone call costs a third less over 1.1; side by side they would need a
-** connection each. Both at once do not go together: libcurl, seeing an answer
-** over 1.1, thinks that the host cannot multiplex, and takes an idle connection
-** of 1.1 for a request that would rather have 2. So the connections of the one
-** are closed before the other begins.
-*/
-static void expect_crowd(struct uq_transport *t) {
-  if (t->crowd || t->active != NULL)
-    return;
-  if (t->options.http_version == UQ_HTTP_AUTO)
-    close_multi(t);
-  t->crowd = true;
-}
-
-static enum uq_http_version wanted_version(const struct uq_exchange *x) {
-  const struct uq_transport *t = x->transport;
-  if (!uq_address_encrypted(x->url_text))
-    return UQ_HTTP_1_1;
-  if (t->options.http_version != UQ_HTTP_AUTO)
-    return t->options.http_version;
-  return t->crowd && t->two ? UQ_HTTP_2 : UQ_HTTP_1_1;
-}
-
-/* How many connections the requests in flight may share. libcurl by itself
-** opens one for each request that finds the first connection full. But a server
-** that turns out to speak 1.1 alone must not be kept from speaking to all of a
-** small crowd at once. */
-static void limit_connections(struct uq_transport *t) {
-  long limit = 0;
-  bool may_be_two = t->spoken == 0 && t->in_flight >= FIRST_STREAMS;
-  if (t->options.http_version != UQ_HTTP_1_1 && t->crowd &&
-      (t->spoken >= CURL_HTTP_VERSION_2_0 || may_be_two))
-    limit = 2 + (long)(t->in_flight / STREAMS);
-  if (limit == t->connection_limit)
-    return;
-  t->connection_limit = limit;
-  (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
-}
-
 static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
   CURL *easy = x->easy;
   CURLcode code = x->setup;
@@ -368,25 +296,15 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     code = set_url(x, r->url);
   if (code == CURLE_OK)
     code = link_headers(x);
-  enum uq_http_version version = wanted_version(x);
-  if (code == CURLE_OK && version == UQ_HTTP_2 && !x->transport->two)
-    code = CURLE_NOT_BUILT_IN;
-  if (code == CURLE_OK)
-    code = uq_handle_version(easy, &x->version, version);
   if (code != CURLE_OK)
     return code;
-  if (r->post) {
-    UQ_SET(easy, CURLOPT_POST, 1L);
-    UQ_SET(easy, CURLOPT_POSTFIELDS, r->body);
-    UQ_SET(easy, CURLOPT_POSTFIELDSIZE, (long)r->body_len);
-  } else {
-    UQ_SET(easy, CURLOPT_HTTPGET, 1L);
-  }
+  UQ_SET(easy, CURLOPT_POSTFIELDS, r->body);
+  UQ_SET(easy, CURLOPT_POSTFIELDSIZE, (long)r->body_len);
   UQ_SET(easy, CURLOPT_TIMEOUT_MS, r->timeout_ms);
   UQ_SET(easy, CURLOPT_CONNECTTIMEOUT_MS, r->connect_timeout_ms);
   UQ_SET(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)r->max_response_bytes);
   UQ_SET(easy, CURLOPT_FRESH_CONNECT,
-         (long)uq_idle_spoiled(&x->transport->connections, uq_clock()));
+         (long)uq_idle_spoiled(&x->transport->connections));
   return CURLE_OK;
 }
 
@@ -398,7 +316,6 @@ static void link_active(struct uq_exchange *x) {
   if (t->active != NULL)
     t->active->prev = x;
   t->active = x;
-  t->in_flight++;
   x->in_multi = true;
 }
 
@@ -410,24 +327,7 @@ static void unlink_active(struct uq_exchange *x) {
   if (x->next != NULL)
     x->next->prev = x->prev;
   x->next = x->prev = NULL;
-  x->transport->in_flight--;
   x->in_multi = false;
-}
-
-/* Sets the poller's timer to what is due first, curl's or the caller's. */
-static void set_timer(struct uq_transport *t) {
-  double due = t->timer;
-  if (due < 0 || (t->alarm >= 0 && t->alarm < due))
-    due = t->alarm;
-  uq_poller_timer(&t->poller, due);
-}
-
-/* Whoever waits on the descriptor must see the timer, too. */
-static void arm(struct uq_transport *t) {
-  if (t->multi == NULL)
-    return;
-  set_timer(t);
-  uq_poller_arm(&t->poller);
 }
 
 static void finish(struct uq_exchange *x, CURLcode code) {
@@ -437,21 +337,15 @@ static void finish(struct uq_exchange *x, CURLcode code) {
   }
   x->code = code;
   x->done = true;
-  if (x->owner != NULL)
-    x->transport->options.done(x->owner);
 }
 
 void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   struct uq_transport *t = x->transport;
-  if (r->crowd)
-    expect_crowd(t);
   int error = open_multi(t);
-  x->owner = r->owner;
   x->response.max = r->max_response_bytes;
   memset(&x->received, 0, sizeof x->received);
   x->refused = UQ_OK;
   x->error[0] = '\0';
-  x->began = uq_clock();
   x->started = x->done = false;
   x->start_errno = error;
   if (error != 0) {
@@ -465,7 +359,6 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
     finish(x, code);
     return;
   }
-  limit_connections(t);
   CURLMcode added = curl_multi_add_handle(t->multi, x->easy);
   x->started = added == CURLM_OK;
   if (x->started)
@@ -473,7 +366,6 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   else
     finish(x, added == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY
                                            : CURLE_FAILED_INIT);
-  arm(t);
 }
 
 bool uq_exchange_done(const struct uq_exchange *x) { return x->done; }
@@ -496,7 +388,6 @@ static bool retire(struct uq_exchange *x) {
 
 void uq_exchange_release(struct uq_exchange *x) {
   struct uq_transport *t = x->transport;
-  x->owner = NULL;
   if (!retire(x)) {
     free_exchange(x);
     return;
@@ -529,11 +420,6 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
       return NULL;
     a->kind = UQ_TOO_LARGE; /* for libcurl, a line's limit is its memory's */
     return "a response header line is too large";
-  case CURLE_OPERATION_TIMEDOUT:
-    if (strncmp(x->error, "Failed to resolve", 17) != 0 ||
-        x->version != UQ_HTTP_2)
-      return NULL; /* else its time was over before it got so far as that */
-    return "no connection came free within the timeout";
   case CURLE_BAD_FUNCTION_ARGUMENT:
     if (x->received.bytes == 0)
       return NULL;
@@ -614,33 +500,23 @@ static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
                (events[i].what & UQ_POLL_ERR ? CURL_CSELECT_ERR : 0);
     code = curl_multi_socket_action(t->multi, events[i].fd, what, &running);
   }
-  if (code == CURLM_OK && t->timer >= 0 && uq_clock() >= t->timer) {
-    t->timer = -1; /* curl sets it anew if it has a need */
+  if (code == CURLM_OK && uq_poller_due(&t->poller)) {
+    uq_poller_timer(&t->poller, -1); /* curl sets it anew if it has a need */
     code = curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
   }
   return code;
 }
 
 /* The connection of a transfer that is over is idle, if it was kept. Over
-** HTTP/2 the server may speak at any time. */
+ *HTTP/2
+ ** the server may speak at any time. */
 static void remember_connection(struct uq_exchange *x) {
   curl_socket_t fd = CURL_SOCKET_BAD;
   long version = CURL_HTTP_VERSION_NONE;
   curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd);
   curl_easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
-  if (x->version == UQ_HTTP_2 && version != CURL_HTTP_VERSION_NONE)
-    x->transport->spoken = version;
   if (fd != CURL_SOCKET_BAD && version <= CURL_HTTP_VERSION_1_1)
     uq_idle_add(&x->transport->connections, fd);
-}
-
-/* Over HTTP/2 libcurl would keep a connection whose other end has died, and
-** send one request after the other into the void. */
-static void drop_if_dead(struct uq_exchange *x) {
-  curl_socket_t fd = CURL_SOCKET_BAD;
-  curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd);
-  if (fd != CURL_SOCKET_BAD && uq_idle_silent(fd, uq_clock() - x->began))
-    (void)shutdown(fd, SHUT_RDWR); /* for libcurl to see that it is dead */
 }
 
 static void reap(struct uq_transport *t) {
@@ -652,11 +528,8 @@ static void reap(struct uq_transport *t) {
         message->data.result; /* the message dies with the removal */
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&x);
     remember_connection(x);
-    if (code == CURLE_OPERATION_TIMEDOUT && x->version == UQ_HTTP_2)
-      drop_if_dead(x);
     finish(x, code);
   }
-  limit_connections(t);
 }
 
 void uq_transport_step(struct uq_transport *t, long limit_ms) {
@@ -666,7 +539,6 @@ void uq_transport_step(struct uq_transport *t, long limit_ms) {
     (void)poll(NULL, 0, (int)limit_ms);
     return;
   }
-  set_timer(t);
   int count = uq_poller_wait(&t->poller, events, MAX_EVENTS, limit_ms);
   uq_sigpipe_hold(&guard);
   CURLMcode code = act(t, events, count);
@@ -675,27 +547,7 @@ void uq_transport_step(struct uq_transport *t, long limit_ms) {
   else
     reap(t);
   uq_sigpipe_release(&guard);
-  arm(t);
 }
-
-int uq_transport_fd(struct uq_transport *t) {
-  if (open_multi(t) != 0)
-    return -1;
-  set_timer(t);
-  return uq_poller_fd(&t->poller);
-}
-
-void uq_transport_alarm(struct uq_transport *t, double when) {
-  t->alarm = when;
-  arm(t);
-}
-
-void uq_transport_notify(struct uq_transport *t) {
-  if (t->multi != NULL)
-    uq_poller_notify(&t->poller);
-}
-
-double uq_transport_due(const struct uq_transport *t) { return t->timer; }
 
 void uq_transport_info(struct uq_transport_info *info) {
   const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
@@ -707,7 +559,6 @@ void uq_transport_info(struct uq_transport_info *info) {
     info->ca_file = v->cainfo;
     info->ca_path = v->capath;
   }
-  info->poller = uq_poller_name();
   info->http2 = (v->features & CURL_VERSION_HTTP2) != 0;
   info->async_dns = (v->features & CURL_VERSION_ASYNCHDNS) != 0;
 }

@@ -22,7 +22,6 @@
 
 #define UQ_MESSAGE_MAX 256
 
-/* AUTO: 1.1 up to the first request that is one of a crowd, then 2. */
 enum uq_http_version { UQ_HTTP_AUTO, UQ_HTTP_1_1, UQ_HTTP_2 };
 
 /* The strings are borrowed and must outlive the transport. NULL: not given. */
@@ -33,21 +32,15 @@ struct uq_transport_options {
   const char *proxy;             /* "": none, whatever the environment says */
   const char *user_agent;
   enum uq_http_version http_version;
-  void (*done)(void *owner); /* told of each exchange that is finished; it must
-                                not call the transport */
 };
 
 struct uq_request {
-  void *owner; /* for done; it is told only as long as nobody takes or releases
-                  the exchange */
   const char *url;
-  bool post;        /* or else a GET, which has no body */
   const char *body; /* borrowed until the exchange is released */
   size_t body_len;
   long timeout_ms; /* for the whole attempt */
   long connect_timeout_ms;
   size_t max_response_bytes;
-  bool crowd; /* there may be others at the same time */
 };
 
 /* What came of a request. It owns its memory; all zero: nothing yet. */
@@ -104,31 +97,15 @@ void uq_exchange_take(struct uq_exchange *x, struct uq_answer *a);
 ** never used for another request before that is safe. */
 void uq_exchange_release(struct uq_exchange *x);
 
-/* Waits at most limit_ms for the network, the alarm, a notice or a signal, and
-** lets the exchanges in flight go on. */
+/* Waits at most limit_ms for the network or a signal, and lets the exchanges
+** in flight go on. */
 void uq_transport_step(struct uq_transport *t, long limit_ms);
-
-/* One descriptor for everything a step waits for: readable when a step has
-** something to do. -1: there is none to be had. */
-int uq_transport_fd(struct uq_transport *t);
-
-/* Sets when the descriptor is to become readable at the latest, on uq_clock,
-** and stay so; below 0: never. */
-void uq_transport_alarm(struct uq_transport *t, double when);
-
-/* Makes the descriptor readable until the next step. */
-void uq_transport_notify(struct uq_transport *t);
-
-/* When the next step is due on uq_clock, whatever the descriptor says; below 0:
-** not for its own sake. */
-double uq_transport_due(const struct uq_transport *t);
 
 struct uq_transport_info {
   char libcurl[32];
   char tls[64];
   const char *ca_file; /* libcurl's defaults; NULL: none or not known */
   const char *ca_path;
-  const char *poller;
   bool http2;
   bool async_dns;
 };

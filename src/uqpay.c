@@ -4,6 +4,12 @@
 */
 #include "uqpay.h"
 
+#if defined(__GNUC__)
+#define UQ_EXPORT __attribute__((visibility("default")))
+#else
+#define UQ_EXPORT
+#endif
+
 static int uqpay_uuid(lua_State *L) {
   char uuid[UQ_UUID_LEN + 1];
   if (!uq_uuid_v4(uuid))
@@ -28,7 +34,7 @@ static int uqpay_info(lua_State *L) {
   set_string(L, "tls", info.tls);
   set_string(L, "ca_file", info.ca_file);
   set_string(L, "ca_path", info.ca_path);
-  set_string(L, "poller", info.poller);
+  set_string(L, "poller", "epoll");
   lua_pushboolean(L, info.http2);
   lua_setfield(L, -2, "http2");
   lua_pushboolean(L, info.async_dns);
@@ -41,33 +47,15 @@ static int uqpay_info(lua_State *L) {
 static const luaL_Reg functions[] = {{"new", uqL_client_new},
                                      {"uuid", uqpay_uuid},
                                      {"info", uqpay_info},
-                                     {"amount", uqL_amount_new},
-                                     {"sum", uqL_amount_sum},
-                                     {"time", uqL_time},
-                                     {"file_store", uqL_file_store_new},
                                      {NULL, NULL}};
-
-void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
-               const luaL_Reg *methods) {
-  luaL_newmetatable(L, name);
-  uqL_setfuncs(L, metamethods);
-  lua_newtable(L);
-  uqL_setfuncs(L, methods);
-  lua_setfield(L, -2, "__index");
-  lua_pushstring(L, name); /* 5.1, 5.2 and LuaJIT do not set it */
-  lua_setfield(L, -2, "__name");
-  lua_pop(L, 1);
-}
 
 UQ_EXPORT int luaopen_uqpay(lua_State *L);
 
 UQ_EXPORT int luaopen_uqpay(lua_State *L) {
   uqL_json_open(L);
   uqL_error_open(L);
-  uqL_amount_open(L);
   uqL_call_open(L);
   uqL_client_open(L);
-  uqL_file_store_open(L);
   lua_newtable(L);
   uqL_setfuncs(L, functions);
   uqL_error_kinds(L);

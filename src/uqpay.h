@@ -33,20 +33,11 @@
 
 #include "buf.h"
 #include "compat.h"
-#include "decimal.h"
 #include "kind.h"
-#include "pace.h"
 #include "redact.h"
 #include "retry.h"
-#include "schedule.h"
 #include "transport.h"
 #include "uuid.h"
-
-#if defined(__GNUC__)
-#define UQ_EXPORT __attribute__((visibility("default")))
-#else
-#define UQ_EXPORT
-#endif
 
 #pragma GCC visibility push(hidden)
 
@@ -55,24 +46,16 @@
 #define UQ_CLIENT "uqpay.client" /* metatables */
 #define UQ_CALL "uqpay.call"
 #define UQ_ERROR "uqpay.error"
-#define UQ_AMOUNT "uqpay.amount"
 
 #define UQ_CLOSED "attempt to use a closed uqpay client"
 
 #define UQ_CURRENCY_MAX 5
 #define UQ_HOST_MAX 256
-#define UQ_URL_MAX 2200
-#define UQ_QUERY_MAX 1024
-
-/* ---- uqpay.c ------------------------------------------------------------ */
-
-/* Registers a class: its metatable, and methods behind __index. */
-void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
-               const luaL_Reg *methods);
+#define UQ_URL_MAX 1100
 
 /* ---- options.c ---------------------------------------------------------- */
 
-enum uq_amounts { UQ_AMOUNTS_NUMBER, UQ_AMOUNTS_STRING, UQ_AMOUNTS_EXACT };
+enum uq_amounts { UQ_AMOUNTS_NUMBER, UQ_AMOUNTS_STRING };
 
 /* Strings are borrowed from the copies that the client's peer table keeps, NULL
 ** if not given; words are here, "" if not given. */
@@ -83,7 +66,6 @@ struct uq_options {
   const char *pinned_public_key;
   const char *proxy;
   const char *user_agent;
-  const char *client_id;
   char currency[UQ_CURRENCY_MAX + 1];
   char on_behalf_of[UQ_UUID_LEN + 1];
   char idempotency_key[UQ_UUID_LEN + 1];
@@ -96,33 +78,20 @@ struct uq_options {
   int environment; /* index into the names; -1: not given */
   int amounts;     /* enum uq_amounts */
   int http_version;
-  int rate_limit;  /* calls a minute; 0: no limit */
-  int login_limit; /* the same of logins */
-  int concurrency; /* of a batch */
   bool allow_key_reuse;
-  bool queued; /* waits for the rate limit do not count as its time */
 };
 
 struct uq_client;
-struct uq_endpoint;
 
-/* Reads the table at idx given to uqpay.new, into c->options, c->token,
-** c->api_key and the peer table on the top of the stack. Raises, naming the
-*option. */
+/* Reads the table at idx given to uqpay.new, into c->options, c->token and the
+** peer table on the top of the stack. Raises, naming the option. */
 void uqL_options_new(lua_State *L, int idx, struct uq_client *c);
 
-/* Reads the arguments of the endpoint's method from first on: a currency and an
-** option table, or the table alone. o holds the client's options. Pushes the
-** query of the request. Raises, naming the argument or option. */
-void uqL_options_call(lua_State *L, int first, const struct uq_endpoint *e,
-                      const char *method, struct uq_options *o);
-
-/* Is this a currency code? NULL: yes; else what is expected. */
-const char *uq_currency_check(const char *text, size_t len);
-
-/* Reads the option table of a batch at idx, if there is one. o holds the
-** client's options. Raises, naming the option. */
-void uqL_options_batch(lua_State *L, int idx, struct uq_options *o);
+/* Reads the arguments of a method from first on: a currency and an option
+** table, or the table alone. o holds the client's options. Raises, naming the
+** argument or option. */
+void uqL_options_call(lua_State *L, int first, const char *method,
+                      struct uq_options *o);
 
 /* ---- client.c ----------------------------------------------------------- */
 
@@ -130,7 +99,6 @@ struct uq_stats {
   double calls, succeeded, failed;
   double attempts, retries;
   double connections;
-  double logins;
   double hook_errors;
 };
 
@@ -141,23 +109,11 @@ struct uq_client {
   struct uq_options options;
   char host[UQ_HOST_MAX]; /* for messages */
   struct uq_buf token;    /* as sent; empty: there is none yet */
-  struct uq_buf refused;  /* the token that the API last refused, as sent */
-  struct uq_buf api_key;  /* empty: no login */
   double token_end;       /* Unix seconds; 0: not told */
-  double token_until;     /* the same on uq_clock, which nobody sets back */
-  double token_life;      /* seconds, when it was got */
   unsigned token_serial;  /* counts the tokens */
-  struct uq_call *login;  /* the login that goes on; the peer table keeps it */
-  double login_pause;     /* on uq_clock: none ahead of need before */
-  unsigned logins;        /* counts those begun ... */
-  unsigned login_failed;  /* ... and names the last that failed */
   bool token_function, token_running;
-  bool share, share_locked; /* a token store: is there one; is it locked */
   bool on_request, on_response, on_retry;
   struct uq_call *calls;
-  struct uq_schedule schedule; /* of its calls */
-  struct uq_pace pace, login_pace;
-  double ids; /* given to calls so far */
   struct uq_stats stats;
   char keys[UQ_KEYS_REMEMBERED][UQ_UUID_LEN + 1]; /* callers' own, a ring */
   unsigned next_key;
@@ -169,206 +125,80 @@ void uqL_client_open(lua_State *L);
 /* uqpay.new */
 int uqL_client_new(lua_State *L);
 
-/* Pushes the peer table of the client, or of the client of the call, at idx. */
-void uqL_client_peer(lua_State *L, int idx);
-
-/* ---- internal.c --------------------------------------------------------- */
-
-/* Pushes what start of uqpay.internal needs to know of a batch: the options of
-** its calls. */
-void uqL_batch_new(lua_State *L, const struct uq_options *o);
-
 /* ---- token.c ------------------------------------------------------------ */
 
-/* What is wrong with a token; NULL: nothing. Never quotes it. */
-const char *uq_token_check(const char *text, size_t len);
-
 /* Checks a token and appends it to an empty buffer as "Bearer <token>". NULL:
-** done; else what is wrong with it. */
+** done; else what is wrong with it, which never quotes it. */
 const char *uq_token_take(struct uq_buf *token, const char *text, size_t len);
-
-/* Puts a token in the place of the client's. end: its own in Unix seconds (or
-** milliseconds), 0 if not told; assumed: the life to believe in then, or 0.
-** NULL: done; else what is wrong with it. */
-const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
-                         double end, double assumed);
-
-/* Forgets the client's token, but for what it was. */
-void uq_token_drop(struct uq_client *c);
-
-/* Seconds that the client's token is good for: huge if it has no end, 0 if
- *there
- ** is none. */
-double uq_token_left(const struct uq_client *c);
 
 /* Why the token function must be asked before a call: "new" (a token without an
 ** end is good for one call) or "expired"; NULL: it need not be. */
 const char *uq_token_need(const struct uq_client *c);
 
 /* Asks the token function, and puts what it gives in the place of the client's
-** token. owner is the index of the client or of a call of it. False: pushes why
-** there is no new token; the client may be closed now. */
+** token. owner is the index of a userdata with the client's peer table. False:
+** pushes why there is no new token; the client may be closed now. */
 bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
                    const char *reason);
-
-/* ---- share.c ------------------------------------------------------------ */
-
-enum uq_share_state {
-  UQ_SHARE_FOUND, /* a token */
-  UQ_SHARE_LOGIN, /* none: log in; the store is locked if it can be */
-  UQ_SHARE_BUSY,  /* somebody else is logging in: ask again */
-  UQ_SHARE_FAILED /* pushes why */
-};
-
-/* Looks into the client's token store, and locks it for a login. FOUND: pushes
-** the token and its end. peer is the index of the client's peer table. */
-enum uq_share_state uqL_share_begin(lua_State *L, struct uq_client *c,
-                                    int peer);
-
-/* Gives the lock back, if it is held. */
-void uqL_share_end(lua_State *L, struct uq_client *c, int peer);
-
-/* Puts the client's token into the store. */
-void uqL_share_put(lua_State *L, struct uq_client *c, int peer,
-                   const char *token, size_t len);
-
-#define UQ_SHARE_RETRY 0.05 /* seconds between two tries for the lock */
-
-/* ---- login.c ------------------------------------------------------------ */
-
-enum uq_login_state { UQ_LOGIN_DONE, UQ_LOGIN_WAIT, UQ_LOGIN_FAILED };
-
-/* Has the client of the call at idx, which logs in by itself, a token for it?
-** WAIT: ask again when the call is ready. FAILED: pushes the error table. */
-enum uq_login_state uqL_login(lua_State *L, int idx);
 
 /* ---- endpoint.c --------------------------------------------------------- */
 
 enum uq_field_type {
   UQ_FIELD_TEXT,     /* a string without control bytes */
   UQ_FIELD_NAME,     /* the same, and not empty */
-  UQ_FIELD_CURRENCY, /* the same: the currency that was asked for, if one was */
-  UQ_FIELD_AMOUNT,   /* a number, or its digits in a string */
-  UQ_FIELD_COUNT,    /* a whole number from 0 on */
-  UQ_FIELD_NAMES,    /* a list of strings */
-  UQ_FIELD_ITEMS,    /* a list of objects: the endpoint's items */
-  UQ_FIELD_TOKEN,    /* what can be sent as a token */
-  UQ_FIELD_ANY
+  UQ_FIELD_CURRENCY, /* the currency that was asked for */
+  UQ_FIELD_AMOUNT    /* a number, or its digits in a string */
 };
 
 struct uq_field {
   const char *name; /* NULL ends a schema */
   enum uq_field_type type;
-  bool optional; /* may be absent or null */
-};
-
-enum uq_param_type {
-  UQ_PARAM_COUNT,    /* a whole number from 1 to max */
-  UQ_PARAM_WORD,     /* visible ASCII */
-  UQ_PARAM_CURRENCY, /* answers must be in it */
-  UQ_PARAM_UUID,
-  UQ_PARAM_TIME /* with a zone */
-};
-
-struct uq_param {
-  const char *name; /* NULL ends a list */
-  enum uq_param_type type;
-  int max;
-  const char *value; /* sent when none is given; NULL: none */
 };
 
 struct uq_endpoint {
-  const char *name; /* the client's method; "start_" before it: a call object */
-  const char *each; /* its iterator over the items of all pages; NULL: none */
+  const char *name; /* the client's method */
   const char *method;
   const char *path;
-  const struct uq_field *schema;
-  const struct uq_field *items;  /* of UQ_FIELD_ITEMS; the first is their id */
-  const struct uq_param *params; /* of the query; NULL: a currency is POSTed */
-  bool behalf;                   /* takes x-on-behalf-of */
-  bool login;                    /* credentials in, a token out */
+  const struct uq_field *schema; /* every field is required */
 };
 
-extern const struct uq_endpoint uq_endpoints[];
-#define UQ_ENDPOINT_BALANCE (&uq_endpoints[0])
-#define UQ_ENDPOINT_TOKEN (&uq_endpoints[1])
-#define UQ_ENDPOINT_COUNT 5
+extern const struct uq_endpoint uq_endpoint_balance;
 
-/* Builds "base + path + query" in url. */
+/* Builds "base + path" in url. */
 void uq_endpoint_url(const struct uq_endpoint *e, const char *base_url,
-                     const char *query, char url[UQ_URL_MAX]);
+                     char url[UQ_URL_MAX]);
 
 /* Builds the body of a request for a currency. */
 #define UQ_BODY_MAX 32
 void uq_endpoint_body(const char *currency, char body[UQ_BODY_MAX]);
 
-/* What the headers of a request say, each unless it is NULL or "". */
-struct uq_headers {
-  const char *client_id, *api_key;
-  const char *token;
-  const char *key;
-  const char *on_behalf_of;
-  bool body; /* there is one */
-};
+/* Fills an empty header block. key and on_behalf_of may be "". */
+enum uq_buf_status uq_endpoint_headers(struct uq_buf *headers,
+                                       const char *token, const char *key,
+                                       const char *on_behalf_of);
 
-/* Fills an empty header block. */
-enum uq_buf_status uq_endpoint_headers(struct uq_buf *block,
-                                       const struct uq_headers *h);
-
-/* The token or api_key in a header block, as it was given; NULL if there is
-** none. */
-const char *uq_endpoint_secret(const struct uq_buf *block);
-
-/* ---- query.c ------------------------------------------------------------ */
-
-/* Pushes the query of a request, "" or "?a=b&c=d", made of the parameters of
- *the
- ** endpoint in the table at idx (0: none), and sets *currency if one is among
- ** them. Raises, naming the parameter. */
-void uqL_query_push(lua_State *L, const struct uq_endpoint *e, int idx,
-                    const char *method, char *currency, size_t size);
-
-/* Is there a parameter of that name? */
-bool uq_query_knows(const struct uq_endpoint *e, const char *name);
+/* The token in a header block, as it was given; NULL if there is none. */
+const char *uq_endpoint_token(const struct uq_buf *headers);
 
 /* ---- call.c ------------------------------------------------------------- */
 
 /* Registers the class. */
 void uqL_call_open(lua_State *L);
 
-/* Makes a call of the client at idx (absolute), whose query is the string at
-** the top, and blocks until it is finished, up to its timeout. Returns the
-*number
-** of results pushed: the balance, or nil, message and error. Raises if the
-** client is closed, and what a debug hook raises (the interpreter's Ctrl-C);
-*the
-** call is then canceled. */
-int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
-                 const struct uq_options *o);
+/* Pushes a call of the client at idx (absolute), not begun. Raises if the
+ *client
+ ** is closed. */
+void uqL_call_new(lua_State *L, int client, const struct uq_endpoint *e,
+                  const struct uq_options *o);
 
-/* Replaces the query at the top by a call object, begun. Raises if the client
-** is closed. */
-void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
-                    const struct uq_options *o);
+/* Lets the call at idx go on without waiting. 0: it is not finished; else the
+** number of results pushed: the balance, or nil, message and error. */
+int uqL_call_step(lua_State *L, int idx);
 
-/* Lets the network go on until a call of the client can be stepped, at most for
-** `limit` seconds. Can one? The client may be closed afterwards. Raises what a
-** debug hook raises. */
-bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit);
-
-/* The client's descriptor, in line with its calls. -1: there is none. */
-int uq_call_fd(struct uq_client *c);
-
-/* When uqL_call_wait is due on uq_clock, whatever the descriptor says; below 0:
-** not for its own sake. */
-double uq_call_due(const struct uq_client *c);
-
-/* The transport's word that the exchange of a call is finished. */
-void uq_call_ready(void *call);
-
-/* The number of the next call that can be stepped; 0: there is none. Each is
-** named once. */
-double uq_call_next(struct uq_client *c);
+/* Steps the call at idx until it is finished; blocks up to its timeout.
+** Returns the number of results pushed. Raises what a debug hook raises (the
+** interpreter's Ctrl-C); the call is then cancelled. */
+int uqL_call_run(lua_State *L, int idx);
 
 /* Ends every call of the client with kind `canceled`. */
 void uq_call_cancel_all(struct uq_client *c);
@@ -417,8 +247,8 @@ enum uq_json_type uqL_json_type(lua_State *L, int idx, const char **text,
                                 size_t *len);
 
 /* Pushes a number's text as the Lua value that `amounts` asks for; money is a
-** float, anything else an integer where it is one. False, nothing pushed: it is
-** beyond the range of that. */
+** float, anything else an integer where it is one. False, nothing pushed: no
+** double is near it. */
 bool uqL_json_push_number(lua_State *L, const char *text, size_t len,
                           int amounts, bool money);
 
@@ -426,27 +256,6 @@ bool uqL_json_push_number(lua_State *L, const char *text, size_t len,
 ** and takes the nulls out. Returns the members counted, nulls included, or -1:
 ** a number is out of range, and its name is pushed. */
 long uqL_json_settle(lua_State *L, int amounts);
-
-/* ---- values.c ----------------------------------------------------------- */
-
-/* Registers the class of amounts. */
-void uqL_amount_open(lua_State *L);
-
-/* Pushes an amount. */
-void uqL_amount_push(lua_State *L, const struct uq_decimal *value);
-
-/* uqpay.amount, uqpay.sum, uqpay.time */
-int uqL_amount_new(lua_State *L);
-int uqL_amount_sum(lua_State *L);
-int uqL_time(lua_State *L);
-
-/* ---- filestore.c -------------------------------------------------------- */
-
-/* Registers the class. */
-void uqL_file_store_open(lua_State *L);
-
-/* uqpay.file_store */
-int uqL_file_store_new(lua_State *L);
 
 /* ---- error.c ------------------------------------------------------------ */
 

@@ -1,15 +1,16 @@
 #!/bin/sh
-# check.sh RUN...: runs `make RUN` for each RUN (a target, and variables), two at a time,
-# prints what each printed, and ends with the totals: N passed, N failed[, N skipped].
+# check.sh TARGET LUA...: runs `make TARGET LUA=...` for each Lua, two at a time, prints
+# what each run printed, and ends with the totals: N passed, N failed[, N skipped].
 # A run that gave no totals counts as a failure.
 set -u
+target=$1
+shift
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-check.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
 
 run() {
-    # shellcheck disable=SC2086
-    ${MAKE:-make} --no-print-directory $1 > "$dir/$1" 2>&1 < /dev/null
+    ${MAKE:-make} --no-print-directory "$target" LUA="$1" > "$dir/$1" 2>&1 < /dev/null
     echo $? > "$dir/$1.exit"
 }
 
@@ -20,26 +21,25 @@ totals() {
     echo "${counts:-0 0 0 0} $(cat "$dir/$1.exit")"
 }
 
-: > "$dir/totals"
+luas=$*
 while [ $# -gt 0 ]; do
     run "$1" &
     first=$!
     if [ $# -gt 1 ]; then run "$2"; fi
     wait "$first"
-    for name in "$1" ${2+"$2"}; do
-        echo "== $name"
-        cat "$dir/$name"
-        totals "$name" >> "$dir/totals"
+    for lua in "$1" ${2+"$2"}; do
+        echo "== Lua $lua"
+        cat "$dir/$lua"
     done
     shift
     [ $# = 0 ] || shift
 done
 
-awk '
+for lua in $luas; do totals "$lua"; done | awk '
     { passed += $1; failed += $2 + $3; skipped += $4 }
     $5 != 0 && $2 + $3 == 0 { failed++ }
     END {
         line = (passed + 0) " passed, " (failed + 0) " failed"
         print line (skipped > 0 ? ", " skipped " skipped" : "")
         exit failed > 0
-    }' "$dir/totals"
+    }'

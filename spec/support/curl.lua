@@ -17,12 +17,13 @@ function curl.new_key()
 end
 
 -- The headers of a good request; changes replace some, false leaves one out.
-local function headers(method, changes)
-  local all = { ["x-auth-token"] = "Bearer " .. sandbox.token }
-  if method ~= "GET" then
-    all["content-type"] = "application/json"
-    all["x-idempotency-key"] = curl.new_key()
-  end
+local function headers(changes)
+  local all = {
+    ["content-type"] = "application/json",
+    ["x-auth-token"] = "Bearer " .. sandbox.token,
+    ["x-idempotency-key"] = curl.new_key(),
+    ["x-on-behalf-of"] = false,
+  }
   for name, value in pairs(changes or {}) do all[name] = value end
   return all
 end
@@ -34,7 +35,7 @@ local function words_of(options)
     "--cacert", options.ca or sandbox.ca_file,
     "-w", "\n%{exitcode} %{http_version} is all\n", "-X", options.method or "POST",
   }
-  for name, value in pairs(headers(options.method, options.headers)) do
+  for name, value in pairs(headers(options.headers)) do
     words[#words + 1] = "-H"
     -- curl's way to write an empty header ends in a semicolon
     words[#words + 1] = value == "" and name .. ";" or name .. ": " .. (value or "")

@@ -1,7 +1,6 @@
 #!/bin/sh
-# deps.sh [bench]: installs what building and testing need, or what `make bench` needs
-# besides, as Debian packages (Debian 12 or later, and its children). Nothing is asked of the
-# network when all of it is there.
+# deps.sh: installs what building and testing need, as Debian packages (Debian 12 or
+# later, and its children). Nothing is asked of the network when all of it is there.
 set -eu
 
 # LuaJIT is OpenResty's luajit2: the upstream packages conflict with nginx's Lua module.
@@ -11,15 +10,9 @@ packages="
     lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev
     lua5.4 liblua5.4-dev luajit2 libluajit2-5.1-dev
     lua-busted lua-socket lua-check luarocks
-    lua-cqueues lua-luv lua-copas lua-coxpcall
     nginx libnginx-mod-http-lua openssl curl procps locales
     clang clang-format clang-tidy valgrind
 "
-target=deps
-if [ "${1-}" = bench ]; then
-    packages="lua-curl lua-http lua-sec"
-    target=bench-deps
-fi
 
 missing=
 for package in $packages; do
@@ -27,11 +20,11 @@ for package in $packages; do
     [ "$state" = "install ok installed" ] || missing="$missing $package"
 done
 if [ -z "$missing" ]; then
-    echo "$target: everything is installed"
+    echo "deps: everything is installed"
     exit 0
 fi
 if [ "$(id -u)" != 0 ]; then
-    echo "$target: run 'sudo make $target' (only root can install:$missing)" >&2
+    echo "deps: run 'sudo make deps' (only root can install:$missing)" >&2
     exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive

@@ -13,22 +13,17 @@
 #include "address.h"
 #include "amount.h"
 #include "buf.h"
-#include "clock.h"
 #include "compat.h"
-#include "decimal.h"
-#include "moment.h"
 #include "poller.h"
 #include "quote.h"
 #include "received.h"
 #include "redact.h"
 #include "retry.h"
-#include "schedule.h"
 #include "uuid.h"
 
 #define BUF "engine.buf" /* metatables */
 #define POLLER "engine.poller"
 #define RECEIVED "engine.received"
-#define SCHEDULE "engine.schedule"
 
 int luaopen_engine(lua_State *L);
 
@@ -138,7 +133,7 @@ static const luaL_Reg buf_methods[] = {
     {"append", buf_append}, {"size", buf_size}, {"raw", buf_raw},
     {"clear", buf_clear},   {"free", buf_free}, {NULL, NULL}};
 
-/* ---- quote, amount, decimal, moment ------------------------------------- */
+/* ---- quote, amount ------------------------------------------------------ */
 
 /* engine.quote(text [, mend [, max]]) -> text, members; or nil, why, at */
 static int quote(lua_State *L) {
@@ -209,41 +204,6 @@ static int number_double(lua_State *L) {
   return 2;
 }
 
-/* engine.decimal(text) -> all its digits; or nil and the status */
-static int decimal(lua_State *L) {
-  static const char *const names[] = {"ok", "bad", "range"};
-  struct uq_decimal d;
-  char out[UQ_DECIMAL_TEXT];
-  size_t len;
-  const char *text = exactly(L, 1, &len);
-  enum uq_decimal_status status = uq_decimal_parse(text, len, &d);
-  if (status != UQ_DECIMAL_OK) {
-    lua_pushnil(L);
-    lua_pushstring(L, names[status]);
-    return 2;
-  }
-  uq_decimal_text(&d, out);
-  lua_pushstring(L, out);
-  return 1;
-}
-
-/* engine.moment(text) -> seconds, nanoseconds; or nil and the status */
-static int moment(lua_State *L) {
-  static const char *const names[] = {"ok", "none", "zone", "bad"};
-  struct uq_moment m;
-  size_t len;
-  const char *text = exactly(L, 1, &len);
-  enum uq_moment_status status = uq_moment_parse(text, len, NULL, &m);
-  if (status != UQ_MOMENT_OK) {
-    lua_pushnil(L);
-    lua_pushstring(L, names[status]);
-    return 2;
-  }
-  lua_pushnumber(L, (lua_Number)m.seconds);
-  lua_pushnumber(L, (lua_Number)m.nanoseconds);
-  return 2;
-}
-
 /* ---- retry -------------------------------------------------------------- */
 
 static double number_in(lua_State *L, int table, const char *name) {
@@ -302,86 +262,6 @@ static int retry_after(lua_State *L) {
   lua_pushnumber(L, uq_retry_after(terminated(L, 1), now));
   return 1;
 }
-
-/* ---- schedule ----------------------------------------------------------- */
-
-#define TURNS 64 /* of a schedule, known by their numbers, from 1 */
-
-struct turns {
-  struct uq_schedule schedule;
-  struct uq_turn turns[TURNS];
-};
-
-static int schedule_new(lua_State *L) {
-  struct turns *t = new_object(L, sizeof *t, SCHEDULE);
-  uq_schedule_init(&t->schedule);
-  return 1;
-}
-
-static struct uq_schedule *to_schedule(lua_State *L) {
-  struct turns *t = luaL_checkudata(L, 1, SCHEDULE);
-  return &t->schedule;
-}
-
-static struct uq_turn *to_turn(lua_State *L) {
-  struct turns *t = luaL_checkudata(L, 1, SCHEDULE);
-  int number = (int)luaL_checkinteger(L, 2);
-  luaL_argcheck(L, number >= 1 && number <= TURNS, 2, "no such turn");
-  return &t->turns[number - 1];
-}
-
-/* schedule:wait(turn, wake) */
-static int schedule_wait(lua_State *L) {
-  uq_schedule_wait(to_schedule(L), to_turn(L), luaL_checknumber(L, 3));
-  return 0;
-}
-
-/* schedule:make_ready(turn) */
-static int schedule_ready(lua_State *L) {
-  uq_schedule_ready(to_schedule(L), to_turn(L));
-  return 0;
-}
-
-/* schedule:leave(turn) */
-static int schedule_leave(lua_State *L) {
-  uq_schedule_leave(to_schedule(L), to_turn(L));
-  return 0;
-}
-
-/* schedule:advance(now) */
-static int schedule_advance(lua_State *L) {
-  uq_schedule_advance(to_schedule(L), luaL_checknumber(L, 2));
-  return 0;
-}
-
-/* schedule:next() -> the turn's number, or nil */
-static int schedule_next(lua_State *L) {
-  struct turns *t = luaL_checkudata(L, 1, SCHEDULE);
-  struct uq_turn *turn = uq_schedule_next(&t->schedule);
-  if (turn == NULL)
-    lua_pushnil(L);
-  else
-    lua_pushinteger(L, turn - t->turns + 1);
-  return 1;
-}
-
-/* schedule:any() */
-static int schedule_any(lua_State *L) {
-  lua_pushboolean(L, uq_schedule_any(to_schedule(L)));
-  return 1;
-}
-
-/* schedule:wake() -> when, or below 0 */
-static int schedule_wake(lua_State *L) {
-  lua_pushnumber(L, uq_schedule_wake(to_schedule(L)));
-  return 1;
-}
-
-static const luaL_Reg schedule_methods[] = {
-    {"wait", schedule_wait},   {"make_ready", schedule_ready},
-    {"leave", schedule_leave}, {"advance", schedule_advance},
-    {"next", schedule_next},   {"any", schedule_any},
-    {"wake", schedule_wake},   {NULL, NULL}};
 
 /* ---- uuid --------------------------------------------------------------- */
 
@@ -480,12 +360,6 @@ static const luaL_Reg received_methods[] = {{"line", received_line},
 
 /* ---- poller ------------------------------------------------------------- */
 
-/* engine.poller_name() */
-static int poller_name(lua_State *L) {
-  lua_pushstring(L, uq_poller_name());
-  return 1;
-}
-
 static int poller_new(lua_State *L) {
   struct uq_poller *p = new_object(L, sizeof *p, POLLER);
   uq_poller_init(p);
@@ -510,10 +384,8 @@ static int poller_watch(lua_State *L) {
   return 1;
 }
 
-/* poller:timer(ms): from now; below 0 disarms it */
 static int poller_timer(lua_State *L) {
-  double ms = (double)luaL_checknumber(L, 2);
-  uq_poller_timer(to_poller(L), ms < 0 ? -1 : uq_clock() + ms / 1000);
+  uq_poller_timer(to_poller(L), (long)luaL_checkinteger(L, 2));
   return 0;
 }
 
@@ -525,16 +397,6 @@ static int poller_due(lua_State *L) {
 static int poller_fd(lua_State *L) {
   lua_pushinteger(L, uq_poller_fd(to_poller(L)));
   return 1;
-}
-
-static int poller_arm(lua_State *L) {
-  uq_poller_arm(to_poller(L));
-  return 0;
-}
-
-static int poller_notify(lua_State *L) {
-  uq_poller_notify(to_poller(L));
-  return 0;
 }
 
 /* poller:wait(limit_ms [, max]) -> { [fd] = what }, number of events */
@@ -553,10 +415,13 @@ static int poller_wait(lua_State *L) {
   return 2;
 }
 
-static const luaL_Reg poller_methods[] = {
-    {"watch", poller_watch}, {"timer", poller_timer}, {"due", poller_due},
-    {"fd", poller_fd},       {"arm", poller_arm},     {"notify", poller_notify},
-    {"wait", poller_wait},   {"close", poller_close}, {NULL, NULL}};
+static const luaL_Reg poller_methods[] = {{"watch", poller_watch},
+                                          {"timer", poller_timer},
+                                          {"due", poller_due},
+                                          {"fd", poller_fd},
+                                          {"wait", poller_wait},
+                                          {"close", poller_close},
+                                          {NULL, NULL}};
 
 /* ---- descriptors to watch ----------------------------------------------- */
 
@@ -606,12 +471,9 @@ static const luaL_Reg functions[] = {{"buf", buf_new},
                                      {"number_scan", number_scan},
                                      {"number_valid", number_valid},
                                      {"number_double", number_double},
-                                     {"decimal", decimal},
-                                     {"moment", moment},
                                      {"retryable", retryable},
                                      {"retry", retry},
                                      {"retry_after", retry_after},
-                                     {"schedule", schedule_new},
                                      {"uuid", uuid},
                                      {"uuid_valid", uuid_valid},
                                      {"address", address},
@@ -619,7 +481,6 @@ static const luaL_Reg functions[] = {{"buf", buf_new},
                                      {"redact", redact},
                                      {"received", received_new},
                                      {"poller", poller_new},
-                                     {"poller_name", poller_name},
                                      {"pipe", new_pipe},
                                      {"write", write_fd},
                                      {"read", read_fd},
@@ -631,7 +492,6 @@ int luaopen_engine(lua_State *L) {
   new_class(L, BUF, buf_free, buf_methods);
   new_class(L, POLLER, poller_close, poller_methods);
   new_class(L, RECEIVED, NULL, received_methods);
-  new_class(L, SCHEDULE, NULL, schedule_methods);
   lua_newtable(L);
   uqL_setfuncs(L, functions);
   return 1;

@@ -1,7 +1,6 @@
 /*
 ** fork.c - what plain Lua has no words for and the specs of processes need:
-** fork, wait, _exit, the state of SIGPIPE, and a lack of memory. For the specs
-** alone.
+** fork, wait, _exit, and the state of SIGPIPE. For the specs alone.
 **
 ** Preloaded (LD_PRELOAD) it makes send() raise SIGPIPE, which newer versions
 ** of libcurl ask it not to do: so it is with the older ones.
@@ -70,44 +69,11 @@ static int fork_pending_pipe(lua_State *L) {
   return 0;
 }
 
-/* An allocator in front of Lua's own, which gives out no more after a while. */
-struct starvation {
-  lua_Alloc alloc;
-  void *data;
-  long left; /* allocations that are still granted */
-};
-
-static void *alloc_starved(void *data, void *block, size_t old, size_t size) {
-  struct starvation *s = data;
-  if (size > (block != NULL ? old : 0) && s->left-- <= 0)
-    return NULL;
-  return s->alloc(s->data, block, old, size);
-}
-
-/* starve(n, f) -> did it get to that?, what pcall(f) gives, one result at most.
-** f is out of memory after n allocations. */
-static int fork_starve(lua_State *L) {
-  struct starvation s;
-  s.left = (long)luaL_checkinteger(L, 1);
-  luaL_checktype(L, 2, LUA_TFUNCTION);
-  lua_settop(L, 2);
-  s.alloc = lua_getallocf(L, &s.data);
-  lua_setallocf(L, alloc_starved, &s);
-  int status = lua_pcall(L, 0, 1, 0);
-  lua_setallocf(L, s.alloc, s.data);
-  lua_pushboolean(L, s.left < 0);
-  lua_replace(L, 1);
-  lua_pushboolean(L, status == 0);
-  lua_insert(L, 2);
-  return 3;
-}
-
 static const luaL_Reg functions[] = {{"fork", fork_fork},
                                      {"wait", fork_wait},
                                      {"leave", fork_leave},
                                      {"default_pipe", fork_default_pipe},
                                      {"pending_pipe", fork_pending_pipe},
-                                     {"starve", fork_starve},
                                      {NULL, NULL}};
 
 int luaopen_fork(lua_State *L);

@@ -2,31 +2,10 @@
 --
 --   local sandbox = require "spec.support.sandbox"
 --   sandbox.start()                         -- once per process, or joins a running one
---   sandbox.url, sandbox.token, ...         -- every line that sandbox.sh prints, below
+--   sandbox.url, sandbox.token, ...         -- every line that sandbox.sh prints
 --   sandbox.reset()                         -- before each test
 --   sandbox.fault { kind = "delay", seconds = 1 }
---   sandbox.settings { single_token = true }
 --   sandbox.requests()                      -- what arrived
---
--- What sandbox.sh prints:
---
---   url http_url                    the API over TLS, and over plain HTTP
---   goaway_url                      ends a connection after five requests
---   expired_url wrong_host_url      with certificates that a client must refuse, or with
---   self_signed_url old_tls_url     TLS 1.1 at most
---   other_url                       where redirects lead
---   ca_file control pid
---   token other_token               of the merchants "master" and "other", for 30 years
---   expired_token forbidden_token   401 and 403
---   client_id api_key               log in for master; so do second_client_id and
---   other_client_id other_api_key   second_api_key
---   empty_client_id empty_api_key   a merchant without anything
---   production_client_id            403 by environment (its key: production_api_key)
---   blocked_client_id               403 by IP (its key: blocked_api_key)
---   sub_account other_sub_account   connected accounts of master that issue cards;
---   many_sub_account                this one has 25 balances
---   closed_sub_account banking_sub_account foreign_sub_account      refused
---   first_transaction last_transaction      the span of the transactions, as times
 --
 -- The sandbox ends with this process, however it ends: a guard waits for the end of a
 -- pipe that we hold. With UQPAY_SANDBOX_ENV (the env file of a running sandbox) that one
@@ -151,56 +130,20 @@ function sandbox.stop()
   if guard then guard:close() end
 end
 
--- All as after the start: no faults, no log, no keys, first balances, default settings,
--- no minted tokens. A request that was on its way is dropped or forgotten. Starts a
--- sandbox if there is none: any spec may come first.
+-- All as after the start: no faults, no log, no keys, first balances, default settings.
+-- Starts a sandbox if there is none: any spec may come first.
 function sandbox.reset()
   sandbox.start()
   call("POST", "/reset")
 end
 
--- Changes settings until the next reset, and returns all of them. With their defaults:
---
---   bearer = "required"        "optional": x-auth-token may be the bare token as well
---   amounts = "number"         "string": amounts as JSON strings
---   accounts_refusal = "401"   "403": how the accounts list refuses a token
---
---   rate_limit = 0             requests a window and merchant; 0: no limit
---   token_rate_limit = 0       mints a window and client (the real one: 60)
---   rate_window = 60           seconds; a window begins with its first request
---   retry_after = ""           Retry-After of a 429: "" for none, "seconds" or "date" for
---                              the window's end, any other text as it stands
---   delay = 0                  seconds that every request waits before it is looked at
---   hold = ""                  "all" or an endpoint: its requests wait (for a minute at
---                              most) until this is changed
---
---   single_token = false       a new token ends the earlier ones of its client
---   token_life = 1800          seconds that a minted token lives
---   token_form = "jwt"         auth_token: "jwt" (600 bytes), "opaque" (90 bytes),
---                              "bearer" ("Bearer " in front), "crlf" (a header behind CR
---                              and LF), "empty", "null", "missing"
---   token_bytes = 0            an opaque token of this size
---   expired_at = "seconds"     "string" (of digits), "milliseconds", "date" (ISO 8601),
---                              "zero", "past", "null", "missing"
---
---   bounds = "[]"              which ends of a window belong to it: "[)", "(]", "()"
---   pages = "right"            "shift", "shrink": from page to page one item more (less)
---                              in front; "repeat": the first page for ever,
---                              of a million
---   total_pages = "right"      "zero", "negative", "huge", "fraction", "string", "null",
---   total_items = "right"      "missing"
---   data = "array"             "odd_item" (the last one is a number), "object", "string",
---                              "null", "missing"
---   item_without = ""          a field that the last item of each page lacks
+-- { bearer = "optional", amounts = "string", rate_limit = 3, retry_after = "2" }
+-- Returns all settings.
 function sandbox.settings(changes)
   return call(changes and "POST" or "GET", "/settings", changes)
 end
 
--- { kind = "status", status = 503, times = 2, match = { ["x-on-behalf-of"] = id } }, or
--- a list of such. Kinds are in sandbox/faults.lua. A fault strikes the first `times` (1)
--- requests that fit: endpoint names theirs ("token", "balance", "balances",
--- "transactions", "accounts"), match has headers, ":method", ":path" and arguments
--- ("?page_number") with their values, and so many as skip says pass before.
+-- { kind = "status", status = 503, times = 2, match = { ["x-on-behalf-of"] = id } }
 -- A delay or a hang with hold = true lasts until release or reset, or for its seconds.
 function sandbox.fault(order)
   call("POST", "/faults", order)
@@ -216,8 +159,8 @@ function sandbox.faults()
   return call("GET", "/faults")
 end
 
--- { life = 2, merchant = "other", forbidden = true, token = "..." }, all optional;
--- merchant may be "empty", too. Returns the token and its end (Unix time).
+-- { life = 2, merchant = "other", forbidden = true, token = "..." }, all optional.
+-- Returns the token and its end (Unix time).
 function sandbox.new_token(order)
   local answer = call("POST", "/tokens", order or {})
   return answer.token, answer.expires_at
@@ -227,66 +170,17 @@ function sandbox.expire(token)
   call("POST", "/tokens", { expire = token })
 end
 
--- Ends all tokens that clients have minted.
-function sandbox.expire_minted()
-  call("POST", "/tokens", { expire_minted = true })
-end
-
 -- { currency = "USD", available_balance = "1.00", account = id }; an account is "master",
--- "other" or a connected account, an amount its JSON text. cjson.null leaves a field out;
--- delete = true takes the whole balance away.
+-- "other" or a sub-account, an amount its JSON text. cjson.null leaves a field out.
 function sandbox.balance(change)
   call("POST", "/balances", change)
 end
 
--- { account = id, create_time = "2026-03-01T00:00:00+08:00", amount = "0.1", times = 9 }
--- adds nine transactions. Every field may be given as text, none has to. Returns the id
--- of the last one.
-function sandbox.transaction(order)
-  return call("POST", "/transactions", order).transaction_id
-end
-
--- What lists must come to: the items in the order of the API, amounts as their JSON
--- text. An account is "master" (if nil), "other", "empty" or a connected account.
--- Transactions bear their time in Unix seconds besides.
-function sandbox.accounts(merchant)
-  return call("GET", "/accounts?account=" .. (merchant or "master"))
-end
-
-function sandbox.balances(account)
-  return call("GET", "/balances?account=" .. (account or "master"))
-end
-
-function sandbox.transactions(account)
-  return call("GET", "/transactions?account=" .. (account or "master"))
-end
-
--- A list, oldest first, of tables: n, server, endpoint, method, path, query, http,
--- headers, raw_headers, body, body_bytes, status, fault, minted (the token), connection,
--- connection_requests, tls, tls_cipher, tls_resumed, time, ended. Of one endpoint, if it
--- is named. The last 4,000 are remembered.
-function sandbox.requests(endpoint)
-  local list = {}
-  for _, request in ipairs(call("GET", "/requests")) do
-    if not endpoint or request.endpoint == endpoint then list[#list + 1] = request end
-  end
-  return list
-end
-
--- The requests that made a token.
-function sandbox.mints()
-  local list = {}
-  for _, request in ipairs(sandbox.requests "token") do
-    if request.minted then list[#list + 1] = request end
-  end
-  return list
-end
-
--- How many there were, however long ago: { requests = 7, mints = 1, endpoints = {
--- token = 1, balance = 6 }, statuses = { ["200"] = 6, ["429"] = 1 } }. Unknown paths are
--- of the endpoint "none", requests without an answer have the status "none".
-function sandbox.counts()
-  return call("GET", "/counts")
+-- A list, oldest first, of tables: n, server, method, path, query, http, headers,
+-- raw_headers, body, body_bytes, status, fault, connection, connection_requests, tls,
+-- tls_cipher, tls_resumed, time.
+function sandbox.requests()
+  return call("GET", "/requests")
 end
 
 -- Returns when so many requests have arrived.
@@ -310,51 +204,6 @@ end
 -- What arrived at the other host: { connections = n, requests = { ... } }.
 function sandbox.other()
   return call("GET", "/other")
-end
-
--- Every request that is remembered, here and at the other host, with the name of its
--- place.
-local function arrived()
-  local all = {}
-  for _, request in ipairs(sandbox.requests()) do
-    all[#all + 1] = { request, request.endpoint or "none" }
-  end
-  for _, request in ipairs(sandbox.other().requests) do
-    all[#all + 1] = { request, "other" }
-  end
-  return all
-end
-
--- The endpoints that a header was sent to, with how often: { token = 2, balance = 1 };
--- "none" for unknown paths, "other" for the other host.
-function sandbox.sent(header)
-  local places = {}
-  for _, pair in ipairs(arrived()) do
-    local request, place = pair[1], pair[2]
-    if request.headers[header:lower()] then places[place] = (places[place] or 0) + 1 end
-  end
-  return places
-end
-
--- Where a text was in what arrived, with how often: { ["token x-api-key"] = 2 }; the
--- second word is a header, "path", "query" or "body".
-function sandbox.seen(text)
-  local places = {}
-  local function look(place, value)
-    if type(value) == "table" then
-      for _, one in ipairs(value) do look(place, one) end
-    elseif type(value) == "string" and value:find(text, 1, true) then
-      places[place] = (places[place] or 0) + 1
-    end
-  end
-  for _, pair in ipairs(arrived()) do
-    local request, place = pair[1], pair[2]
-    for name, value in pairs(request.headers) do look(place .. " " .. name, value) end
-    for _, name in ipairs { "path", "query", "body" } do
-      look(place .. " " .. name, request[name])
-    end
-  end
-  return places
 end
 
 if kept.facts then show(kept.facts) end

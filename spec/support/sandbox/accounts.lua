@@ -1,19 +1,13 @@
--- The merchants of the sandbox, their connected accounts and balances. No two amounts are
--- alike, so that an answer for the wrong account or currency shows.
+-- The merchants of the sandbox, their tokens, sub-accounts and balances. No two amounts
+-- are alike, so that an answer for the wrong account or currency shows.
 
 local cjson = require "cjson.safe"
-local pages = require "pages"
-local random = require "random"
 local store = require "store"
 
 local accounts = {}
 
 local master = "6a1f3c02-5d0e-4a7b-9c44-0f2be8d17a01"
 local other = "c2b7e9d4-813f-4e5a-a6d1-7b90c4f3e502"
--- has no connected account, no balance and no transaction
-local empty = "51d80c6e-27fb-4930-8ac1-e4b96d05f703"
-
-accounts.merchants = { master = master, other = other, empty = empty }
 
 -- Amounts are JSON text and go out as they are written here: digits are what is tested.
 local function balance(id, available, margin, frozen, status)
@@ -28,10 +22,9 @@ local function balance(id, available, margin, frozen, status)
   }
 end
 
--- All accounts, the connected ones in the order in which they are listed.
 local everyone = {
-  {
-    id = master, merchant = master,
+  [master] = {
+    merchant = master,
     balances = {
       USD = balance("72970a7c-7921-431c-b95f-3438724ba16f",
         "5000.25", "10000", "2353.25"),
@@ -41,139 +34,111 @@ local everyone = {
         "12345678901234567890.12", "9007199254740993", "0.10", "PENDING"),
     },
   },
-  {
-    id = "8e4b0d67-f1a2-4c39-b7e8-3d5c6a9f0b11", name = "sub_account", merchant = master,
+  ["8e4b0d67-f1a2-4c39-b7e8-3d5c6a9f0b11"] = {
+    name = "sub_account",
+    merchant = master,
     balances = {
       USD = balance("1a7e5c93-60b8-4d2f-a4c1-9f08e7b3d641", "111.11", "1.5", "0"),
       SGD = balance("5d92b3f7-e84a-4016-8b6d-c70a1f4e2952", "222.20", "0.00", "22"),
     },
   },
-  {
-    id = "b5d7f924-0c6e-4183-9a2b-e1f84c7d3a22", name = "other_sub_account",
-    merchant = master, business = { "BANKING", "ISSUING" },
+  ["b5d7f924-0c6e-4183-9a2b-e1f84c7d3a22"] = {
+    name = "other_sub_account",
+    merchant = master,
     balances = {
       USD = balance("9c40e6a2-b71d-4f85-8e3a-26d5f9c0b763", "0.00", "7", "333.3"),
       XUSD = balance("e608d1b4-953c-4a7e-b0f2-84c6a3e7d974", "44444.4", "8", "0",
         "CLOSED"),
     },
   },
-  {
-    id = "37c0a5e8-b94d-4f26-8e71-a2d6f3b9c033", name = "closed_sub_account",
-    merchant = master, status = "CLOSED", balances = {},
+  ["37c0a5e8-b94d-4f26-8e71-a2d6f3b9c033"] = {
+    name = "closed_sub_account", refused = true, merchant = master, balances = {},
   },
-  {
-    id = "d94e1b76-3a8f-4c50-b2e9-6f07d5c8a144", name = "banking_sub_account",
-    merchant = master, business = { "BANKING" }, balances = {},
+  ["d94e1b76-3a8f-4c50-b2e9-6f07d5c8a144"] = {
+    name = "banking_sub_account", refused = true, merchant = master, balances = {},
   },
-  {
-    id = "7e21c9b0-64fd-4d18-93a7-b08f5e6c2d77", name = "many_sub_account",
-    merchant = master, balances = {},       -- filled below
-  },
-  {
-    id = other, merchant = other,
+  [other] = {
+    merchant = other,
     balances = {
       USD = balance("2f86c7d0-a35b-4e19-97d4-b8e1f0c6a385", "66666.60", "6", "0.06"),
       SGD = balance("a81d4e3f-7c60-4b92-8f5e-03d9b7a2c496", "777.77", "70", "0.7"),
     },
   },
-  {
-    id = "40f6b8d3-5e1c-4a97-8d0b-c3e7a2f9b655", name = "foreign_sub_account",
+  ["40f6b8d3-5e1c-4a97-8d0b-c3e7a2f9b655"] = {
+    name = "foreign_sub_account",
     merchant = other,
     balances = {
       USD = balance("be73f05c-1d84-4a6e-b9c2-5f7a08d3e1a7", "8.88", "0", "0"),
     },
   },
-  { id = empty, merchant = empty, balances = {} },
 }
 
--- How many digits a currency has after the point, if not two.
-local places = { BHD = 3, JPY = 0, KRW = 0, KWD = 3, TND = 3, XUSD = 6 }
+local merchants = { master = master, other = other }
 
-function accounts.places(currency)
-  return places[currency] or 2
+local function base64url(bytes)
+  return (ngx.encode_base64(bytes, true):gsub("[+/]", { ["+"] = "-", ["/"] = "_" }))
 end
 
--- Three pages of balances, each with the digits of its currency.
-for currency in ([[
-  AED AUD BHD BRL CAD CHF CNY CZK DKK EUR GBP HKD HUF INR JPY KRW KWD NOK NZD PLN SGD THB
-  TND USD XUSD]]):gmatch "%u+" do
-  local many = everyone[6]
-  local draw = random.row(currency)
-  local function amount(most)
-    local digits = accounts.places(currency)
-    return ("%." .. digits .. "f"):format(draw(most) / 10 ^ digits)
-  end
-  many.balances[currency] = balance(random.uuid(many.id .. currency),
-    amount(1e9), amount(1e6), amount(1e4))
+-- A text like the tokens that the vendor's pages print: three base64 parts, some 600
+-- bytes. The parts mean nothing; a client has to take it as it is.
+local function new_token(merchant)
+  local urandom = assert(io.open("/dev/urandom", "rb"))
+  local noise = urandom:read(224)
+  urandom:close()
+  local claims = assert(cjson.encode {
+    account_id = merchant, client_id = "sandbox", api_version = "V1.6",
+    bus_type = "ISSUING", ip = "127.0.0.1", iss = "uqpay-sandbox",
+    noise = base64url(noise:sub(1, 192)),
+  })
+  return base64url '{"alg":"HS256","typ":"JWT"}' .. "." .. base64url(claims) .. "."
+    .. base64url(noise:sub(193))
 end
 
--- Forty more connected accounts, so that the list has pages.
-local businesses = {
-  { "ISSUING" }, { "BANKING" }, { "ISSUING", "BANKING" }, { "ACQUIRING" },
-  { "ACQUIRING", "ISSUING" }, { "ISSUING" }, { "BANKING", "ACQUIRING" },
-}
-local states = {
-  "ACTIVE", "ACTIVE", "ACTIVE", "PROCESSING", "ACTIVE", "ACTIVE", "INACTIVE", "ACTIVE",
-  "PENDING", "ACTIVE", "SUSPENDED", "ACTIVE", "REVIEW",
-}
-for n = 1, 40 do
-  local account = {
-    id = random.uuid("connected account " .. n), title = "Connected " .. n,
-    merchant = master, business = businesses[n % #businesses + 1],
-    status = states[n % #states + 1], balances = {},
-  }
-  for m, currency in ipairs { "USD", "SGD", n % 4 == 0 and "XUSD" or nil } do
-    account.balances[currency] = balance(random.uuid(account.id .. currency),
-      ("%d.%02d"):format(n * 1000 + m, n + m), ("%d.5"):format(n), ("0.%02d"):format(n))
-  end
-  everyone[#everyone + 1] = account
+-- Registers a token: options are token (text), life (seconds), merchant ("master" or
+-- "other"), forbidden. Returns its text and its end, or nil and what was wrong.
+function accounts.add_token(options)
+  local merchant = merchants[options.merchant or "master"]
+  if not merchant then return nil, 'merchant must be "master" or "other"' end
+  local text = options.token or new_token(merchant)
+  local ends = ngx.now() + (options.life or 1800)
+  store.set("token " .. text,
+    { merchant = merchant, ends = ends, forbidden = options.forbidden })
+  return text, ends
 end
 
-local by_id, first_balances = {}, {}
-for _, account in ipairs(everyone) do
-  account.connected = account.id ~= account.merchant
-  account.business = account.business or { "ISSUING" }
-  account.status = account.status or "ACTIVE"
-  for _, business in ipairs(account.business) do
-    if business == "ISSUING" then account.issuing = true end
-  end
-  by_id[account.id] = account
-  first_balances[account.id] = cjson.encode(account.balances)
+-- What is known of a token: nil, or a table with merchant, ends, forbidden.
+function accounts.token(text)
+  return store.get("token " .. text)
 end
 
--- An account's id by what a spec calls it: "master", "other", "empty" or the id.
-function accounts.id_of(name)
-  local id = accounts.merchants[name or "master"] or name
-  return by_id[id] and id
+function accounts.end_token(text)
+  local token = accounts.token(text)
+  if not token then return nil, "unknown token" end
+  token.ends = 0
+  store.set("token " .. text, token)
+  return true
 end
 
 -- The account a request is about, or nil: merchant is the token's, behalf the value of
 -- x-on-behalf-of, if there is one.
 function accounts.of(merchant, behalf)
   if behalf == nil then return merchant end
-  local account = by_id[behalf]
-  -- a merchant is no connected account, not even of itself
-  local usable = account and account.connected and account.issuing
-    and account.status == "ACTIVE"
+  local account = everyone[behalf]
+  -- only sub-accounts have a name: a merchant is none, not even of itself
+  local usable = account and account.name and not account.refused
   if usable and account.merchant == merchant then
     return behalf
   end
 end
 
--- What an account had at the start, by currency: a copy.
-function accounts.first_balances(account)
-  return cjson.decode(first_balances[account])
-end
-
--- What it has now.
 function accounts.balances(account)
-  return store.get("balances " .. account) or accounts.first_balances(account)
+  return store.get("balances " .. account)
 end
 
 -- Changes what one balance shows. Amounts are JSON text. A null removes a field.
 function accounts.change(change)
-  local account = accounts.id_of(change.account)
-  local balances = account and accounts.balances(account)
+  local account = merchants[change.account or "master"] or change.account
+  local balances = everyone[account] and accounts.balances(account)
   if not balances then return nil, "unknown account" end
   local shown = balances[change.currency]
     or balance("00000000-0000-4000-8000-000000000000", "0", "0", "0")
@@ -194,59 +159,38 @@ function accounts.change(change)
   return true
 end
 
-local fields = {
-  "account_id", "short_reference_id", "business_code", "email", "account_name", "status",
-  "verification_status", "country", "entity_type", "contact_details", "business_details",
+-- The tokens that every start makes anew and a reset restores.
+local fixed = {
+  { name = "token", life = 1e9 },
+  { name = "other_token", merchant = "other", life = 1e9 },
+  { name = "expired_token", life = -60 },
+  { name = "forbidden_token", forbidden = true, life = 1e9 },
 }
 
-local function described(account, n)
-  local email = ("owner%d@example.com"):format(n)
-  local title = account.title or account.name:gsub("_", " ")
-  local verification = {
-    ACTIVE = "APPROVED", PROCESSING = "PENDING", PENDING = "PENDING",
-    SUSPENDED = "EXPIRED", REVIEW = "RETURN", INACTIVE = "REJECT", CLOSED = "APPROVED",
-  }
-  return {
-    account_id = account.id,
-    short_reference_id = ("P%06d"):format(220400 + n),
-    business_code = account.business,
-    email = email,
-    account_name = title,
-    status = account.status,
-    verification_status = verification[account.status],
-    country = n % 3 == 0 and "HK" or "SG",
-    entity_type = n % 5 == 0 and "INDIVIDUAL" or "COMPANY",
-    contact_details = { email = email, phone = ("+6580%06d"):format(n) },
-    business_details = {
-      legal_entity_name = title .. " Pte. Ltd. 有限公司", country = "SG",
-    },
-  }
+function accounts.reset()
+  store.clear()
+  for _, token in ipairs(fixed) do accounts.add_token(token) end
+  for id, account in pairs(everyone) do store.set("balances " .. id, account.balances) end
 end
 
--- The connected accounts of a merchant, as they are listed.
-function accounts.connected(merchant)
-  local list = {}
-  for n, account in ipairs(everyone) do
-    if account.connected and account.merchant == merchant then
-      list[#list + 1] = described(account, n)
-    end
+function accounts.start()
+  for _, token in ipairs(fixed) do
+    token.token = new_token(merchants[token.merchant or "master"])
   end
-  return list
-end
-
--- GET /v1/accounts. The page says both 10 to 100 and from 1; a careful client keeps to
--- the narrower range.
-function accounts.list(request, settings)
-  local page, wrong = pages.wanted(request)
-  if not page then return nil, wrong end
-  return pages.answer(page, accounts.connected(request.merchant), fields, settings)
+  accounts.reset()
 end
 
 -- The lines that the launcher adds to its own.
-function accounts.facts(lines)
-  for _, account in ipairs(everyone) do
-    if account.name then lines[#lines + 1] = account.name .. "=" .. account.id end
+function accounts.facts()
+  local lines = {}
+  for _, token in ipairs(fixed) do
+    lines[#lines + 1] = token.name .. "=" .. token.token
   end
+  for id, account in pairs(everyone) do
+    if account.name then lines[#lines + 1] = account.name .. "=" .. id end
+  end
+  table.sort(lines)
+  return table.concat(lines, "\n")
 end
 
 return accounts

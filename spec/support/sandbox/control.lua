@@ -1,14 +1,10 @@
 -- The control address: how a spec steers the sandbox and asks what happened.
 
 local accounts = require "accounts"
-local balances = require "balances"
 local cjson = require "cjson.safe"
 local faults = require "faults"
 local journal = require "journal"
-local ledger = require "ledger"
 local store = require "store"
-local tokens = require "tokens"
-local world = require "world"
 
 local control = {}
 
@@ -16,11 +12,11 @@ local routes = {}
 
 routes["GET /env"] = function()
   ngx.header["content-type"] = "text/plain"
-  return world.facts() .. "\npid=" .. ngx.worker.pid()
+  return accounts.facts() .. "\npid=" .. ngx.worker.pid()
 end
 
 routes["POST /reset"] = function()
-  world.reset()
+  accounts.reset()
   return "{}"
 end
 
@@ -41,21 +37,6 @@ end
 
 routes["GET /requests"] = journal.requests
 routes["GET /other"] = journal.other
-routes["GET /counts"] = journal.counts
-
--- The truth that lists are checked against: /transactions?account=master
-local truths = {
-  accounts = accounts.connected,
-  balances = function(account) return balances.sorted(accounts.balances(account)) end,
-  transactions = ledger.all,
-}
-for name, truth in pairs(truths) do
-  routes["GET /" .. name] = function(args)
-    local account = accounts.id_of(args.account)
-    if not account then return nil, "unknown account" end
-    return cjson.encode(truth(account))
-  end
-end
 
 -- One fault or a list of them.
 routes["POST /faults"] = function(order)
@@ -66,23 +47,14 @@ routes["POST /faults"] = function(order)
   return "{}"
 end
 
--- { life = 2 } makes a token; { expire = "..." } ends one now, { expire_minted = true }
--- all that clients have minted.
+-- { life = 2 } makes a token; { expire = "..." } ends one now.
 routes["POST /tokens"] = function(order)
-  if order.expire_minted then
-    tokens.end_minted()
-    return "{}"
-  elseif order.expire then
-    local ok, err = tokens.end_now(order.expire)
+  if order.expire then
+    local ok, err = accounts.end_token(order.expire)
     return ok and "{}", err
   end
-  local text, ends = tokens.add(order)
+  local text, ends = accounts.add_token(order)
   return text and cjson.encode { token = text, expires_at = ends }, ends
-end
-
-routes["POST /transactions"] = function(order)
-  local id, err = ledger.add(order)
-  return id and cjson.encode { transaction_id = id }, err
 end
 
 routes["POST /balances"] = function(change)
@@ -95,11 +67,7 @@ function control.serve()
   local method, path = ngx.req.get_method(), ngx.var.uri
   local route = routes[method .. " " .. path]
   ngx.header["content-type"] = "application/json"
-  if not route then
-    ngx.status = 404
-    return ngx.say(cjson.encode { error = "no such route: " .. method .. " " .. path })
-  end
-  local order = ngx.req.get_uri_args()
+  local order = {}
   if method == "POST" then
     ngx.req.read_body()
     local body = ngx.req.get_body_data()

@@ -2,16 +2,14 @@
 -- that fits it. See spec/support/sandbox.lua for how a spec orders one.
 
 local cjson = require "cjson.safe"
-local endpoints = require "endpoints"
 local journal = require "journal"
-local query = require "query"
 local reply = require "reply"
 local store = require "store"
 
 local faults = {}
 
--- Each kind: function(fault, request, process), see api.lua for process. Kinds that need
--- no raw bytes work on HTTP/1.1 and HTTP/2 alike.
+-- Each kind: function(fault, request, process, retrieve). Kinds that need no raw bytes
+-- work on HTTP/1.1 and HTTP/2 alike.
 local kinds = {}
 
 local function send(answer, fault, request)
@@ -35,17 +33,17 @@ local function rest(fault, seconds)
 end
 
 -- The request is worked on for a while (its key is in progress), then answered.
-function kinds.delay(fault, request, process)
-  local answer = process(request, function(work)
+function kinds.delay(fault, request, process, retrieve)
+  local answer = process(request, function(...)
     rest(fault, fault.hold and 30 or 1)
-    return work(request)
+    return retrieve(...)
   end)
   return send(answer, fault, request)
 end
 
--- The API itself fails: where the endpoint would do its work there is this answer, and
--- it is stored under the key (if there is one) like any other. store = false: the edge
--- answers, nothing is checked or stored.
+-- The API itself fails: where the balance would be looked up there is this answer, and it
+-- is stored under the key like any other. store = false: the edge answers, nothing is
+-- checked or stored.
 function kinds.status(fault, request, process)
   local status = fault.status or 500
   local shape = fault.shape or (status == 429 and "E" or "A")
@@ -70,9 +68,8 @@ function kinds.processing(fault, request)
 end
 
 function kinds.rate_limit(fault, request)
-  local settings = store.settings()
-  return send(reply.too_many(fault.retry_after or settings.retry_after,
-    ngx.now() + settings.rate_window), fault, request)
+  local retry_after = fault.retry_after or store.settings().retry_after
+  return send(reply.too_many(retry_after), fault, request)
 end
 
 function kinds.html(fault, request)
@@ -165,28 +162,21 @@ local options = {
   status = "number", shape = "string", message = "string", code = "number",
   store = "boolean", body = "string", body_base64 = "string", headers = "table",
   location = "string", bytes = "number", content_length = "boolean",
-  retry_after = "string", endpoint = "string", skip = "number", hold = "boolean",
+  retry_after = "string", hold = "boolean",
 }
-
-local function names_of(set)
-  local names = {}
-  for name in pairs(set) do names[#names + 1] = name end
-  table.sort(names)
-  return table.concat(names, " ")
-end
 
 local function check(fault)
   if not kinds[fault.kind] then
-    return nil, "kind must be one of " .. names_of(kinds)
+    local names = {}
+    for name in pairs(kinds) do names[#names + 1] = name end
+    table.sort(names)
+    return nil, "kind must be one of " .. table.concat(names, " ")
   end
   for name, value in pairs(fault) do
     if not options[name] then return nil, "unknown option of a fault: " .. name end
     if type(value) ~= options[name] then
       return nil, name .. " must be a " .. options[name]
     end
-  end
-  if fault.endpoint and not endpoints[fault.endpoint] then
-    return nil, "endpoint must be one of " .. names_of(endpoints)
   end
   if fault.shape and not reply.shape(fault.shape, 400, "") then
     return nil, "shape must be one of A to G"
@@ -211,45 +201,26 @@ function faults.waiting()
   return #queue == 0 and "[]" or cjson.encode(queue)
 end
 
--- What a request has under a name of match: a header; ":method", ":path", or
--- "?page_number" for an argument of the query.
-local function found(request, name)
-  if name == ":method" then return request.method end
-  if name == ":path" then return request.path end
-  if name:sub(1, 1) == "?" then
-    return (query.parse(request.query) or {})[name:sub(2)]
-  end
-  return request.headers[name:lower()]
-end
-
+-- match: header names with values; ":method" and ":path" match those.
 local function fits(fault, request)
-  if fault.endpoint and fault.endpoint ~= request.endpoint then return false end
   for name, value in pairs(fault.match or {}) do
-    if found(request, name) ~= value then return false end
+    local found = request.headers[name:lower()]
+    if name == ":method" then found = request.method end
+    if name == ":path" then found = request.path end
+    if found ~= value then return false end
   end
   return true
-end
-
--- Takes one use of a fault, or of what it skips. Returns whether it strikes.
-local function use(queue, n)
-  local fault = queue[n]
-  local skip = fault.skip or 0
-  if skip > 0 then
-    fault.skip = skip - 1
-  else
-    fault.times = (fault.times or 1) - 1
-    if fault.times <= 0 then table.remove(queue, n) end
-  end
-  return skip <= 0
 end
 
 function faults.take(request)
   local queue = store.get "faults"
   for n, fault in ipairs(queue or {}) do
     if fits(fault, request) then
-      local strikes = use(queue, n)
+      local left = (fault.times or 1) - 1
+      fault.times = left
+      if left <= 0 then table.remove(queue, n) end
       store.set("faults", queue)
-      if strikes then return fault end
+      return fault
     end
   end
 end

@@ -43,38 +43,16 @@ function journal.describe()
   }, body
 end
 
--- How many there were of each: kept beside the entries, which are forgotten in time.
-function journal.counts()
-  return log:get "counts" or '{"requests":0,"mints":0,"endpoints":{},"statuses":{}}'
-end
-
-local function count(change)
-  local counts = cjson.decode(journal.counts())
-  change(counts)
-  put("counts", counts)
-end
-
-local function add(counts, name)
-  counts[name] = (counts[name] or 0) + 1
-end
-
 -- Logs a request as it arrives: one that is never answered has been seen nevertheless.
--- endpoint is its name, if it has one. Returns the request; its entry is completed by
--- journal.answered.
-function journal.arrived(endpoint)
+-- Returns the request; its entry is completed by journal.answered.
+function journal.arrived()
   local entry, body = journal.describe()
   entry.n = log:incr("n", 1, 0)
-  entry.endpoint = endpoint
   put(entry.n, entry)
   log:delete(entry.n - most_entries)
-  count(function(counts)
-    add(counts, "requests")
-    add(counts.endpoints, endpoint or "none")
-  end)
   return {
-    entry = entry, body = body, headers = entry.headers, endpoint = endpoint,
-    method = entry.method, path = entry.path, query = entry.query,
-    generation = store.generation(),
+    entry = entry, body = body, headers = entry.headers,
+    method = entry.method, path = entry.path, generation = store.generation(),
   }
 end
 
@@ -84,12 +62,7 @@ function journal.answered(request, status, fault)
   if request.generation ~= store.generation() then return end
   local entry = request.entry
   entry.status, entry.fault = status, fault and fault.kind
-  entry.ended = ngx.now()
   put(entry.n, entry)
-  count(function(counts)
-    add(counts.statuses, tostring(status or "none"))
-    if entry.minted then add(counts, "mints") end
-  end)
 end
 
 local function list(prefix, first, last)

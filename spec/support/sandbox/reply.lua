@@ -86,15 +86,8 @@ function reply.processing()
   return reply.shape("B", 400, "Request is processing, please try again later", 200)
 end
 
--- retry_after "seconds" and "date" say when the window ends; any other text stands in the
--- header as it is.
-function reply.too_many(retry_after, ends)
+function reply.too_many(retry_after)
   local answer = reply.shape("E", 429, "Too many requests, please try again later")
-  if retry_after == "seconds" then
-    retry_after = tostring(math.ceil(math.floor((ends - ngx.now()) * 1000 + 0.5) / 1000))
-  elseif retry_after == "date" then
-    retry_after = ngx.http_time(math.ceil(ends))
-  end
   if retry_after ~= "" then answer.headers["retry-after"] = retry_after end
   return answer
 end

@@ -3,49 +3,22 @@
 -- one step as long as there is one nginx process.
 
 local cjson = require "cjson.safe"
-local endpoints = require "endpoints"
 
 local store = {}
 
 local start, state = ngx.shared.uqpay_start, ngx.shared.uqpay_state
 local keys, log = ngx.shared.uqpay_keys, ngx.shared.uqpay_log
 
--- Every setting there is, with the value it has after a reset. What they mean is said at
--- sandbox.settings in spec/support/sandbox.lua.
+-- Every setting there is, with the value it has after a reset.
 local defaults = {
-  bearer = "required", amounts = "number", accounts_refusal = "401",
-  rate_limit = 0, token_rate_limit = 0, rate_window = 60, retry_after = "",
-  delay = 0, hold = "",
-  single_token = false, token_life = 1800, token_form = "jwt", token_bytes = 0,
-  expired_at = "seconds",
-  bounds = "[]", pages = "right", total_pages = "right", total_items = "right",
-  data = "array", item_without = "",
+  bearer = "required",   -- "optional": x-auth-token may be the bare token as well
+  amounts = "number",    -- "string": the three amounts as JSON strings
+  rate_limit = 0,        -- requests a minute and merchant; 0: no limit
+  retry_after = "",      -- Retry-After of a 429, sent as it stands; "": no such header
 }
-
-local function one_of(words)
-  local set = {}
-  for word in words:gmatch "%S+" do set[word] = true end
-  return set
-end
-
-local totals = "right zero negative huge fraction string null missing"
 local allowed = {
-  bearer = one_of "required optional",
-  amounts = one_of "number string",
-  accounts_refusal = one_of "401 403",
-  hold = { [""] = true, all = true },
-  token_form = one_of "jwt opaque bearer crlf empty null missing",
-  expired_at = one_of "seconds string milliseconds date zero past null missing",
-  bounds = one_of "[] [) (] ()",
-  pages = one_of "right shift shrink repeat",
-  total_pages = one_of(totals),
-  total_items = one_of(totals),
-  data = one_of "array odd_item object string null missing",
-}
-for name in pairs(endpoints) do allowed.hold[name] = true end
-
-local least = {
-  rate_limit = 0, token_rate_limit = 0, rate_window = 0.001, delay = 0, token_bytes = 0,
+  bearer = { required = true, optional = true },
+  amounts = { number = true, string = true },
 }
 
 function store.get(name)
@@ -53,25 +26,14 @@ function store.get(name)
   return text and cjson.decode(text)
 end
 
-function store.set(name, value)
-  assert(state:set(name, assert(cjson.encode(value))))
+function store.set(name, value, life)
+  local ok, err = state:set(name, assert(cjson.encode(value)), life or 0)
+  assert(ok, err)
 end
 
--- The next number of a row.
-function store.next(name)
-  return assert(state:incr(name, 1, 0))
-end
-
--- Counts within a window of so many seconds. It begins with what is counted first, not
--- with the minute of the clock: a test that counts requests must not depend on when it
--- runs. Returns the count and the window's end.
-function store.count(name, seconds)
-  local now = ngx.now()
-  local window = store.get(name)
-  if not window or window.ends <= now then window = { n = 0, ends = now + seconds } end
-  window.n = window.n + 1
-  store.set(name, window)
-  return window.n, window.ends
+-- Counts up to (and from) a number that forgets itself `life` seconds after its start.
+function store.count(name, life)
+  return assert(state:incr(name, 1, 0, life))
 end
 
 -- A reset begins a new generation. A request that was on its way before it (asleep in a
@@ -116,8 +78,6 @@ function store.change_settings(changes)
       return nil, name .. " must be a " .. type(defaults[name])
     elseif allowed[name] and not allowed[name][value] then
       return nil, name .. " cannot be " .. value
-    elseif least[name] and value < least[name] then
-      return nil, name .. " must be at least " .. least[name]
     end
     settings[name] = value
   end
