@@ -315,7 +315,7 @@ local function versions()
     ask(jit, "print(jit.version)"),
     "lua-cjson " .. ask(plain, 'print(require "cjson"._VERSION)'),
     (output "nginx -v 2>&1":match "nginx/%S+"),
-    ask(jit, 'print(require "curl"._VERSION)')
+    "lua-curl " .. ask(jit, 'print(require "curl"._VERSION)')
       .. " with " .. ask(jit, 'print(require "curl".version())'):match "%S+ %S+",
     "lua-http " .. ask(jit, 'print(require "http.version".version)'),
     ask(jit, 'print(require "socket"._VERSION)'),
