@@ -49,6 +49,7 @@ build = {
     ["uqpay.loop"] = "src/uqpay/loop.lua",
     ["uqpay.cqueues"] = "src/uqpay/cqueues.lua",
     ["uqpay.luv"] = "src/uqpay/luv.lua",
+    ["resty.uqpay"] = "src/resty/uqpay.lua",
     ["uqpay.copas"] = "src/uqpay/copas.lua",
     ["uqpay.types.uqpay"] = "src/types/uqpay.lua",
     ["uqpay.types.uqpay.loop"] = "src/types/uqpay/loop.lua",

@@ -56,8 +56,8 @@ static int read_query(lua_State *L) {
 
 /* Makes the message at the top the error table of a call that was never made.
  */
-static void push_failure(lua_State *L) {
-  uqL_error_new(L, UQ_INVALID_REQUEST);
+static void push_failure(lua_State *L, enum uq_kind kind) {
+  uqL_error_new(L, kind);
   lua_pushinteger(L, 0);
   lua_setfield(L, -2, "attempts");
   lua_pushnumber(L, 0);
@@ -79,7 +79,7 @@ static int internal_start(lua_State *L) {
   lua_pushvalue(L, 3);
   int status = lua_pcall(L, 2, 0, 0);
   if (status == LUA_ERRRUN && b->state == READING) {
-    push_failure(L);
+    push_failure(L, UQ_INVALID_REQUEST);
     lua_pushnil(L);
     lua_insert(L, -2);
     return 2;
@@ -101,6 +101,12 @@ static int internal_hook_failed(lua_State *L) {
 /* ------------------------------------------------------------------------ */
 /* the rest                                                                  */
 /* ------------------------------------------------------------------------ */
+
+/* yieldable() -> can the caller yield? nginx hides LuaJIT's own function. */
+static int internal_yieldable(lua_State *L) {
+  lua_pushboolean(L, uqL_yieldable(L));
+  return 1;
+}
 
 /* closed(client) -> is it? */
 static int internal_closed(lua_State *L) {
@@ -143,6 +149,14 @@ static int internal_misfit(lua_State *L) {
   return 1;
 }
 
+/* refusal(message) -> the error table of a call that cannot be made here. */
+static int internal_refusal(lua_State *L) {
+  luaL_checkstring(L, 1);
+  lua_settop(L, 1);
+  push_failure(L, UQ_CONFIG);
+  return 1;
+}
+
 /* iterators() -> the names of those that give all items of a list. */
 static int internal_iterators(lua_State *L) {
   int n = 0;
@@ -164,6 +178,8 @@ static const luaL_Reg functions[] = {{"clock", internal_clock},
                                      {"methods", internal_methods},
                                      {"iterators", internal_iterators},
                                      {"misfit", internal_misfit},
+                                     {"yieldable", internal_yieldable},
+                                     {"refusal", internal_refusal},
                                      {NULL, NULL}};
 
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);

@@ -60,7 +60,8 @@ local park
 
 -- Does the waiter wait? If it could not yield (in a hook, or where Lua 5.1 cannot), it
 -- has gone on with an error, and may wait for something else by now.
-local function is_waiting(slot)
+local function is_waiting(self, slot)
+  if self.loop.waits then return self.loop.waits(slot) end
   local waiter = slot.waiter
   if coroutine.status(waiter) ~= "suspended" then return false end
   local level, frame = 0, debug.getinfo(waiter, 0, "f")
@@ -74,7 +75,7 @@ end
 local function wake(self, slot, failure)
   if not slot.driver then return end
   self:leave(slot)
-  if is_waiting(slot) then
+  if is_waiting(self, slot) then
     slot.failure = failure
     self.loop.wake(slot) -- the waiter may run at once, and park again
   end
@@ -85,6 +86,21 @@ local function wake_all(self, driver, failure)
   local slots = {}
   for n, slot in ipairs(driver.parked) do slots[n] = slot end
   for _, slot in ipairs(slots) do wake(self, slot, failure) end
+end
+
+-- Cancels the calls of those that a driver's loop has ended while they were parked.
+local function forsake(self, driver)
+  local gone = {}
+  for _, slot in ipairs(driver.parked) do
+    if not self.loop.waits(slot) then gone[#gone + 1] = slot end
+  end
+  for _, slot in ipairs(gone) do
+    self:leave(slot)
+    for id, call in pairs(slot.calls) do
+      self.slots[id], slot.calls[id] = nil, nil
+      call:cancel()
+    end
+  end
 end
 
 -- Tells the waiters which calls can be stepped.
@@ -110,8 +126,8 @@ end
 -- Runs beside the others as long as one of them is parked.
 local function drive(self, driver)
   local watch = driver.watch
-  while driver.parked[1] do
-    watch.wait()
+  while driver.parked[1] and driver.watch do
+    if watch.wait() then forsake(self, driver) end
     local before = self.running
     self.running = driver
     local stepped, failure = pcall(step, self)
@@ -124,7 +140,7 @@ end
 -- Waits, maybe in vain, for the slot to get an id. False: the loop cannot wait for it.
 function park(self, slot, key)
   local driver = self.drivers[key]
-  local fd = not driver and self.client:pollfd()
+  local fd = not driver and (self.loop.obstacle or self.client:pollfd())
   if fd then
     driver = { key = key, parked = {}, watch = self.loop.watch(fd) }
     self.drivers[key] = driver
@@ -149,12 +165,19 @@ end
 
 -- Waits until the slot has an id in it, or the client is closed.
 function Hub:wait(slot)
-  if slot.driver and slot.waiter ~= coroutine.running() and is_waiting(slot) then
+  if slot.driver and slot.waiter ~= coroutine.running() and is_waiting(self, slot) then
     error("another coroutine waits for the same iterator", 0)
   end
   while #slot == 0 and not self.closed do
     local key = self.loop and self.loop.inside()
+    local driver = self.drivers[key or false]
+    if driver and driver.watch.dead and driver.watch.dead() then
+      retire(self, driver)
+      step(self)
+    end
     if not (key and self.drivers[key]) then dispatch(self) end -- nobody else will
+    local obstacle = not key and self.loop and self.loop.obstacle
+    if obstacle then error(obstacle "the iterator", 0) end
     if #slot == 0 and not self.closed and not (key and park(self, slot, key)) then
       self.client:step(3600)
     end
