@@ -205,14 +205,16 @@ install: all
 	$(INSTALL) -d $(DESTDIR)$(LUA_CMOD) $(DESTDIR)$(LUA_LMOD)/uqpay/types/uqpay
 	$(INSTALL) -m 755 $(MODULE) $(DESTDIR)$(LUA_CMOD)/uqpay.so
 	$(INSTALL) -m 644 src/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay
-	$(INSTALL) -d $(DESTDIR)$(LUA_LMOD)/resty
-	$(INSTALL) -m 644 src/resty/*.lua $(DESTDIR)$(LUA_LMOD)/resty
+	$(INSTALL) -d $(DESTDIR)$(LUA_LMOD)/resty/uqpay
+	$(INSTALL) -m 644 src/resty/uqpay.lua $(DESTDIR)$(LUA_LMOD)/resty
+	$(INSTALL) -m 644 src/resty/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/resty/uqpay
 	$(INSTALL) -m 644 src/types/uqpay.lua $(DESTDIR)$(LUA_LMOD)/uqpay/types
 	$(INSTALL) -m 644 src/types/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay/types/uqpay
 
 uninstall:
 	rm -f $(DESTDIR)$(LUA_CMOD)/uqpay.so
-	rm -rf $(DESTDIR)$(LUA_LMOD)/uqpay $(DESTDIR)$(LUA_LMOD)/resty/uqpay.lua
+	rm -rf $(DESTDIR)$(LUA_LMOD)/uqpay $(DESTDIR)$(LUA_LMOD)/resty/uqpay.lua \
+		$(DESTDIR)$(LUA_LMOD)/resty/uqpay
 
 clean:
 	rm -rf build

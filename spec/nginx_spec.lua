@@ -246,8 +246,8 @@ describe("within nginx", function()
     local text = select(2, server:get "/refused")
     for phase in ("init init_worker set header_filter body_filter log balancer")
       :gmatch "%S+" do
-      assert.is_truthy(("\n" .. text):find("\n" .. phase .. ": config: balance would have "
-        .. "to wait, which " .. phase .. "_by_lua cannot: call it in ", 1, true), text)
+      assert.is_truthy(("\n" .. text):find("\n" .. phase .. ": config: balance would "
+        .. "have to wait, which " .. phase .. "_by_lua cannot: call ", 1, true), text)
     end
     assert.is_truthy(text:find("ngx.timer.at(0, f)", 1, true))
     assert.equal(0, #sandbox.requests())

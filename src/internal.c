@@ -149,12 +149,54 @@ static int internal_misfit(lua_State *L) {
   return 1;
 }
 
-/* refusal(message) -> the error table of a call that cannot be made here. */
+/* refusal(message [, elapsed]) -> the error table of a call that cannot be made
+** here; with seconds, of one that was waited for in vain. */
 static int internal_refusal(lua_State *L) {
   luaL_checkstring(L, 1);
-  lua_settop(L, 1);
-  push_failure(L, UQ_CONFIG);
+  bool late = !lua_isnoneornil(L, 2);
+  lua_settop(L, 2);
+  lua_pushvalue(L, 1);
+  push_failure(L, late ? UQ_TIMEOUT : UQ_CONFIG);
+  if (late) {
+    lua_pushvalue(L, 2);
+    lua_setfield(L, -2, "elapsed");
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, "retryable");
+  }
   return 1;
+}
+
+/* question(client, ...) -> what client:balance(...) would ask for, if it raises
+** nothing: currency, account ("": none), amounts (a number), timeout, and
+*whether
+** it has a key of its own. */
+static int internal_question(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  struct uq_options o = c->options;
+  uqL_options_call(L, 2, UQ_ENDPOINT_BALANCE, "balance", &o);
+  lua_pushstring(L, o.currency);
+  lua_pushstring(L, o.on_behalf_of);
+  lua_pushinteger(L, o.amounts);
+  lua_pushnumber(L, o.timeout);
+  lua_pushboolean(L, o.idempotency_key[0] != '\0');
+  return 5;
+}
+
+/* share_turns(client, make): if the client has a rate limit, make(limit) gives
+*the
+** function that its calls ask for turns: see uqL_share_turn. */
+static int internal_share_turns(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  if (c->options.rate_limit == 0)
+    return 0;
+  lua_settop(L, 2);
+  uqL_getpeer(L, 1);
+  lua_insert(L, 2);
+  lua_pushinteger(L, c->options.rate_limit);
+  lua_call(L, 1, 1);
+  lua_setfield(L, 2, "turns");
+  c->turns_shared = true;
+  return 0;
 }
 
 /* iterators() -> the names of those that give all items of a list. */
@@ -180,6 +222,8 @@ static const luaL_Reg functions[] = {{"clock", internal_clock},
                                      {"misfit", internal_misfit},
                                      {"yieldable", internal_yieldable},
                                      {"refusal", internal_refusal},
+                                     {"question", internal_question},
+                                     {"share_turns", internal_share_turns},
                                      {NULL, NULL}};
 
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);

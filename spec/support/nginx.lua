@@ -196,7 +196,7 @@ end
 
 function Server:begin(path)
   local peer = assert(socket.connect("127.0.0.1", self.port))
-  peer:settimeout(60)
+  peer:settimeout(30)
   assert(peer:send("GET " .. path .. " HTTP/1.0\r\nHost: spec\r\n\r\n"))
   return peer
 end

@@ -11,7 +11,9 @@ if not ngx then error('resty.uqpay runs within nginx; elsewhere: require "uqpay"
 
 local Hub = require "uqpay.hub"
 local internal = require "uqpay.internal"
+local new_cache = require "resty.uqpay.cache"
 local semaphore = require "ngx.semaphore"
+local sharing = require "resty.uqpay.shared"
 local uqpay = require "uqpay"
 
 local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps ...
@@ -83,14 +85,89 @@ local loop = {
 local face, Client = require "uqpay.loop"(loop)
 local new = face.new
 
+local function bad(option, expected)
+  error(("bad option '%s' to 'new' (%s)"):format(option, expected), 0)
+end
+
+-- The dictionary that an option names.
+local function dictionary(option, name)
+  if type(name) ~= "string" then bad(option, "string expected, got " .. type(name)) end
+  local dict = ngx.shared[name]
+  if not dict then bad(option, "nginx.conf has no lua_shared_dict '" .. name .. "'") end
+  return dict
+end
+
+-- Whose client it is, without a secret: what is shared must not be mixed up.
+local function identity(options)
+  local secret = options.client_id or options.token
+  if type(secret) == "string" then secret = secret:gsub("^[Bb]earer ", "") end
+  local text = ("%s\n%s\n%s"):format(tostring(options.base_url),
+    options.environment or "sandbox", tostring(secret))
+  return ngx.encode_base64(ngx.sha1_bin(text))
+end
+
+local cache_options = { dict = "string", ttl = "number", stale = "number",
+                        identity = "string" }
+
+-- cache = { dict =, ttl =, stale =, identity = }, checked.
+local function read_cache(cache, options, shared)
+  if type(cache) ~= "table" then bad("cache", "table expected, got " .. type(cache)) end
+  for name, value in pairs(cache) do
+    local expected = cache_options[name]
+    if not expected then bad("cache", "no '" .. tostring(name) .. "' in it") end
+    if type(value) ~= expected then
+      bad("cache." .. name, expected .. " expected, got " .. type(value))
+    end
+  end
+  local ttl, stale = cache.ttl, cache.stale or 0
+  if not ttl or not (ttl >= 0.001 and ttl <= 86400) then
+    bad("cache.ttl", "seconds from 0.001 to 86400 expected")
+  elseif not (stale >= 0 and stale <= 86400) then
+    bad("cache.stale", "seconds from 0 to 86400 expected")
+  elseif type(options.token) == "function" and not cache.identity then
+    bad("cache.identity", "a name of whose token it is expected with a token function")
+  end
+  return {
+    store = new_cache(dictionary("cache.dict", cache.dict or shared), ttl, stale),
+    identity = identity(options) .. (cache.identity or ""),
+  }
+end
+
+-- Takes our own options out of the table, which is ours.
+local function read_options(options)
+  local shared, cache = options.shared, options.cache
+  local own = {}
+  options.shared, options.cache = nil, nil
+  if shared ~= nil then
+    own.dict = dictionary("shared", shared)
+    own.identity = identity(options)
+    if options.client_id and options.token_store == nil then
+      options.token_store = sharing.token_store(own.dict)
+    end
+  end
+  if cache ~= nil then own.cache = read_cache(cache, options, shared) end
+  return own
+end
+
+-- What a client has besides those of other loops.
+local function equip(self)
+  local own, client = self.own, self.client
+  if own.dict then
+    internal.share_turns(client, function(limit)
+      return sharing.turns(own.dict, own.identity, limit)
+    end)
+  end
+  self.pid = ngx.worker.pid()
+end
+
 -- A worker does not use what its master has made, descriptors above all, but makes the
 -- like of it.
 local function settle(self)
-  local pid = ngx.worker.pid()
-  if self.pid == pid or self.hub.closed then return end
+  if self.pid == ngx.worker.pid() or self.hub.closed then return end
   local client = uqpay.new(self.options)
-  self.client, self.hub, self.pid = client, Hub.new(client, loop), pid
+  self.client, self.hub = client, Hub.new(client, loop)
   internal.peer(client).hub = self.hub
+  equip(self)
 end
 
 local function guard(method, waits)
@@ -112,14 +189,35 @@ guard("balances", true)
 guard("invalidate_token", false)
 guard("stats", false)
 
--- uqpay.new's options are kept: see settle.
+-- With a cache the answer may be another request's. A call with a key of its own, or one
+-- that raises, is none of the cache's.
+local balance = Client.balance
+function Client:balance(...)
+  settle(self)
+  local cache = self.own.cache
+  if not cache or self.hub.closed or not inside() then return balance(self, ...) end
+  local ok, currency, account, amounts, timeout, keyed =
+    pcall(internal.question, self.client, ...)
+  if not ok or keyed then return balance(self, ...) end
+  local arguments, count = { ... }, select("#", ...)
+  local key = ("uqpay balance %s %s %s %d"):format(cache.identity, account:lower(),
+    currency, amounts)
+  return cache.store:get(key, timeout, function()
+    return balance(self, unpack(arguments, 1, count))
+  end)
+end
+
+-- The options are kept: see settle.
 function face.new(options)
   if type(options) ~= "table" then return new(options) end
   local copy = setmetatable({}, debug.getmetatable(options))
   for name, value in pairs(options) do copy[name] = value end
-  local ok, self = pcall(new, copy)
-  if not ok then error(self, 2) end
-  self.options, self.pid = copy, ngx.worker.pid()
+  local ok, own = pcall(read_options, copy)
+  if not ok then error(own, 2) end
+  local made, self = pcall(new, copy)
+  if not made then error(self, 2) end
+  self.options, self.own = copy, own
+  equip(self)
   return self
 end
 
