@@ -49,7 +49,7 @@ WARN = -Wall -Wextra -Wpedantic
 LIBS ?= -lcurl -lpthread -lm
 
 .PHONY: all deps bench-deps demo sandbox check spec pollers spec-poll \
-	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench lint print-incdir \
+	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench bench-nginx lint print-incdir \
 	install uninstall clean
 
 all: $(MODULE)
@@ -166,6 +166,15 @@ bench: build/bench/bare build/bench/meter
 	@$(MAKE) --no-print-directory all LUA=5.4
 	@$(MAKE) --no-print-directory all LUA=jit
 	@sh spec/bench/bench.sh
+
+# What resty.uqpay does to an nginx worker; a minute.
+bench-nginx: build/bench/slow_dns.so
+	@$(MAKE) --no-print-directory all LUA=jit
+	@sh spec/bench/nginx.sh
+
+build/bench/%.so: spec/bench/%.c
+	@mkdir -p build/bench
+	$(CC) $(STD) $(WARN) $(CFLAGS) -shared -o $@ $<
 
 build/bench/%: spec/bench/%.c
 	@mkdir -p build/bench

@@ -183,8 +183,7 @@ static int internal_question(lua_State *L) {
 }
 
 /* share_turns(client, make): if the client has a rate limit, make(limit) gives
-*the
-** function that its calls ask for turns: see uqL_share_turn. */
+** the function that its calls ask for turns: see uqL_share_turn. */
 static int internal_share_turns(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   if (c->options.rate_limit == 0)

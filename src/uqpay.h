@@ -243,8 +243,8 @@ void uqL_share_put(lua_State *L, struct uq_client *c, int peer,
                    const char *token, size_t len);
 
 /* Asks for a turn of those that several processes share, for the call at idx.
-** True: it comes in so many seconds; false: that would be more than are left. The
-** client may be closed afterwards. */
+** True: it comes in so many seconds; false: that would be more than are left.
+** The client may be closed afterwards. */
 bool uqL_share_turn(lua_State *L, struct uq_client *c, int idx, double left,
                     double *wait);
 

@@ -4,6 +4,8 @@
 --   local server = nginx.start {
 --     workers = 2, main = "...", http = "...", server = "...",  -- more configuration
 --                                         -- (@dir@ stands for the prefix)
+--     facts = { ... },                      -- of another server than the sandbox
+--     wrap = "...",                         -- words before the command
 --     init = "...",                         -- Lua, in init_by_lua, behind the prelude
 --     ["/path"] = "..." or { phase = "...", ... },  -- content_by_lua, or by directive
 --   }
@@ -15,7 +17,6 @@
 -- `client(changes)`, a client for each name of the worker's.
 
 local driver = require "spec.support.driver"
-local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
 
@@ -125,9 +126,9 @@ local function locations(setup)
   return table.concat(list, "\n")
 end
 
-local function facts()
+local function facts(known)
   local list = {}
-  for name, value in pairs(sandbox) do
+  for name, value in pairs(known) do
     if type(value) == "string" then list[#list + 1] = ("%s = %q"):format(name, value) end
   end
   return table.concat(list, ", ")
@@ -140,7 +141,6 @@ local function write(path, text)
 end
 
 function nginx.start(setup)
-  sandbox.start()
   local dir = driver.directory "nginx"
   local self = setmetatable({ dir = dir }, Server)
   for try = 1, 5 do
@@ -148,11 +148,11 @@ function nginx.start(setup)
     local text = conf:format(load_modules(), setup.workers or 1,
       setup.main or "", absolute "src/?.lua" .. ";;",
       absolute(os.getenv "UQPAY_OUT" .. "/?.so") .. ";;", setup.http or "",
-      prelude:format(facts()), setup.init or "", self.port, setup.server or "",
+      prelude:format(facts(setup.facts or sandbox.start())), setup.init or "", self.port, setup.server or "",
       locations(setup))
     write(dir .. "/nginx.conf", (text:gsub("@dir@", dir)))
-    local output = driver.output(driver.command("timeout", "20", "nginx", "-p", dir, "-e",
-      "error.log", "-c", "nginx.conf") .. " 2>&1 < /dev/null; echo \"exit $?\"")
+    local output = driver.output((setup.wrap or "") .. driver.command("timeout", "20",
+      "nginx", "-p", dir, "-e", "error.log", "-c", "nginx.conf") .. " 2>&1 < /dev/null; echo \"exit $?\"")
     if output:find "exit 0\n$" then break end
     if try == 5 or not output:find "bind%(%) to .* failed" then
       driver.output(driver.command("rm", "-rf", dir))
@@ -221,7 +221,5 @@ function Server:many(n, path)
   for i = 1, n do statuses[i], bodies[i] = self:finish(peers[i]) end
   return statuses, bodies
 end
-
-nginx.failed = fixture.failed
 
 return nginx
