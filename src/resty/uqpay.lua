@@ -19,6 +19,7 @@ local uqpay = require "uqpay"
 local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps ...
 local SHARE = 20     -- ... this part of the time since something happened
 local SWEEP = 0.02   -- seconds between two looks for those who are gone
+local AT_ONCE = 8     -- calls whose answers are taken before others have a turn
 local PATIENCE = 1   -- seconds without a step: there is no driver
 
 -- Phases in which a light thread can wait, of the http and the stream module.
@@ -34,9 +35,11 @@ local function watch()
   local beat = ngx.now()
   local swept = beat
   return {
-    wait = function()
+    limit = AT_ONCE,
+    wait = function(more)
       local pause = (beat - happened) / SHARE
-      ngx.sleep(pause < SHORTEST and SHORTEST or pause > LONGEST and LONGEST or pause)
+      pause = pause < SHORTEST and SHORTEST or pause > LONGEST and LONGEST or pause
+      ngx.sleep(more and 0 or pause)
       beat = ngx.now()
       if beat - swept < SWEEP then return false end
       swept = beat

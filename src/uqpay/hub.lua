@@ -103,35 +103,39 @@ local function forsake(self, driver)
   end
 end
 
--- Tells the waiters which calls can be stepped.
-local function dispatch(self)
-  while not self.closed do
+-- Tells the waiters which calls can be stepped; so many at most. True: there may be more.
+local function dispatch(self, limit)
+  local told = 0
+  while not self.closed and told ~= limit do
     local id = self.client:ready()
-    if not id then return end
+    if not id then return false end
     local slot = self.slots[id]
     if slot then
+      told = told + 1
       self.slots[id], slot.calls[id] = nil, nil
       slot[#slot + 1] = id
       wake(self, slot)
     end
   end
+  return not self.closed
 end
 
-local function step(self)
-  if self.closed then return end
+local function step(self, limit)
+  if self.closed then return false end
   self.client:step()
-  dispatch(self)
+  return dispatch(self, limit)
 end
 
 -- Runs beside the others as long as one of them is parked.
 local function drive(self, driver)
-  local watch = driver.watch
+  local watch, more = driver.watch, false
   while driver.parked[1] and driver.watch do
-    if watch.wait() then forsake(self, driver) end
+    if watch.wait(more) then forsake(self, driver) end
     local before = self.running
     self.running = driver
-    local stepped, failure = pcall(step, self)
-    if not stepped then wake_all(self, driver, failure) end
+    local stepped, result = pcall(step, self, watch.limit)
+    more = stepped and result
+    if not stepped then wake_all(self, driver, result) end
     self.running = before
   end
   retire(self, driver)

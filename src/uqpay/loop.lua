@@ -13,8 +13,9 @@
 --   obstacle(what): why what cannot wait here, if inside() is false; nobody ever blocks,
 --     and watch is given no descriptor
 --   waits(slot): is slot.thread parked?
---   wait of watch: true: have a look who is no longer there
---   dead of watch: has spawn's promise been broken?
+--   limit of what watch gives: so many are woken at once, and wait(true) between
+--   its wait returns true: have a look who is no longer there
+--   its dead(): has spawn's promise been broken?
 -- SPDX-License-Identifier: MIT
 
 local Hub = require "uqpay.hub"
