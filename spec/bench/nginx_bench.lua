@@ -129,8 +129,8 @@ local function row(what, figure, gate, met)
   io.stderr:write(rows[#rows], "\n")
 end
 
--- Pings a server while run(server) makes calls, behind what warm(server) does. Returns the
--- times in ms, and what run does.
+-- Pings a server while run(server) makes calls, behind what warm(server) does. Returns
+-- the times in ms, and what run does.
 local function pinged(seconds, run, preload, warm)
   handlers.wrap = (preload and "LD_PRELOAD=" .. preload .. " " or "") .. wrapped
   local server = nginx.start(handlers)

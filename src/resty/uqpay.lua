@@ -17,10 +17,12 @@ local sharing = require "resty.uqpay.shared"
 local uqpay = require "uqpay"
 
 local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps ...
-local SHARE = 20     -- ... this part of the time since something happened
-local SWEEP = 0.02   -- seconds between two looks for those who are gone
-local AT_ONCE = 8     -- calls whose answers are taken before others have a turn
-local PATIENCE = 1   -- seconds without a step: there is no driver
+local SHARE = 20    -- ... this part of the time since something happened
+local SWEEP = 0.02  -- seconds between two looks for those who are gone
+local WOKEN = 128   -- calls that go on before whatever else the worker does has a turn
+local MANY = 256    -- calls in flight: others begin ...
+local BEGUN = 8     -- ... so many at a time
+local PATIENCE = 1  -- seconds without a step: there is no driver
 
 -- Phases in which a light thread can wait, of the http and the stream module.
 local waits_in = {
@@ -35,11 +37,11 @@ local function watch()
   local beat = ngx.now()
   local swept = beat
   return {
-    limit = AT_ONCE,
+    limit = WOKEN,
     wait = function(more)
-      local pause = (beat - happened) / SHARE
-      pause = pause < SHORTEST and SHORTEST or pause > LONGEST and LONGEST or pause
-      ngx.sleep(more and 0 or pause)
+      local pause = more and 0 or (beat - happened) / SHARE
+      -- 0 would be none without a patch of nginx
+      ngx.sleep(pause < SHORTEST and SHORTEST or pause > LONGEST and LONGEST or pause)
       beat = ngx.now()
       if beat - swept < SWEEP then return false end
       swept = beat
@@ -173,6 +175,25 @@ local function settle(self)
   equip(self)
 end
 
+-- Beyond many calls in flight others begin a few at a time, so that a request that needs
+-- none of them does not wait behind all of theirs.
+local gate, draining = semaphore.new(), false
+
+local function drain()
+  while gate:count() < 0 do
+    gate:post(math.min(BEGUN, -gate:count()))
+    ngx.sleep(SHORTEST)
+  end
+  draining = false
+end
+
+local function take_turn(hub)
+  local driver = hub.drivers[true]
+  if not driver or #driver.parked < MANY then return end
+  draining = draining or ngx.timer.at(0, drain)
+  if draining and not gate:wait(PATIENCE) then draining = false end
+end
+
 local function guard(method, waits)
   local plain = Client[method]
   Client[method] = function(self, ...)
@@ -184,6 +205,11 @@ local function guard(method, waits)
 end
 
 for _, name in ipairs(internal.methods()) do
+  local plain = Client[name]
+  Client[name] = function(self, ...)
+    take_turn(self.hub)
+    return plain(self, ...)
+  end
   guard(name, true)
   guard("start_" .. name, true)
 end
