@@ -58,6 +58,7 @@ build = {
     ["uqpay.types.uqpay.cqueues"] = "src/types/uqpay/cqueues.lua",
     ["uqpay.types.uqpay.luv"] = "src/types/uqpay/luv.lua",
     ["uqpay.types.uqpay.copas"] = "src/types/uqpay/copas.lua",
+    ["uqpay.types.uqpay.resty"] = "src/types/uqpay/resty.lua",
   },
 }
 test = {

@@ -414,6 +414,46 @@ describe("within nginx", function()
     assert.same({}, complaints(server:log()))
   end)
 
+  it("runs the example as it stands", function()
+    local file = assert(io.open "examples/nginx.conf")
+    local text = file:read "*a"
+    file:close()
+    server = nginx.start {
+      wrap = driver.command("env", "UQPAY_BASE_URL=" .. sandbox.url, "UQPAY_CLIENT_ID="
+        .. sandbox.client_id, "UQPAY_API_KEY=" .. sandbox.api_key, "UQPAY_CA_FILE="
+        .. sandbox.ca_file, "LUA_PATH=src/?.lua;;", "LUA_CPATH=" .. os.getenv "UQPAY_OUT"
+        .. "/?.so;;") .. " ",
+      conf = function(port)
+        for place, ours in pairs {
+          ["\nload_module[^\n]*"] = "", ["127.0.0.1:8080"] = "127.0.0.1:" .. port,
+          ["/tmp/uqpay%-example.pid"] = "nginx.pid", ["/tmp/uqpay%-example%-"] = "",
+          ["error_log stderr"] = "daemon on; error_log error.log",
+          ["worker_processes auto"] = "worker_processes 2",
+        } do
+          local count
+          text, count = text:gsub(place, ours)
+          assert.is_true(count > 0, place)
+        end
+        return nginx.load_modules() .. text
+      end,
+    }
+    local cjson = require "cjson"
+    local balance = cjson.decode((select(2, server:get "/balance/USD")))
+    assert.equal("5000.25", balance.available_balance)
+    assert.equal("number", type(balance.cached_at))
+    local status, body = server:get("/balance/USD?account=" .. sandbox.sub_account)
+    assert.equal(200, status)
+    assert.equal("111.11", cjson.decode(body).available_balance)
+    assert.equal(200, (server:get "/health"))
+    assert.equal(400, (server:get "/balance/ZZZ"))
+    status, body = server:get "/balance/USDOLLAR"
+    assert.equal(400, status)
+    assert.matches("upper%-case currency code", cjson.decode(body).message)
+    assert.matches('uqpay_calls{worker="%d"} %d+\n', select(2, server:get "/metrics"))
+    assert.equal(1, #sandbox.mints())
+    assert.is_nil(server:log():find("[error]", 1, true))
+  end)
+
   it("is refused elsewhere", function()
     local ok, message = pcall(dofile, "src/resty/uqpay.lua")
     assert.is_false(ok)

@@ -99,6 +99,7 @@ local function free_port()
   return port
 end
 
+-- Debian's modules are loaded; a worker of root is root, for the sake of private folders.
 local function load_modules()
   local path = driver.output "nginx -V 2>&1":match "%-%-modules%-path=(%S+)"
   local lines = {}
@@ -140,19 +141,27 @@ local function write(path, text)
   file:close()
 end
 
+-- The configuration; facts are the server's that calls go to.
+local function configuration(setup, port)
+  local known = setup.facts or sandbox.start()
+  return conf:format(load_modules(), setup.workers or 1, setup.main or "",
+    absolute "src/?.lua" .. ";;", absolute(os.getenv "UQPAY_OUT" .. "/?.so") .. ";;",
+    setup.http or "", prelude:format(facts(known)), setup.init or "", port,
+    setup.server or "", locations(setup))
+end
+
+-- setup.conf(port): a configuration as a whole.
 function nginx.start(setup)
   local dir = driver.directory "nginx"
   local self = setmetatable({ dir = dir }, Server)
   for try = 1, 5 do
     self.port = free_port()
-    local text = conf:format(load_modules(), setup.workers or 1,
-      setup.main or "", absolute "src/?.lua" .. ";;",
-      absolute(os.getenv "UQPAY_OUT" .. "/?.so") .. ";;", setup.http or "",
-      prelude:format(facts(setup.facts or sandbox.start())), setup.init or "", self.port, setup.server or "",
-      locations(setup))
+    local text = setup.conf and setup.conf(self.port) or configuration(setup, self.port)
     write(dir .. "/nginx.conf", (text:gsub("@dir@", dir)))
-    local output = driver.output((setup.wrap or "") .. driver.command("timeout", "20",
-      "nginx", "-p", dir, "-e", "error.log", "-c", "nginx.conf") .. " 2>&1 < /dev/null; echo \"exit $?\"")
+    local output = driver.output((setup.wrap or "") .. "env ASAN_OPTIONS=detect_leaks=0 "
+      .. (os.getenv "UQPAY_WRAP" or "") .. " " .. driver.command("nginx", "-p", dir, "-e",
+      "error.log", "-c", "nginx.conf")
+      .. " 2>&1 < /dev/null; echo \"exit $?\"")
     if output:find "exit 0\n$" then break end
     if try == 5 or not output:find "bind%(%) to .* failed" then
       driver.output(driver.command("rm", "-rf", dir))
@@ -221,5 +230,7 @@ function Server:many(n, path)
   for i = 1, n do statuses[i], bodies[i] = self:finish(peers[i]) end
   return statuses, bodies
 end
+
+nginx.load_modules = load_modules
 
 return nginx
