@@ -138,7 +138,14 @@ describe("workers of nginx", function()
       client = uqpay.new(options { rate_limit = 100, shared = "uqpay", timeout = 0.4 })
       patient = uqpay.new(options { rate_limit = 100, shared = "uqpay" })
     ]], ["/haste"] = "answer(client:balance 'USD')",
-        ["/patience"] = "answer(patient:balance 'USD')" }
+        ["/patience"] = "answer(patient:balance 'USD')", ["/turns"] = [[
+      local sum = 0
+      for _, key in ipairs(ngx.shared.uqpay:get_keys()) do
+        local taken = key:find "^uqpay turns " and ngx.shared.uqpay:get(key)
+        sum = sum + (taken and math.min(taken, 2) or 0)
+      end
+      ngx.say(sum)
+    ]] }
     local _, bodies = server:many(40, "/haste")
     local good, bad = 0, 0
     for _, body in ipairs(bodies) do
@@ -154,6 +161,7 @@ describe("workers of nginx", function()
     sandbox.fault { kind = "status", status = 503, store = false }
     assert.equal("USD 5000.25\n", get "/patience")
     assert.equal(good + 2, count "balance")
+    assert.equal(good + 2 .. "\n", get "/turns")
   end)
 
   describe("with a cache", function()

@@ -66,7 +66,7 @@ function shared.turns(dict, key, limit)
       local wait = math.max(first * window - now, 0)
       if wait > left then return nil, wait end
       local name = ("uqpay turns %s %.0f"):format(key, first)
-      local taken, err = dict:incr(name, 1, 0, wait + 2 * window)
+      local taken, err = dict:incr(name, 1, 0, wait + MINUTE)
       if not taken then error(err, 0) end
       if taken <= count then return wait, wait end
       first = first + 1
