@@ -303,7 +303,7 @@ describe("workers of nginx", function()
         ngx.say(same(plain, cached), same(cached, plain), type(at))
       ]] }
       local body = '{"balance_id":"x","currency":"USD","available_balance":0.1,'
-        .. '"margin_balance":12345678.900000001,"frozen_balance":3,"create_time":"",'
+        .. '"margin_balance":0.30000000000000004,"frozen_balance":3,"create_time":"",'
         .. '"last_trade_time":"","balance_status":"ACTIVE","more":{"list":[1,true,'
         .. '"a:b;}"],"x":{}}}'
       sandbox.fault { kind = "answer", body = body, times = 2 }

@@ -159,7 +159,8 @@ function nginx.start(setup)
     local text = setup.conf and setup.conf(self.port) or configuration(setup, self.port)
     write(dir .. "/nginx.conf", (text:gsub("@dir@", dir)))
     local output = driver.output((setup.wrap or "")
-      .. "timeout 30 env ASAN_OPTIONS=detect_leaks=0 " .. (os.getenv "UQPAY_WRAP" or "") .. " "
+      .. "timeout 30 env ASAN_OPTIONS=detect_leaks=0 "
+      .. (os.getenv "UQPAY_WRAP" or "") .. " "
       .. driver.command("nginx", "-p", dir, "-e", "error.log", "-c", "nginx.conf")
       .. " 2>&1 < /dev/null; echo \"exit $?\"")
     if output:find "exit 0\n$" then break end
