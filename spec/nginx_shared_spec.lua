@@ -319,6 +319,7 @@ describe("workers of nginx", function()
         { cache = { ttl = 1, dict = "none" } }, { cache = { ttl = 1, life = 1 } },
         { cache = { ttl = 1, stale = -1, dict = "uqpay" } },
         { cache = { ttl = 1, dict = "uqpay" }, token = function() end },
+        { max_connections = 0 }, { max_connections = 1.5 }, { max_connections = "1" },
       } do
         ngx.say((select(2, pcall(function() local x = uqpay.new(options(changes)) end))))
       end
@@ -336,6 +337,9 @@ describe("workers of nginx", function()
       "bad option 'cache.stale' to 'new' (seconds from 0 to 86400 expected)",
       "bad option 'cache.identity' to 'new' (a name of whose token it is expected with a "
         .. "token function)",
+      "bad option 'max_connections' to 'new' (a whole number from 1 to 1024 expected)",
+      "bad option 'max_connections' to 'new' (a whole number from 1 to 1024 expected)",
+      "bad option 'max_connections' to 'new' (a whole number from 1 to 1024 expected)",
     }, lines)
   end)
 end)

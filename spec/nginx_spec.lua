@@ -129,6 +129,30 @@ describe("within nginx", function()
       end)
   end
 
+  it("opens few connections, over HTTP/1.1, too", function()
+    start {
+      init = init .. [[
+        many = uqpay.new(options { base_url = sandbox.http1_url })
+        two = uqpay.new(options { base_url = sandbox.http1_url, max_connections = 2 })
+      ]],
+      ["/many"] = "answer(many:balance 'USD')",
+      ["/two"] = "answer(two:balance 'USD')",
+    }
+    local function connections()
+      local seen, count = {}, 0
+      for _, request in ipairs(sandbox.requests()) do
+        if not seen[request.connection] then count = count + 1 end
+        seen[request.connection] = true
+      end
+      return count
+    end
+    all(100, "/many", 200, "USD 5000.25\n")
+    assert.is_true(connections() <= 16, "connections: " .. connections())
+    sandbox.reset()
+    all(30, "/two", 200, "USD 5000.25\n")
+    assert.is_true(connections() <= 2, "connections: " .. connections())
+  end)
+
   it("answers others while calls wait, and leaves no timer when none does", function()
     start()
     hold()

@@ -182,6 +182,15 @@ static int internal_question(lua_State *L) {
   return 5;
 }
 
+/* limit(client, connections): see uq_transport_limit. */
+static int internal_limit(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  long connections = (long)luaL_checkinteger(L, 2);
+  if (c->transport != NULL)
+    uq_transport_limit(c->transport, connections);
+  return 0;
+}
+
 /* share_turns(client, make): if the client has a rate limit, make(limit) gives
 ** the function that its calls ask for turns: see uqL_share_turn. */
 static int internal_share_turns(lua_State *L) {
@@ -222,6 +231,7 @@ static const luaL_Reg functions[] = {{"clock", internal_clock},
                                      {"yieldable", internal_yieldable},
                                      {"refusal", internal_refusal},
                                      {"question", internal_question},
+                                     {"limit", internal_limit},
                                      {"share_turns", internal_share_turns},
                                      {NULL, NULL}};
 

@@ -22,6 +22,7 @@ local SWEEP = 0.02  -- seconds between two looks for those who are gone
 local WOKEN = 128   -- calls that go on before whatever else the worker does has a turn
 local MANY = 256    -- calls in flight: others begin ...
 local BEGUN = 8     -- ... so many at a time
+local CONNECTIONS = 16 -- of a client, in each worker
 local PATIENCE = 1  -- seconds without a step: there is no driver
 
 -- Phases in which a light thread can wait, of the http and the stream module.
@@ -140,9 +141,13 @@ end
 
 -- Takes our own options out of the table, which is ours.
 local function read_options(options)
-  local shared, cache = options.shared, options.cache
-  local own = {}
-  options.shared, options.cache = nil, nil
+  local shared, cache, most = options.shared, options.cache, options.max_connections
+  local own = { most = most or CONNECTIONS }
+  options.shared, options.cache, options.max_connections = nil, nil, nil
+  if type(own.most) ~= "number" or own.most % 1 ~= 0 or own.most < 1
+    or own.most > 1024 then
+    bad("max_connections", "a whole number from 1 to 1024 expected")
+  end
   if shared ~= nil then
     own.dict = dictionary("shared", shared)
     own.identity = identity(options)
@@ -157,6 +162,7 @@ end
 -- What a client has besides those of other loops.
 local function equip(self)
   local own, client = self.own, self.client
+  internal.limit(client, own.most)
   if own.dict then
     internal.share_turns(client, function(limit)
       return sharing.turns(own.dict, own.identity, limit)

@@ -13,6 +13,7 @@ function resty.new(options) end
 
 ---@class uqpay.resty.options: uqpay.options
 ---@field shared? string             # a lua_shared_dict: workers share the login's token, and the turns under rate_limit
+---@field max_connections? integer   # of each worker (default 16; 1 to 1024); calls wait for them
 ---@field cache? uqpay.resty.cache   # workers share balances
 
 ---@class uqpay.resty.cache
