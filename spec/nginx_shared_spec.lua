@@ -249,6 +249,19 @@ describe("workers of nginx", function()
       assert.equal(1, count "balance")
     end)
 
+    it("ask themselves when the one who asked was killed", function()
+      start(handlers)
+      hold()
+      local peer = server:begin "/balance"
+      sandbox.until_arrived(1)
+      for _, pid in ipairs(server:workers()) do server:signal("KILL", pid) end
+      server:finish(peer)
+      go()
+      until_so(function() return #server:workers() == 2 end, "there are new workers")
+      all_say(20, "/balance", "USD 5000.25 number cached\n")
+      assert.equal(2, count "balance")
+    end)
+
     it("get the error of the one who asks, each his own", function()
       start { workers = 1, init = handlers.init, ["/balance"] = handlers["/balance"] }
       sandbox.fault { kind = "status", status = 503, store = false }

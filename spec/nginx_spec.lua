@@ -478,6 +478,38 @@ describe("within nginx", function()
     assert.is_nil(server:log():find("[error]", 1, true))
   end)
 
+  it("gets over a server that has no timer for it", function()
+    start {
+      http = "lua_max_running_timers 1;",
+      init = init .. "other = uqpay.new(options())",
+      ["/other"] = "answer(other:balance 'USD')",
+    }
+    hold()
+    local one = server:begin "/usd"
+    sandbox.until_arrived(1)
+    local two = server:begin "/other"
+    until_so(function()
+      return server:log():find("lua_max_running_timers are not enough", 1, true)
+    end, "there are not enough timers")
+    go()
+    assert.equal("USD 5000.25\n", select(2, server:finish(one)))
+    assert.equal("USD 5000.25\n", select(2, server:finish(two)))
+  end)
+
+  it("is there again when a worker was killed", function()
+    start { workers = 2 }
+    local before = server:workers()
+    hold()
+    local peers = {}
+    for i = 1, 20 do peers[i] = server:begin "/usd" end
+    sandbox.until_arrived(20)
+    for _, pid in ipairs(before) do server:signal("KILL", pid) end
+    for i = 1, 20 do assert.is_nil((server:finish(peers[i]))) end
+    go()
+    until_so(function() return #server:workers() == 2 end, "there are new workers")
+    all(20, "/query?n=3", 200, "right\n")
+  end)
+
   it("is refused elsewhere", function()
     local ok, message = pcall(dofile, "src/resty/uqpay.lua")
     assert.is_false(ok)
