@@ -103,12 +103,14 @@ local function dictionary(option, name)
   return dict
 end
 
--- Whose client it is, without a secret: what is shared must not be mixed up.
-local function identity(options)
+-- Whose client it is, without a secret: what is shared must not be mixed up. A token
+-- function has the name that the user gives it.
+local function identity(options, name)
   local secret = options.client_id or options.token
   if type(secret) == "string" then secret = secret:gsub("^[Bb]earer ", "") end
-  local text = ("%s\n%s\n%s"):format(tostring(options.base_url),
-    options.environment or "sandbox", tostring(secret))
+  local text = ("%s\n%s\n%s\n%s"):format(tostring(options.base_url),
+    tostring(options.environment), type(secret) == "string" and secret or type(secret),
+    tostring(name))
   return ngx.encode_base64(ngx.sha1_bin(text))
 end
 
@@ -135,7 +137,7 @@ local function read_cache(cache, options, shared)
   end
   return {
     store = new_cache(dictionary("cache.dict", cache.dict or shared), ttl, stale),
-    identity = identity(options) .. (cache.identity or ""),
+    identity = identity(options, cache.identity),
   }
 end
 
@@ -150,7 +152,7 @@ local function read_options(options)
   end
   if shared ~= nil then
     own.dict = dictionary("shared", shared)
-    own.identity = identity(options)
+    own.identity = identity(options, type(cache) == "table" and cache.identity or nil)
     if options.client_id and options.token_store == nil then
       options.token_store = sharing.token_store(own.dict)
     end
