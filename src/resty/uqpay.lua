@@ -20,8 +20,9 @@ local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps ...
 local SHARE = 20    -- ... this part of the time since something happened
 local SWEEP = 0.02  -- seconds between two looks for those who are gone
 local WOKEN = 128   -- calls that go on before whatever else the worker does has a turn
-local MANY = 256    -- calls in flight: others begin ...
-local BEGUN = 8     -- ... so many at a time
+local MANY = 256    -- calls in flight: others begin a few at a time; ...
+local COLD = 32     -- ... the same before the first answer, since none could go
+local BEGUN = 8     -- the few
 local CONNECTIONS = 16 -- of a client, in each worker
 local PATIENCE = 1  -- seconds without a step: there is no driver
 
@@ -197,7 +198,9 @@ end
 
 local function take_turn(hub)
   local driver = hub.drivers[true]
-  if not driver or #driver.parked < MANY then return end
+  if not driver or #driver.parked < COLD then return end
+  hub.warm = hub.warm or hub.client:stats().succeeded > 0
+  if hub.warm and #driver.parked < MANY then return end
   draining = draining or ngx.timer.at(0, drain)
   if draining and not gate:wait(PATIENCE) then draining = false end
 end
