@@ -49,7 +49,7 @@ WARN = -Wall -Wextra -Wpedantic
 LIBS ?= -lcurl -lpthread -lm
 
 .PHONY: all deps bench-deps demo sandbox check spec pollers spec-poll \
-	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench lint print-incdir \
+	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench bench-nginx lint print-incdir \
 	install uninstall clean
 
 all: $(MODULE)
@@ -167,6 +167,15 @@ bench: build/bench/bare build/bench/meter
 	@$(MAKE) --no-print-directory all LUA=jit
 	@sh spec/bench/bench.sh
 
+# What resty.uqpay does to an nginx worker; a minute.
+bench-nginx: build/bench/slow_dns.so
+	@$(MAKE) --no-print-directory all LUA=jit
+	@sh spec/bench/nginx.sh
+
+build/bench/%.so: spec/bench/%.c
+	@mkdir -p build/bench
+	$(CC) $(STD) $(WARN) $(CFLAGS) -shared -o $@ $<
+
 build/bench/%: spec/bench/%.c
 	@mkdir -p build/bench
 	$(CC) $(STD) $(WARN) $(CFLAGS) -o $@ $< -lcurl
@@ -205,12 +214,16 @@ install: all
 	$(INSTALL) -d $(DESTDIR)$(LUA_CMOD) $(DESTDIR)$(LUA_LMOD)/uqpay/types/uqpay
 	$(INSTALL) -m 755 $(MODULE) $(DESTDIR)$(LUA_CMOD)/uqpay.so
 	$(INSTALL) -m 644 src/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay
+	$(INSTALL) -d $(DESTDIR)$(LUA_LMOD)/resty/uqpay
+	$(INSTALL) -m 644 src/resty/uqpay.lua $(DESTDIR)$(LUA_LMOD)/resty
+	$(INSTALL) -m 644 src/resty/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/resty/uqpay
 	$(INSTALL) -m 644 src/types/uqpay.lua $(DESTDIR)$(LUA_LMOD)/uqpay/types
 	$(INSTALL) -m 644 src/types/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay/types/uqpay
 
 uninstall:
 	rm -f $(DESTDIR)$(LUA_CMOD)/uqpay.so
-	rm -rf $(DESTDIR)$(LUA_LMOD)/uqpay
+	rm -rf $(DESTDIR)$(LUA_LMOD)/uqpay $(DESTDIR)$(LUA_LMOD)/resty/uqpay.lua \
+		$(DESTDIR)$(LUA_LMOD)/resty/uqpay
 
 clean:
 	rm -rf build

@@ -51,12 +51,16 @@ build = {
     ["uqpay.loop"] = "src/uqpay/loop.lua",
     ["uqpay.cqueues"] = "src/uqpay/cqueues.lua",
     ["uqpay.luv"] = "src/uqpay/luv.lua",
+    ["resty.uqpay"] = "src/resty/uqpay.lua",
+    ["resty.uqpay.shared"] = "src/resty/uqpay/shared.lua",
+    ["resty.uqpay.cache"] = "src/resty/uqpay/cache.lua",
     ["uqpay.copas"] = "src/uqpay/copas.lua",
     ["uqpay.types.uqpay"] = "src/types/uqpay.lua",
     ["uqpay.types.uqpay.loop"] = "src/types/uqpay/loop.lua",
     ["uqpay.types.uqpay.cqueues"] = "src/types/uqpay/cqueues.lua",
     ["uqpay.types.uqpay.luv"] = "src/types/uqpay/luv.lua",
     ["uqpay.types.uqpay.copas"] = "src/types/uqpay/copas.lua",
+    ["uqpay.types.uqpay.resty"] = "src/types/uqpay/resty.lua",
   },
 }
 test = {

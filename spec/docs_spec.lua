@@ -171,6 +171,27 @@ describe("documented", function()
     for name in absent:gmatch "@field ([%w_]+)" do assert.is_truthy(plain[name]) end
   end)
 
+  it("is every option of nginx's own, and no other", function()
+    local code = content "src/resty/uqpay.lua"
+    local annotated = content "src/types/uqpay/resty.lua"
+    local function same(taken, name)
+      local fields = {}
+      local block = annotated:match("@class " .. name .. "%f[^%w_.][^\n]*\n(.-)\n\n")
+      for field in block:gmatch "%-%-%-@field ([%w_]+)" do fields[field] = true end
+      assert.same(sorted(taken), sorted(fields))
+      for field in pairs(fields) do in_readme(field) end
+    end
+    local own, cache = {}, {}
+    for option in code:match "options.shared, options.cache[^=]+= nil":gmatch
+      "options%.([%w_]+)" do own[option] = true end
+    for option in code:match "local cache_options = {(.-)}":gmatch "([%w_]+) =" do
+      cache[option] = true
+    end
+    same(own, "uqpay.resty.options")
+    same(cache, "uqpay.resty.cache")
+    assert.is_truthy(readme:find("(examples/nginx.conf)", 1, true))
+  end)
+
   it("is every error field, and no other", function()
     assert.same(sorted(fixture.error_fields), sorted(class "uqpay.error"))
     for name in pairs(fixture.error_fields) do in_readme(name) end

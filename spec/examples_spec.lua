@@ -1,4 +1,4 @@
--- Every example runs against the sandbox, as it stands.
+-- Every example runs against the sandbox, as it stands (nginx.conf: in nginx_spec.lua).
 
 local driver = require "spec.support.driver"
 local sandbox = require "spec.support.sandbox"
@@ -67,7 +67,7 @@ describe("the example", function()
   end)
   before_each(sandbox.reset)
 
-  for example in driver.output("ls examples"):gmatch "[^\n]+" do
+  for example in driver.output("ls examples"):gmatch "[^\n]+%.lua" do
     it(example .. " prints what it should", function()
       if missing[example] then
         pending(missing[example])

@@ -25,6 +25,9 @@ local smoke = [[
       print(loop, other:balance "USD".currency)
     end
   end
+  for _, name in ipairs { "resty.uqpay", "resty.uqpay.cache", "resty.uqpay.shared" } do
+    assert(package.searchpath == nil or package.searchpath(name, package.path), name)
+  end
 ]]
 
 local function run_smoke(dir)

@@ -440,9 +440,30 @@ static int take_login_turn(lua_State *L, struct uq_call *call, double now,
   return 0;
 }
 
+/* The client lets the call go, but other processes have to, too. */
+static int take_shared_turn(lua_State *L, int idx, double now, bool *go) {
+  struct uq_call *call = to_call(L, idx);
+  double wait;
+  double left = call->options.queued ? 86400 : call->deadline - now;
+  bool in_time = uqL_share_turn(L, call->client, idx, left, &wait);
+  *go = in_time && !(wait > 0);
+  if (call->client == NULL)
+    return fail_ended(L, call);
+  if (!in_time)
+    return fail_for_haste(L, call, now, now + wait);
+  if (*go)
+    return 0;
+  if (call->lined_up == 0)
+    call->lined_up = now;
+  call->granted = true;
+  wait_until(call, now + wait);
+  return 0;
+}
+
 /* Has the rate limit let the call go? If not, it waits for its turn. Gives the
 ** results of a call that ends here, or 0. */
-static int take_turn(lua_State *L, struct uq_call *call, bool *go) {
+static int take_turn(lua_State *L, int idx, bool *go) {
+  struct uq_call *call = to_call(L, idx);
   struct uq_client *c = call->client;
   double now = uq_clock();
   if (call->is_login)
@@ -450,7 +471,12 @@ static int take_turn(lua_State *L, struct uq_call *call, bool *go) {
   bool queued = call->options.queued;
   bool first = call->called || c->schedule.in_line == 0;
   bool late = !queued && call->lined_up > 0 && now >= call->deadline;
-  *go = first && !late && uq_pace_take(&c->pace, now);
+  *go = call->granted || (first && !late && uq_pace_take(&c->pace, now));
+  if (*go && c->turns_shared && !call->granted) {
+    int results = take_shared_turn(L, idx, now, go);
+    if (!*go)
+      return results;
+  }
   if (!*go) {
     double when = first ? uq_pace_next(&c->pace)
                         : uq_pace_due(&c->pace, now, c->schedule.in_line);
@@ -474,7 +500,7 @@ static int take_turn(lua_State *L, struct uq_call *call, bool *go) {
     call->deadline += now - call->lined_up;
   }
   call->lined_up = 0;
-  call->called = false;
+  call->called = call->granted = false;
   return 0;
 }
 
@@ -580,7 +606,7 @@ static int prepare(lua_State *L, int idx) {
       return results;
     go = false;
   }
-  results = take_turn(L, call, &go);
+  results = take_turn(L, idx, &go);
   return go ? begin_attempt(L, idx) : results;
 }
 

@@ -48,6 +48,7 @@ struct uq_call {
   double attempted;              /* when the last attempt began */
   double lined_up;               /* when it came into the line; 0: it did not */
   bool called;                   /* out of the line, to take its turn */
+  bool granted;                  /* it waits for its turn among processes */
   int attempts, retries;
   unsigned login;        /* what the next attempt waits for; 0: no login */
   double attends;        /* until then it stays with a login: see login.c */

@@ -10,6 +10,13 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+/* Can the running function yield? LuaJIT 2.1 alone is asked, and knows. */
+#if LUA_VERSION_NUM == 501 && defined(LUA_OK)
+#define uqL_yieldable(L) lua_isyieldable(L)
+#else
+#define uqL_yieldable(L) 1
+#endif
+
 #ifndef LUA_OK
 #define LUA_OK 0
 #endif

@@ -56,8 +56,8 @@ static int read_query(lua_State *L) {
 
 /* Makes the message at the top the error table of a call that was never made.
  */
-static void push_failure(lua_State *L) {
-  uqL_error_new(L, UQ_INVALID_REQUEST);
+static void push_failure(lua_State *L, enum uq_kind kind) {
+  uqL_error_new(L, kind);
   lua_pushinteger(L, 0);
   lua_setfield(L, -2, "attempts");
   lua_pushnumber(L, 0);
@@ -79,7 +79,7 @@ static int internal_start(lua_State *L) {
   lua_pushvalue(L, 3);
   int status = lua_pcall(L, 2, 0, 0);
   if (status == LUA_ERRRUN && b->state == READING) {
-    push_failure(L);
+    push_failure(L, UQ_INVALID_REQUEST);
     lua_pushnil(L);
     lua_insert(L, -2);
     return 2;
@@ -101,6 +101,12 @@ static int internal_hook_failed(lua_State *L) {
 /* ------------------------------------------------------------------------ */
 /* the rest                                                                  */
 /* ------------------------------------------------------------------------ */
+
+/* yieldable() -> can the caller yield? nginx hides LuaJIT's own function. */
+static int internal_yieldable(lua_State *L) {
+  lua_pushboolean(L, uqL_yieldable(L));
+  return 1;
+}
 
 /* closed(client) -> is it? */
 static int internal_closed(lua_State *L) {
@@ -157,6 +163,64 @@ static int internal_misfit(lua_State *L) {
   return 1;
 }
 
+/* refusal(message [, elapsed]) -> the error table of a call that cannot be made
+** here; with seconds, of one that was waited for in vain. */
+static int internal_refusal(lua_State *L) {
+  luaL_checkstring(L, 1);
+  bool late = !lua_isnoneornil(L, 2);
+  lua_settop(L, 2);
+  lua_pushvalue(L, 1);
+  push_failure(L, late ? UQ_TIMEOUT : UQ_CONFIG);
+  if (late) {
+    lua_pushvalue(L, 2);
+    lua_setfield(L, -2, "elapsed");
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, "retryable");
+  }
+  return 1;
+}
+
+/* question(client, ...) -> what client:balance(...) would ask for, if it raises
+** nothing: currency, account ("": none), amounts (a number), timeout, and
+*whether
+** it has a key of its own. */
+static int internal_question(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  struct uq_options o = c->options;
+  uqL_options_call(L, 2, UQ_ENDPOINT_BALANCE, "balance", &o);
+  lua_pushstring(L, o.currency);
+  lua_pushstring(L, o.on_behalf_of);
+  lua_pushinteger(L, o.amounts);
+  lua_pushnumber(L, o.timeout);
+  lua_pushboolean(L, o.idempotency_key[0] != '\0');
+  return 5;
+}
+
+/* limit(client, connections): see uq_transport_limit. */
+static int internal_limit(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  long connections = (long)luaL_checkinteger(L, 2);
+  if (c->transport != NULL)
+    uq_transport_limit(c->transport, connections);
+  return 0;
+}
+
+/* share_turns(client, make): if the client has a rate limit, make(limit) gives
+** the function that its calls ask for turns: see uqL_share_turn. */
+static int internal_share_turns(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  if (c->options.rate_limit == 0)
+    return 0;
+  lua_settop(L, 2);
+  uqL_getpeer(L, 1);
+  lua_insert(L, 2);
+  lua_pushinteger(L, c->options.rate_limit);
+  lua_call(L, 1, 1);
+  lua_setfield(L, 2, "turns");
+  c->turns_shared = true;
+  return 0;
+}
+
 /* iterators() -> the names of those that give all items of a list. */
 static int internal_iterators(lua_State *L) {
   int n = 0;
@@ -180,6 +244,11 @@ static const luaL_Reg functions[] = {{"clock", internal_clock},
                                      {"methods", internal_methods},
                                      {"iterators", internal_iterators},
                                      {"misfit", internal_misfit},
+                                     {"yieldable", internal_yieldable},
+                                     {"refusal", internal_refusal},
+                                     {"question", internal_question},
+                                     {"limit", internal_limit},
+                                     {"share_turns", internal_share_turns},
                                      {NULL, NULL}};
 
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);

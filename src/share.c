@@ -119,3 +119,20 @@ void uqL_share_put(lua_State *L, struct uq_client *c, int peer,
   uqL_pushcount(L, floor(c->token_end));
   tell(L, c, peer, SET, 2);
 }
+
+bool uqL_share_turn(lua_State *L, struct uq_client *c, int idx, double left,
+                    double *wait) {
+  int top = lua_gettop(L);
+  *wait = 0;
+  uqL_client_peer(L, idx);
+  lua_getfield(L, -1, "turns");
+  lua_pushnumber(L, left);
+  bool good = lua_pcall(L, 1, 2, 0) == LUA_OK && lua_isnumber(L, -1);
+  bool in_time = !good || lua_toboolean(L, -2);
+  if (good)
+    *wait = (double)lua_tonumber(L, -1);
+  else
+    c->stats.hook_errors++;
+  lua_settop(L, top);
+  return in_time;
+}

@@ -48,6 +48,7 @@ struct uq_transport {
   bool crowd;                 /* requests are side by side: over HTTP/2 */
   long spoken;           /* the last answer's CURL_HTTP_VERSION_; 0: none */
   long connection_limit; /* at once; 0: none */
+  long connections_most; /* the caller's limit; the same */
   struct uq_idle connections; /* idle ones of HTTP/1.1 */
   struct uq_pulse pulse;      /* of those in use */
   double timer;               /* curl's, on uq_clock; below 0: not set */
@@ -225,6 +226,7 @@ static void close_multi(struct uq_transport *t) {
   uq_sigpipe_release(&guard);
   t->multi = NULL;
   t->timer = -1;
+  t->connection_limit = 0;
 }
 
 struct uq_transport *
@@ -238,6 +240,10 @@ uq_transport_new(const struct uq_transport_options *options) {
   t->two = uq_handle_two();
   t->owner = uq_process_generation();
   return t;
+}
+
+void uq_transport_limit(struct uq_transport *t, long connections) {
+  t->connections_most = connections;
 }
 
 bool uq_transport_forked(const struct uq_transport *t) {
@@ -384,6 +390,8 @@ static void limit_connections(struct uq_transport *t) {
   if (t->options.http_version != UQ_HTTP_1_1 && t->crowd &&
       (t->spoken >= CURL_HTTP_VERSION_2_0 || may_be_two))
     limit = 2 + (long)(t->in_flight / STREAMS);
+  if (t->connections_most > 0 && (limit == 0 || limit > t->connections_most))
+    limit = t->connections_most;
   if (limit == t->connection_limit)
     return;
   t->connection_limit = limit;

@@ -78,6 +78,10 @@ uq_transport_new(const struct uq_transport_options *options);
 ** abandoned: nothing is written to the parent's connections. */
 void uq_transport_free(struct uq_transport *t);
 
+/* At most so many connections at once; requests wait for them. 0: as many as
+** there are requests. */
+void uq_transport_limit(struct uq_transport *t, long connections);
+
 /* Was the transport made by another process than this one? */
 bool uq_transport_forked(const struct uq_transport *t);
 

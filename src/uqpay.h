@@ -156,6 +156,7 @@ struct uq_client {
   bool share_locked;  /* ... the client has its lock; ... */
   bool share_running; /* ... one of its functions runs */
   bool token_stored;  /* the token is out of it, not of a login of ours */
+  bool turns_shared;  /* other processes count the same turns */
   bool on_request, on_response, on_retry;
   struct uq_call *calls;
   struct uq_call *spare;       /* for the next blocking call; NULL: none */
@@ -244,6 +245,12 @@ void uqL_share_end(lua_State *L, struct uq_client *c, int peer);
 /* Puts a token, the client's, into the store. */
 void uqL_share_put(lua_State *L, struct uq_client *c, int peer,
                    const char *token, size_t len);
+
+/* Asks for a turn of those that several processes share, for the call at idx.
+** True: it comes in so many seconds; false: that would be more than are left.
+** The client may be closed afterwards. */
+bool uqL_share_turn(lua_State *L, struct uq_client *c, int idx, double left,
+                    double *wait);
 
 #define UQ_SHARE_RETRY 0.05 /* seconds between two tries for the lock */
 

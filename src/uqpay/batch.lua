@@ -75,7 +75,7 @@ end
 -- hook or a finalizer) nobody knows who can, and so all may.
 local function wait(self)
   local slot = self.slot
-  Hub.check(slot)
+  self.hub:check(slot)
   if self.torn or internal.closed(self.client) then
     for n = #slot, 1, -1 do slot[n] = nil end
     for id in pairs(self.running) do slot[#slot + 1] = id end

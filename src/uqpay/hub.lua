@@ -62,7 +62,8 @@ local park
 
 -- Does the waiter wait? If it could not yield (in a hook, or where Lua 5.1 cannot), it
 -- has gone on with an error, and may wait for something else by now.
-local function is_waiting(slot)
+local function is_waiting(self, slot)
+  if self.loop.waits then return self.loop.waits(slot) end
   local waiter = slot.waiter
   if coroutine.status(waiter) ~= "suspended" then return false end
   local level, frame = 0, debug.getinfo(waiter, 0, "f")
@@ -76,7 +77,7 @@ end
 local function wake(self, slot, failure)
   if not slot.driver then return end
   self:leave(slot)
-  if is_waiting(slot) then
+  if is_waiting(self, slot) then
     slot.failure = failure
     self.loop.wake(slot) -- the waiter may run at once, and park again
   end
@@ -89,13 +90,30 @@ local function wake_all(self, driver, failure)
   for _, slot in ipairs(slots) do wake(self, slot, failure) end
 end
 
--- Tells the waiters which calls can be stepped.
-local function dispatch(self)
-  while not self.closed do
+-- Cancels the calls of those that a driver's loop has ended while they were parked.
+local function forsake(self, driver)
+  local gone = {}
+  for _, slot in ipairs(driver.parked) do
+    if not self.loop.waits(slot) then gone[#gone + 1] = slot end
+  end
+  for _, slot in ipairs(gone) do
+    self:leave(slot)
+    for id, call in pairs(slot.calls) do
+      self.slots[id], slot.calls[id] = nil, nil
+      call:cancel()
+    end
+  end
+end
+
+-- Tells the waiters which calls can be stepped; so many at most. True: there may be more.
+local function dispatch(self, limit)
+  local told = 0
+  while not self.closed and told ~= limit do
     local id = self.client:ready()
-    if not id then return end
+    if not id then return false end
     local slot = self.slots[id]
     if slot then
+      told = told + 1
       self.slots[id], slot.calls[id] = nil, nil
       slot[#slot + 1] = id
       wake(self, slot)
@@ -104,23 +122,25 @@ local function dispatch(self)
       self.passed = true
     end
   end
+  return not self.closed
 end
 
-local function step(self)
-  if self.closed then return end
+local function step(self, limit)
+  if self.closed then return false end
   self.client:step()
-  dispatch(self)
+  return dispatch(self, limit)
 end
 
 -- Runs beside the others as long as one of them is parked.
 local function drive(self, driver)
-  local watch = driver.watch
-  while driver.parked[1] do
-    watch.wait()
+  local watch, more = driver.watch, false
+  while driver.parked[1] and driver.watch do
+    if watch.wait(more) then forsake(self, driver) end
     local before = self.running
     self.running = driver
-    local stepped, failure = pcall(step, self)
-    if not stepped then wake_all(self, driver, failure) end
+    local stepped, result = pcall(step, self, watch.limit)
+    more = stepped and result
+    if not stepped then wake_all(self, driver, result) end
     self.running = before
   end
   retire(self, driver)
@@ -129,7 +149,7 @@ end
 -- Waits, maybe in vain, for the slot to get an id. False: the loop cannot wait for it.
 function park(self, slot, key)
   local driver = self.drivers[key]
-  local fd = not driver and self.client:pollfd()
+  local fd = not driver and (self.loop.obstacle or self.client:pollfd())
   if fd then
     driver = { key = key, parked = {}, watch = self.loop.watch(fd) }
     self.drivers[key] = driver
@@ -153,8 +173,9 @@ function park(self, slot, key)
 end
 
 -- A slot serves one waiter at a time.
-function Hub.check(slot)
-  if slot.driver and slot.waiter ~= coroutine.running() and is_waiting(slot) then
+function Hub:check(slot)
+  local other = slot.driver and slot.waiter ~= coroutine.running()
+  if other and is_waiting(self, slot) then
     error("another coroutine waits for the same iterator", 0)
   end
 end
@@ -165,7 +186,14 @@ function Hub:wait(slot)
   if alone then internal.recall(self.client) end
   while #slot == 0 and not self.closed do
     local key = self.loop and self.loop.inside()
+    local driver = self.drivers[key or false]
+    if driver and driver.watch.dead and driver.watch.dead() then
+      retire(self, driver)
+      step(self)
+    end
     if not (key and self.drivers[key]) then dispatch(self) end -- nobody else will
+    local obstacle = not key and self.loop and self.loop.obstacle
+    if obstacle then error(obstacle "the iterator", 0) end
     if #slot == 0 and not self.closed and not (key and park(self, slot, key)) then
       self.client:step(3600)
     end

@@ -1,0 +1,18 @@
+#!/bin/sh
+# nginx.sh: starts the bench's server, and measures what resty.uqpay does to nginx. From the
+# top of the repository; `make bench-nginx` has built what is measured.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+PATH=$PATH:/usr/sbin:/usr/local/sbin
+export PATH
+if [ "$(nproc)" -gt 1 ] && command -v taskset > /dev/null; then
+    BENCH_SERVER_WRAP="taskset -c 0"
+    BENCH_CLIENT_WRAP="taskset -c 1"
+    export BENCH_SERVER_WRAP BENCH_CLIENT_WRAP
+fi
+dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-bench.XXXXXX")
+trap 'sh "$here/server.sh" stop "$dir"; rm -rf "$dir"' EXIT
+trap 'exit 130' INT TERM HUP
+sh "$here/server.sh" start "$dir" > "$dir.env"
+mv "$dir.env" "$dir/env"
+UQPAY_OUT=build/jit LUA_PATH="./?.lua;;" luajit "$here/nginx_bench.lua" "$dir"

@@ -1,0 +1,358 @@
+-- What the workers of an nginx server share in resty.uqpay: the token of a login, turns
+-- under the rate limit, balances.
+
+local sandbox = require "spec.support.sandbox"
+
+if not rawget(_G, "jit") then
+  describe("workers of nginx", function()
+    pending "nginx's Lua is LuaJIT"
+  end)
+  return
+end
+
+local driver = require "spec.support.driver"
+local nginx = require "spec.support.nginx"
+
+local login = [[
+  client = uqpay.new(options { token = false, client_id = sandbox.client_id,
+    api_key = sandbox.api_key, shared = "uqpay" })
+]]
+
+describe("workers of nginx", function()
+  local server
+  local function start(setup)
+    setup.workers = setup.workers or 2
+    server = nginx.start(setup)
+  end
+  setup(sandbox.start)
+  before_each(sandbox.reset)
+  after_each(function()
+    if server then server:stop() end
+    server = nil
+  end)
+
+  local function count(endpoint)
+    return sandbox.counts().endpoints[endpoint] or 0
+  end
+
+  local function get(path)
+    return (select(2, server:get(path)))
+  end
+
+  local function hold()
+    sandbox.settings { hold = "balance" }
+  end
+
+  local function go()
+    sandbox.settings { hold = "" }
+  end
+
+  local function all_say(n, path, body)
+    local _, bodies = server:many(n, path)
+    for i = 1, n do assert.equal(body, bodies[i]) end
+  end
+
+  local function until_so(condition, what)
+    for _ = 1, 3000 do
+      if condition() then return end
+      driver.output "sleep 0.01"
+    end
+    error("it never is so: " .. what, 2)
+  end
+
+  it("share one token, get it once and anew once", function()
+    sandbox.settings { single_token = true }
+    start { init = login, ["/usd"] = "answer(client:balance 'USD')" }
+    all_say(60, "/usd", "USD 5000.25\n")
+    assert.equal(1, #sandbox.mints())
+    sandbox.expire_minted()
+    all_say(60, "/usd", "USD 5000.25\n")
+    assert.equal(2, #sandbox.mints())
+    local workers = table.concat(server:workers(), " ")
+    server:signal "HUP"
+    until_so(function()
+      local now = server:workers()
+      return #now == 2 and table.concat(now, " ") ~= workers
+    end, "new workers")
+    all_say(20, "/usd", "USD 5000.25\n")
+    assert.equal(2, #sandbox.mints())
+    local log = server:log()
+    for _, secret in ipairs { sandbox.api_key, sandbox.mints()[1].minted } do
+      assert.is_nil(log:find(secret, 1, true))
+    end
+    assert.is_nil(log:find("[error]", 1, true), log)
+  end)
+
+  it("have locks that end", function()
+    start { workers = 1, ["/store"] = [[
+      local sharing = require "resty.uqpay.shared"
+      local dict = ngx.shared.uqpay
+      local one, two = sharing.token_store(dict), sharing.token_store(dict)
+      ngx.say(one.lock "k", two.lock "k", one.lock "k", two.lock "other")
+      two.unlock "k"
+      ngx.say(two.lock "k")
+      one.unlock "k"
+      ngx.say(two.lock "k", dict:ttl "uqpay login k" <= 15)
+      ngx.say(one.get "k")
+      one.set("k", "first", math.floor(ngx.now()) + 100)
+      local token, ends = two.get "k"
+      ngx.say(token, ends - math.floor(ngx.now()) <= 100, dict:ttl "uqpay token k" <= 100)
+      one.set("k", "without end")
+      ngx.say(two.get "k")
+      one.set "k"
+      ngx.say(two.get "k")
+    ]] }
+    assert.equal("truefalsefalsetrue\nfalse\ntruetrue\nnil\nfirsttruetrue\n"
+      .. "without endnil\nnil\n", (get "/store":gsub("nilnil", "nil")))
+  end)
+
+  it("count the same turns", function()
+    start { ["/turn"] = [[
+      turn = turn or require "resty.uqpay.shared".turns(ngx.shared.uqpay, "k", 500)
+      local waits, wait = turn(60)
+      ngx.say(("%.3f %s %.3f"):format(ngx.now(), ngx.worker.pid(), waits and wait or 1e9))
+    ]], ["/late"] = [[
+      local turn = require "resty.uqpay.shared".turns(ngx.shared.uqpay, "k", 500)
+      local granted, wait = turn(1)
+      ngx.say(granted == nil and wait > 1)
+    ]] }
+    local _, bodies = server:many(100, "/turn")
+    local moments, workers, n = {}, {}, 0
+    for i = 1, 100 do
+      local now, pid, wait = bodies[i]:match "(%S+) (%S+) (%S+)"
+      moments[i] = tonumber(now) + tonumber(wait)
+      if not workers[pid] then n = n + 1 end
+      workers[pid] = true
+    end
+    table.sort(moments)
+    for i = 1, 80 do -- ten at once, and no more in two windows than twenty
+      assert.is_true(moments[i + 20] - moments[i] > 1.2, "turns come too fast")
+    end
+    assert.is_true(moments[100] - moments[1] < 60)
+    assert.equal("true\n", get "/late")
+    assert.is_true(n >= 1)
+  end)
+
+  it("keep to one rate limit, with retries and failures for haste", function()
+    start { workers = 1, init = [[
+      client = uqpay.new(options { rate_limit = 100, shared = "uqpay", timeout = 0.4 })
+      patient = uqpay.new(options { rate_limit = 100, shared = "uqpay" })
+    ]], ["/haste"] = "answer(client:balance 'USD')",
+        ["/patience"] = "answer(patient:balance 'USD')", ["/turns"] = [[
+      local sum = 0
+      for _, key in ipairs(ngx.shared.uqpay:get_keys()) do
+        local taken = key:find "^uqpay turns " and ngx.shared.uqpay:get(key)
+        sum = sum + (taken and math.min(taken, 2) or 0)
+      end
+      ngx.say(sum)
+    ]] }
+    local _, bodies = server:many(40, "/haste")
+    local good, bad = 0, 0
+    for _, body in ipairs(bodies) do
+      if body == "USD 5000.25\n" then
+        good = good + 1
+      else
+        assert.matches("^rate_limit: the client's rate_limit is used up", body)
+        bad = bad + 1
+      end
+    end
+    assert.equal(good, count "balance")
+    assert.is_true(good >= 1 and bad >= 20, "good: " .. good)
+    sandbox.fault { kind = "status", status = 503, store = false }
+    assert.equal("USD 5000.25\n", get "/patience")
+    assert.equal(good + 2, count "balance")
+    assert.equal(good + 2 .. "\n", get "/turns")
+  end)
+
+  describe("with a cache", function()
+    local init = [[
+      clients = {
+        master = uqpay.new(options { cache = { dict = "uqpay", ttl = 60 } }),
+        other = uqpay.new(options { token = sandbox.other_token,
+          cache = { dict = "uqpay", ttl = 60 } }),
+        exact = uqpay.new(options { amounts = "exact", shared = "uqpay",
+          cache = { ttl = 60 } }),
+        text = uqpay.new(options { amounts = "string",
+          cache = { dict = "uqpay", ttl = 60 } }),
+        http = uqpay.new(options { base_url = sandbox.http_url,
+          cache = { dict = "uqpay", ttl = 60 } }),
+        stale = uqpay.new(options { max_retries = 0,
+          cache = { dict = "uqpay", ttl = 0.05, stale = 60 } }),
+        hasty = uqpay.new(options { max_retries = 0,
+          cache = { dict = "uqpay", ttl = 60 } }),
+      }
+    ]]
+    local handlers = { init = init, ["/balance"] = [[
+      local arg = ngx.req.get_uri_args()
+      local client = clients[arg.client or "master"]
+      local balance, message, err = client:balance(arg.currency or "USD", {
+        on_behalf_of = arg.account, timeout = tonumber(arg.timeout),
+        idempotency_key = arg.key,
+      })
+      if not balance then return ngx.say(err.kind, ": ", message) end
+      local amount, at = balance.available_balance, balance.cached_at
+      ngx.say(balance.currency, " ", tostring(amount), " ", type(amount), " ",
+        balance.stale and "stale" or at and at > ngx.now() - 61 and "cached" or "asked")
+    ]] }
+
+    it("ask once for each question, and mix up none", function()
+      start(handlers)
+      local asked = {
+        ["/balance"] = "USD 5000.25 number cached\n",
+        ["/balance?currency=SGD"] = "SGD 10000 number cached\n",
+        ["/balance?account=" .. sandbox.sub_account] = "USD 111.11 number cached\n",
+        ["/balance?client=exact"] = "USD 5000.25 userdata cached\n",
+        ["/balance?client=text"] = "USD 5000.25 string cached\n",
+        ["/balance?client=http"] = "USD 5000.25 number cached\n",
+        ["/balance?client=text&currency=SGD"] = "SGD 10000.00 string cached\n",
+      }
+      local paths, questions = {}, 0
+      for path in pairs(asked) do
+        questions = questions + 1
+        for _ = 1, 20 do paths[#paths + 1] = path end
+      end
+      for round = 1, 2 do
+        local _, bodies = server:many(#paths, function(i) return paths[i] end)
+        for i, path in ipairs(paths) do assert.equal(asked[path], bodies[i], path) end
+        assert.equal(questions, count "balance", "round " .. round)
+      end
+      get "/balance?client=other"
+      assert.equal(questions + 1, count "balance")
+      get("/balance?account=" .. sandbox.sub_account:upper())
+      assert.equal(questions + 1, count "balance")
+      assert.equal("USD 5000.25 number asked\n", get("/balance?key="
+        .. "0b7e8a52-3f3c-4c26-9d5e-0c8a3f2b7d11"))
+      assert.equal(questions + 2, count "balance")
+    end)
+
+    it("wait for the one who asks, however he ends", function()
+      start { workers = 2, server = "lua_check_client_abort on;", init = handlers.init,
+              ["/balance"] = handlers["/balance"] }
+      hold()
+      local gone = server:begin "/balance"
+      sandbox.until_arrived(1)
+      local peers = {}
+      for i = 1, 40 do peers[i] = server:begin "/balance" end
+      for _ = 1, 20 do server:get "/ping" end
+      gone:close()
+      local _, bodies = server:many(100, function(i)
+        return "/balance?timeout=" .. i * 0.0017
+      end)
+      for i = 1, 100 do
+        assert.matches("^timeout: no balance of another request's within the timeout of "
+          .. "0%.", bodies[i])
+      end
+      go()
+      for i = 1, 40 do
+        assert.equal("USD 5000.25 number cached\n", select(2, server:finish(peers[i])))
+      end
+      assert.equal(1, count "balance")
+    end)
+
+    it("ask themselves when the one who asked was killed", function()
+      start(handlers)
+      hold()
+      local peer = server:begin "/balance"
+      sandbox.until_arrived(1)
+      for _, pid in ipairs(server:workers()) do server:signal("KILL", pid) end
+      server:finish(peer)
+      go()
+      until_so(function() return #server:workers() == 2 end, "there are new workers")
+      all_say(20, "/balance", "USD 5000.25 number cached\n")
+      assert.equal(2, count "balance")
+    end)
+
+    it("get the error of the one who asks, each his own", function()
+      start { workers = 1, init = handlers.init, ["/balance"] = handlers["/balance"] }
+      sandbox.fault { kind = "status", status = 503, store = false }
+      hold()
+      local peers = {}
+      for i = 1, 20 do peers[i] = server:begin "/balance?client=hasty" end
+      sandbox.until_arrived(1)
+      for _ = 1, 20 do server:get "/ping" end
+      go()
+      for i = 1, 20 do
+        assert.matches("^api: ", select(2, server:finish(peers[i])))
+      end
+      assert.equal(1, count "balance")
+      assert.equal("USD 5000.25 number cached\n", get "/balance?client=hasty")
+    end)
+
+    it("get an old answer while one asks, and when he fails", function()
+      start(handlers)
+      assert.equal("USD 5000.25 number cached\n", get "/balance?client=stale")
+      sandbox.fault { kind = "status", status = 503, times = 1000000, store = false }
+      sandbox.balance { currency = "USD", available_balance = "1.5" }
+      until_so(function()
+        return get "/balance?client=stale" == "USD 5000.25 number stale\n"
+      end, "it is old")
+      until_so(function()
+        assert.equal("USD 5000.25 number stale\n", get "/balance?client=stale")
+        return count "balance" > 3
+      end, "it is asked again")
+      sandbox.reset()
+      sandbox.balance { currency = "USD", available_balance = "1.5" }
+      until_so(function()
+        return get "/balance?client=stale" == "USD 1.5 number cached\n"
+      end, "it is new")
+      assert.is_nil(server:log():find("[error]", 1, true))
+    end)
+
+    it("keep every digit, and fields that are not known", function()
+      start { workers = 1, init = [[
+        client = uqpay.new(options { cache = { dict = "uqpay", ttl = 60 } })
+      ]], ["/same"] = [[
+        local plain = uqpay.new(options()):balance "USD"
+        local cached = client:balance "USD"
+        local function same(a, b)
+          if type(a) ~= "table" then return a == b and type(a) == type(b) end
+          for name, value in pairs(a) do
+            if not same(value, b[name]) then return false end
+          end
+          return true
+        end
+        local at = cached.cached_at
+        cached.cached_at = nil
+        ngx.say(same(plain, cached), same(cached, plain), type(at))
+      ]] }
+      local body = '{"balance_id":"x","currency":"USD","available_balance":0.1,'
+        .. '"margin_balance":0.30000000000000004,"frozen_balance":3,"create_time":"",'
+        .. '"last_trade_time":"","balance_status":"ACTIVE","more":{"list":[1,true,'
+        .. '"a:b;}"],"x":{}}}'
+      sandbox.fault { kind = "answer", body = body, times = 2 }
+      assert.equal("truetruenumber\n", get "/same")
+    end)
+  end)
+
+  it("name what is wrong with the options", function()
+    start { workers = 1, ["/bad"] = [[
+      for _, changes in ipairs {
+        { shared = 1 }, { shared = "none" }, { cache = 1 }, { cache = {} },
+        { cache = { ttl = 1 } }, { cache = { ttl = "1", dict = "uqpay" } },
+        { cache = { ttl = 1, dict = "none" } }, { cache = { ttl = 1, life = 1 } },
+        { cache = { ttl = 1, stale = -1, dict = "uqpay" } },
+        { cache = { ttl = 1, dict = "uqpay" }, token = function() end },
+        { max_connections = 0 }, { max_connections = 1.5 }, { max_connections = "1" },
+      } do
+        ngx.say((select(2, pcall(function() local x = uqpay.new(options(changes)) end))))
+      end
+    ]] }
+    local lines = driver.lines((get "/bad":gsub("content_by_lua%(.-%):%d+: ", "")))
+    assert.same({
+      "bad option 'shared' to 'new' (string expected, got number)",
+      "bad option 'shared' to 'new' (nginx.conf has no lua_shared_dict 'none')",
+      "bad option 'cache' to 'new' (table expected, got number)",
+      "bad option 'cache.ttl' to 'new' (seconds from 0.001 to 86400 expected)",
+      "bad option 'cache.dict' to 'new' (string expected, got nil)",
+      "bad option 'cache.ttl' to 'new' (number expected, got string)",
+      "bad option 'cache.dict' to 'new' (nginx.conf has no lua_shared_dict 'none')",
+      "bad option 'cache' to 'new' (no 'life' in it)",
+      "bad option 'cache.stale' to 'new' (seconds from 0 to 86400 expected)",
+      "bad option 'cache.identity' to 'new' (a name of whose token it is expected with a "
+        .. "token function)",
+      "bad option 'max_connections' to 'new' (a whole number from 1 to 1024 expected)",
+      "bad option 'max_connections' to 'new' (a whole number from 1 to 1024 expected)",
+      "bad option 'max_connections' to 'new' (a whole number from 1 to 1024 expected)",
+    }, lines)
+  end)
+end)

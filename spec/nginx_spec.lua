@@ -1,0 +1,519 @@
+-- resty.uqpay within real nginx servers, of one and two workers.
+
+local driver = require "spec.support.driver"
+local fixture = require "spec.support.fixture"
+local sandbox = require "spec.support.sandbox"
+
+if not rawget(_G, "jit") then
+  describe("within nginx", function()
+    pending "nginx's Lua is LuaJIT"
+  end)
+  return
+end
+
+local nginx = require "spec.support.nginx"
+
+-- What all servers have: clients of the master, which each worker makes its own of.
+local init = [[
+  queries = {
+    { { currency = "USD" }, 5000.25 }, { { currency = "SGD" }, 10000 },
+    { { currency = "USD", on_behalf_of = sandbox.sub_account }, 111.11 },
+    { { currency = "SGD", on_behalf_of = sandbox.sub_account }, 222.2 },
+    { { currency = "USD", on_behalf_of = sandbox.other_sub_account }, 0 },
+    { { currency = "XUSD", on_behalf_of = sandbox.other_sub_account }, 44444.4 },
+  }
+  client = uqpay.new(options())
+  shared = {} -- by the requests of a worker
+  function descriptors()
+    collectgarbage()
+    collectgarbage()
+    local count = 0
+    local pipe = io.popen("ls /proc/" .. ngx.worker.pid() .. "/fd")
+    for _ in pipe:lines() do count = count + 1 end
+    pipe:close()
+    return count
+  end
+]]
+
+-- Handlers that all servers have.
+local function handlers(more)
+  local all = {
+    init = init,
+    ["/usd"] = "answer(client:balance 'USD')",
+    ["/query"] = [[
+      local query = queries[tonumber(ngx.var.arg_n) % #queries + 1]
+      local balance, message = client:balance(query[1])
+      if not balance then return ngx.say(message) end
+      local right = balance.currency == query[1].currency
+        and balance.available_balance == query[2]
+      ngx.say(right and "right" or "wrong")
+    ]],
+    ["/state"] = [[
+      local s = client:stats()
+      ngx.say("calls ", s.calls, " succeeded ", s.succeeded, " failed ", s.failed,
+        " connections ", s.connections, " timers ", ngx.timer.running_count()
+        + ngx.timer.pending_count())
+    ]],
+    ["/descriptors"] = "ngx.say(descriptors())",
+  }
+  for name, value in pairs(more or {}) do all[name] = value end
+  return all
+end
+
+local function hold()
+  sandbox.settings { hold = "balance" }
+end
+
+local function go()
+  sandbox.settings { hold = "" }
+end
+
+-- Every line of a log that tells of something wrong.
+local function complaints(text)
+  local list = {}
+  for _, line in ipairs(driver.lines(text)) do
+    for _, level in ipairs { "warn", "error", "crit", "alert", "emerg" } do
+      if line:find("[" .. level .. "]", 1, true) then list[#list + 1] = line end
+    end
+  end
+  return list
+end
+
+local function until_so(condition, what)
+  for _ = 1, 3000 do
+    if condition() then return end
+    driver.output "sleep 0.01"
+  end
+  error("it never is so: " .. what, 2)
+end
+
+describe("within nginx", function()
+  local server
+  local function start(more)
+    server = nginx.start(handlers(more))
+    return server
+  end
+  local function stop()
+    if server then server:stop() end
+    server = nil
+  end
+  setup(sandbox.start)
+  before_each(sandbox.reset)
+  after_each(stop)
+
+  -- The answers of so many requests at once, each expected to be this one.
+  local function all(n, path, status, body)
+    local statuses, bodies = server:many(n, path)
+    for i = 1, n do
+      assert.equal(body, bodies[i])
+      assert.equal(status, statuses[i])
+    end
+  end
+
+  for workers = 1, 2 do
+    it("gives each of 256 requests at once its own answer, " .. workers .. " worker(s)",
+      function()
+        start { workers = workers }
+        all(256, function(i) return "/query?n=" .. i end, 200, "right\n")
+        all(256, function(i) return "/query?n=" .. i end, 200, "right\n")
+        assert.equal(workers, #server:workers())
+        assert.same({}, complaints(server:log()))
+        assert.equal(512, sandbox.counts().endpoints.balance)
+        local connections = {}
+        for _, request in ipairs(sandbox.requests()) do
+          connections[request.connection] = true
+        end
+        local count = 0
+        for _ in pairs(connections) do count = count + 1 end
+        assert.is_true(count <= 8 * workers, "connections: " .. count)
+      end)
+  end
+
+  it("opens few connections, over HTTP/1.1, too", function()
+    start {
+      init = init .. [[
+        many = uqpay.new(options { base_url = sandbox.http1_url })
+        two = uqpay.new(options { base_url = sandbox.http1_url, max_connections = 2 })
+      ]],
+      ["/many"] = "answer(many:balance 'USD')",
+      ["/two"] = "answer(two:balance 'USD')",
+    }
+    local function connections()
+      local seen, count = {}, 0
+      for _, request in ipairs(sandbox.requests()) do
+        if not seen[request.connection] then count = count + 1 end
+        seen[request.connection] = true
+      end
+      return count
+    end
+    all(100, "/many", 200, "USD 5000.25\n")
+    assert.is_true(connections() <= 16, "connections: " .. connections())
+    sandbox.reset()
+    all(30, "/two", 200, "USD 5000.25\n")
+    assert.is_true(connections() <= 2, "connections: " .. connections())
+  end)
+
+  it("answers others while calls wait, and leaves no timer when none does", function()
+    start()
+    hold()
+    local peers = {}
+    for i = 1, 200 do peers[i] = server:begin "/usd" end
+    sandbox.until_arrived(200)
+    for _ = 1, 20 do
+      local status, body = server:get "/ping"
+      assert.equal(200, status)
+      assert.equal("pong\n", body)
+    end
+    assert.matches("timers 1\n", select(2, server:get "/state"))
+    go()
+    for i = 1, 200 do
+      assert.equal("USD 5000.25\n", select(2, server:finish(peers[i])))
+    end
+    until_so(function()
+      return select(2, server:get "/state"):find "timers 0\n"
+    end, "no timer")
+    assert.matches("calls 200 succeeded 200 failed 0 ", select(2, server:get "/state"))
+  end)
+
+  it("waits in every phase that can wait", function()
+    start {
+      ["/rewrite"] = { rewrite = "answer(client:balance 'USD') ngx.exit(200)" },
+      ["/access"] = { access = "answer(client:balance 'USD') ngx.exit(200)" },
+      ["/timer"] = [[
+        local semaphore = require("ngx.semaphore").new()
+        local result
+        ngx.timer.at(0, function()
+          result = { client:balance "USD" }
+          semaphore:post()
+        end)
+        semaphore:wait(30)
+        answer(unpack(result))
+      ]],
+      ["/thread"] = [[
+        local threads = {}
+        for i = 1, 5 do
+          threads[i] = ngx.thread.spawn(function() return client:balance "USD" end)
+        end
+        for i = 1, 5 do answer(select(2, ngx.thread.wait(threads[i]))) end
+      ]],
+      ["/coroutine"] = [[
+        local co = coroutine.wrap(function() return client:balance "USD" end)
+        answer(co())
+      ]],
+    }
+    for _, path in ipairs { "/rewrite", "/access", "/timer", "/coroutine" } do
+      assert.equal("USD 5000.25\n", select(2, server:get(path)), path)
+    end
+    assert.equal(("USD 5000.25\n"):rep(5), select(2, server:get "/thread"))
+    assert.same({}, complaints(server:log()))
+  end)
+
+  it("waits within a TLS handshake", function()
+    start {
+      http = ([[
+        server {
+          listen unix:@dir@/tls.sock ssl;
+          ssl_certificate %s/server.pem;
+          ssl_certificate_key %s/server.key;
+          ssl_certificate_by_lua_block {
+            local balance, message = client:balance "USD"
+            shared.found = balance and balance.available_balance or message
+          }
+          location / { content_by_lua_block { ngx.say(shared.found) } }
+        }
+      ]]):format(sandbox.ca_file:match "^(.*)/", sandbox.ca_file:match "^(.*)/"),
+    }
+    assert.equal("5000.25\n", driver.output(driver.command("curl", "-s", "-k", "-m", "30",
+      "--unix-socket", server.dir .. "/tls.sock", "https://localhost/")))
+  end)
+
+  it("refuses at once in phases that cannot wait, and names the way out", function()
+    local try = [[
+      local balance, message, err = client:balance "USD"
+      shared[ngx.get_phase()] = err and err.kind .. ": " .. message or "none"
+    ]]
+    start {
+      init = init .. try .. [[
+        for _, name in ipairs { "each_balance", "balances", "list_balances", "token",
+          "start_balance", "each_transaction", "accounts" } do
+          local value, message, err = client[name](client, name == "balances" and {}
+            or name == "start_balance" and "USD" or nil)
+          assert(value == nil and err.kind == "config" and message:find(name, 1, true),
+            name)
+        end
+      ]],
+      http = ([[
+        init_worker_by_lua_block { %s }
+        upstream nowhere { server 127.0.0.1:1; balancer_by_lua_block { %s
+          ngx.exit(503) } }
+      ]]):format(try, try),
+      ["/filters"] = {
+        conf = ("set_by_lua_block $x { %s return '' }"):format(try),
+        content = "ngx.say 'x'", header_filter = try, body_filter = try, log = try,
+      },
+      ["/balancer"] = { conf = "proxy_pass http://nowhere;" },
+      ["/refused"] = [[
+        for phase, message in pairs(shared) do ngx.say(phase, ": ", message) end
+      ]],
+      ["/hook"] = [[
+        local got
+        local hooked = uqpay.new(options { on_request = function()
+          local balance, message, err = client:balance "USD"
+          got = got or { err.kind, ": ", message }
+        end })
+        assert(hooked:balance "USD")
+        ngx.say(got)
+      ]],
+    }
+    server:get "/filters"
+    server:get "/balancer"
+    local text = select(2, server:get "/refused")
+    for phase in ("init init_worker set header_filter body_filter log balancer")
+      :gmatch "%S+" do
+      assert.is_truthy(("\n" .. text):find("\n" .. phase .. ": config: balance would "
+        .. "have to wait, which " .. phase .. "_by_lua cannot: call ", 1, true), text)
+    end
+    assert.is_truthy(text:find("ngx.timer.at(0, f)", 1, true))
+    assert.equal(0, #sandbox.requests())
+    assert.matches("^config: balance would have to wait, which a hook, a token function "
+      .. "or anything that C calls cannot: call it in ", select(2, server:get "/hook"))
+  end)
+
+  it("gives errors as the plain client does, and logs nothing of them", function()
+    start {
+      ["/zzz"] = "answer(client:balance 'ZZZ')",
+      ["/fast"] = "answer(client:balance('USD', { timeout = 0.05 }))",
+      ["/refused"] = [[
+        answer(uqpay.new(options { base_url = "https://127.0.0.1:1/api",
+          max_retries = 0 }):balance "USD")
+      ]],
+      ["/raised"] = [[
+        local function raised(f, ...) ngx.say((select(2, pcall(f, ...)))) end
+        raised(function() local x = client:balance("USD", { tiemout = 1 }) end)
+        raised(function() local x = client:balance("USD", 1) end)
+        raised(function() local x = uqpay.new { tokne = 1 } end)
+        raised(function() local x = uqpay.new(setmetatable(options(), {
+          __index = {} })) end)
+        raised(uqpay.new)
+        client:close()
+        raised(function() local x = client:balance "USD" end)
+      ]],
+    }
+    local status, body = server:get "/zzz"
+    assert.equal(500, status)
+    assert.matches("^invalid_request: ", body)
+    sandbox.fault { kind = "status", status = 503, times = 3, store = false }
+    assert.matches("^api: ", select(2, server:get "/usd"))
+    hold()
+    assert.matches("^timeout: ", select(2, server:get "/fast"))
+    go()
+    assert.matches("^connect: ", select(2, server:get "/refused"))
+    local raised = driver.lines(select(2, server:get "/raised"))
+    assert.matches("^content_by_lua%(.-%):%d: unknown option 'tiemout' to "
+      .. "'balance' %(did you mean 'timeout'%?%)$", raised[1])
+    assert.matches("^content_by_lua%(.-%):%d: bad argument #2 to 'balance'", raised[2])
+    assert.matches("^content_by_lua%(.-%):%d: unknown option 'tokne' to 'new'", raised[3])
+    assert.matches("table without __index expected", raised[4])
+    assert.matches("^bad argument #1 to 'new'", raised[5])
+    assert.matches("attempt to use a closed uqpay client$", raised[6])
+    assert.same({}, complaints(server:log()))
+    assert.is_nil(server:log():find(sandbox.token, 1, true))
+  end)
+
+  it("has lists, iterators, batches and call objects", function()
+    start {
+      ["/each"] = [[
+        local count = 0
+        for item, message in client:each_transaction {
+          start_time = sandbox.first_transaction, end_time = sandbox.last_transaction,
+        } do
+          if not item then return ngx.say(message) end
+          count = count + 1
+        end
+        ngx.say(count)
+      ]],
+      ["/list"] = "ngx.say(assert(client:list_balances()).total_items)",
+      ["/batch"] = [[
+        local list = {}
+        for i = 1, 60 do list[i] = i % 2 == 0 and "USD" or "SGD" end
+        local right = 0
+        for query, balance in client:balances(list, { concurrency = 20 }) do
+          if balance.currency == query then right = right + 1 end
+        end
+        ngx.say(right)
+      ]],
+      ["/object"] = [[
+        local call = client:start_balance "USD"
+        while not call:step() do ngx.sleep(0.001) end
+        answer(call:result())
+      ]],
+      ["/later"] = { content = [[
+        shared.next = client:balances { "USD", "SGD" }
+        assert(shared.next())
+        ngx.say "x"
+      ]], log = "shared.late = select(2, pcall(shared.next))" },
+      ["/late"] = "ngx.say(shared.late)",
+    }
+    local span = 0
+    for _, item in ipairs(sandbox.transactions()) do
+      if item.create_time then span = span + 1 end
+    end
+    assert.equal(span .. "\n", select(2, server:get "/each"))
+    assert.equal(#sandbox.balances() .. "\n", select(2, server:get "/list"))
+    assert.equal("60\n", select(2, server:get "/batch"))
+    assert.equal("USD 5000.25\n", select(2, server:get "/object"))
+    sandbox.fault { kind = "delay", seconds = 20, hold = true,
+      match = { [":method"] = "POST" }, skip = 1 }
+    assert.equal("x\n", select(2, server:get "/later"))
+    sandbox.release()
+    assert.matches("^the iterator would have to wait, which log_by_lua cannot",
+      select(2, server:get "/late"))
+    assert.same({}, complaints(server:log()))
+  end)
+
+  it("works without the code cache", function()
+    start { http = "lua_code_cache off;" }
+    all(20, function(i) return "/query?n=" .. i end, 200, "right\n")
+    assert.equal("USD 5000.25\n", select(2, server:get "/usd"))
+    for _, line in ipairs(complaints(server:log())) do
+      assert.is_truthy(line:find("lua_code_cache is off", 1, true), line)
+    end
+  end)
+
+  it("cancels the call of a client that has gone, and leaves nothing", function()
+    start { server = "lua_check_client_abort on;" }
+    server:get "/usd"
+    local before = select(2, server:get "/descriptors")
+    hold()
+    local peers = {}
+    for i = 1, 30 do peers[i] = server:begin(i > 25 and "/usd" or "/query?n=1") end
+    sandbox.until_arrived(31)
+    for i = 1, 25 do peers[i]:close() end
+    until_so(function()
+      return select(2, server:get "/state"):find "failed 25 "
+    end, "25 calls are canceled")
+    go()
+    for i = 26, 30 do
+      assert.equal("USD 5000.25\n", select(2, server:finish(peers[i])))
+    end
+    assert.matches("calls 31 succeeded 6 failed 25 ", select(2, server:get "/state"))
+    until_so(function()
+      return select(2, server:get "/descriptors") == before
+    end, "no descriptor is left")
+    assert.same({}, complaints(server:log()))
+  end)
+
+  it("answers what is in flight at the server's end", function()
+    start { workers = 2 }
+    hold()
+    local peers, pid = {}, server:pid()
+    for i = 1, 50 do peers[i] = server:begin "/usd" end
+    sandbox.until_arrived(50)
+    server:signal "QUIT"
+    go()
+    for i = 1, 50 do
+      assert.equal("USD 5000.25\n", select(2, server:finish(peers[i])))
+    end
+    until_so(function() return not server:pid() end, "the server is gone")
+    assert.is_truthy(pid)
+    assert.same({}, complaints(server:log()))
+  end)
+
+  it("answers what is in flight when the configuration is loaded anew", function()
+    start { workers = 2 }
+    local old = table.concat(server:workers(), " ")
+    hold()
+    local peers = {}
+    for i = 1, 50 do peers[i] = server:begin "/usd" end
+    sandbox.until_arrived(50)
+    server:signal "HUP"
+    until_so(function() return #server:workers() == 4 end, "two more workers")
+    go()
+    for i = 1, 50 do
+      assert.equal("USD 5000.25\n", select(2, server:finish(peers[i])))
+    end
+    all(10, "/usd", 200, "USD 5000.25\n")
+    until_so(function() return #server:workers() == 2 end, "the old ones are gone")
+    assert.not_equal(old, table.concat(server:workers(), " "))
+    assert.same({}, complaints(server:log()))
+  end)
+
+  it("runs the example as it stands", function()
+    local file = assert(io.open "examples/nginx.conf")
+    local text = file:read "*a"
+    file:close()
+    server = nginx.start {
+      wrap = driver.command("env", "UQPAY_BASE_URL=" .. sandbox.url, "UQPAY_CLIENT_ID="
+        .. sandbox.client_id, "UQPAY_API_KEY=" .. sandbox.api_key, "UQPAY_CA_FILE="
+        .. sandbox.ca_file, "LUA_PATH=src/?.lua;;", "LUA_CPATH=" .. os.getenv "UQPAY_OUT"
+        .. "/?.so;;") .. " ",
+      conf = function(port)
+        for place, ours in pairs {
+          ["\nload_module[^\n]*"] = "", ["127.0.0.1:8080"] = "127.0.0.1:" .. port,
+          ["/tmp/uqpay%-example.pid"] = "nginx.pid", ["/tmp/uqpay%-example%-"] = "",
+          ["error_log stderr"] = "daemon on; error_log error.log",
+          ["worker_processes auto"] = "worker_processes 2",
+        } do
+          local count
+          text, count = text:gsub(place, ours)
+          assert.is_true(count > 0, place)
+        end
+        return nginx.load_modules() .. text
+      end,
+    }
+    local cjson = require "cjson"
+    local balance = cjson.decode((select(2, server:get "/balance/USD")))
+    assert.equal("5000.25", balance.available_balance)
+    assert.equal("number", type(balance.cached_at))
+    local status, body = server:get("/balance/USD?account=" .. sandbox.sub_account)
+    assert.equal(200, status)
+    assert.equal("111.11", cjson.decode(body).available_balance)
+    assert.equal(200, (server:get "/health"))
+    assert.equal(400, (server:get "/balance/ZZZ"))
+    status, body = server:get "/balance/USDOLLAR"
+    assert.equal(400, status)
+    assert.matches("upper%-case currency code", cjson.decode(body).message)
+    assert.matches('uqpay_calls{worker="%d"} %d+\n', select(2, server:get "/metrics"))
+    assert.equal(1, #sandbox.mints())
+    assert.is_nil(server:log():find("[error]", 1, true))
+  end)
+
+  it("gets over a server that has no timer for it", function()
+    start {
+      http = "lua_max_running_timers 1;",
+      init = init .. "other = uqpay.new(options())",
+      ["/other"] = "answer(other:balance 'USD')",
+    }
+    hold()
+    local one = server:begin "/usd"
+    sandbox.until_arrived(1)
+    local two = server:begin "/other"
+    until_so(function()
+      return server:log():find("lua_max_running_timers are not enough", 1, true)
+    end, "there are not enough timers")
+    go()
+    assert.equal("USD 5000.25\n", select(2, server:finish(one)))
+    assert.equal("USD 5000.25\n", select(2, server:finish(two)))
+  end)
+
+  it("is there again when a worker was killed", function()
+    start { workers = 2 }
+    local before = server:workers()
+    hold()
+    local peers = {}
+    for i = 1, 20 do peers[i] = server:begin "/usd" end
+    sandbox.until_arrived(20)
+    for _, pid in ipairs(before) do server:signal("KILL", pid) end
+    for i = 1, 20 do assert.is_nil((server:finish(peers[i]))) end
+    go()
+    until_so(function() return #server:workers() == 2 end, "there are new workers")
+    all(20, "/query?n=3", 200, "right\n")
+  end)
+
+  it("is refused elsewhere", function()
+    local ok, message = pcall(dofile, "src/resty/uqpay.lua")
+    assert.is_false(ok)
+    assert.matches("runs within nginx", message)
+    assert.is_table(fixture)
+  end)
+end)

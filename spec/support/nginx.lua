@@ -1,0 +1,237 @@
+-- A real nginx with Lua, for the specs of resty.uqpay: with a prefix and a port of its
+-- own, stopped by its pid, also if the specs die.
+--
+--   local server = nginx.start {
+--     workers = 2, main = "...", http = "...", server = "...",  -- more configuration
+--                                         -- (@dir@ stands for the prefix)
+--     facts = { ... },                      -- of another server than the sandbox
+--     wrap = "...",                         -- words before the command
+--     init = "...",                         -- Lua, in init_by_lua, behind the prelude
+--     ["/path"] = "..." or { phase = "...", ... },  -- content_by_lua, or by directive
+--   }
+--   server:get(path)              -- status, body
+--   server:begin(path), server:finish(peer), server:many(n, path)
+--   server:signal(name), server:log(), server:stop()
+--
+-- Lua there has `uqpay` (resty.uqpay), `sandbox` (its facts), `options(changes)`, and
+-- `client(changes)`, a client for each name of the worker's.
+
+local driver = require "spec.support.driver"
+local sandbox = require "spec.support.sandbox"
+local socket = require "socket"
+
+local nginx = {}
+local Server = {}
+Server.__index = Server
+
+local modules = { "ndk_http_module", "ngx_http_lua_module" }
+
+local prelude = [[
+  sandbox = { %s }
+  function options(changes)
+    local all = {
+      base_url = sandbox.url, ca_file = sandbox.ca_file, token = sandbox.token,
+      retry_delay = 0.002, retry_delay_max = 0.004, timeout = 30,
+    }
+    for name, value in pairs(changes or {}) do all[name] = value or nil end
+    return all
+  end
+  uqpay = require "resty.uqpay"
+  function answer(balance, message, err)
+    if balance then return ngx.say(balance.currency, " ", balance.available_balance) end
+    ngx.status = 500
+    ngx.say(err.kind, ": ", message)
+  end
+]]
+
+local conf = [[
+%s
+daemon on;
+pid nginx.pid;
+error_log error.log info;
+worker_processes %d;
+%s
+events { worker_connections 4096; }
+http {
+  access_log off;
+  client_body_temp_path tmp_body; proxy_temp_path tmp_proxy; fastcgi_temp_path tmp_fcgi;
+  uwsgi_temp_path tmp_uwsgi; scgi_temp_path tmp_scgi;
+  lua_package_path "%s";
+  lua_package_cpath "%s";
+  lua_shared_dict uqpay 2m;
+  %s
+  init_by_lua_block { %s %s }
+  server {
+    listen 127.0.0.1:%d backlog=4096;
+    keepalive_timeout 0;
+    %s
+    location = /ping { content_by_lua_block { ngx.say "pong" } }
+    %s
+  }
+}
+]]
+
+-- Ends the nginx of a prefix when its standard input ends, however that comes.
+local guard = [[
+  trap '' INT HUP TERM
+  cat > /dev/null
+  cd "$1" || exit 0
+  pid=$(cat nginx.pid 2> /dev/null) || pid=
+  for signal in QUIT TERM KILL; do
+    [ -n "$pid" ] && kill -s $signal "$pid" 2> /dev/null || break
+    n=0
+    while [ $n -lt 60 ] && [ -e nginx.pid ] && kill -0 "$pid" 2> /dev/null; do
+      sleep 0.05; n=$((n + 1))
+    done
+  done
+  cd / && rm -rf "$1"
+]]
+
+local function absolute(path)
+  local here = driver.output "pwd":match "[^\n]+"
+  return here .. "/" .. path
+end
+
+local function free_port()
+  local listener = assert(socket.bind("127.0.0.1", 0))
+  local _, port = listener:getsockname()
+  listener:close()
+  return port
+end
+
+-- Debian's modules are loaded; a worker of root is root, for the sake of private folders.
+local function load_modules()
+  local path = driver.output "nginx -V 2>&1":match "%-%-modules%-path=(%S+)"
+  local lines = {}
+  for _, name in ipairs(modules) do
+    local file = path .. "/" .. name .. ".so"
+    if driver.exists(file) then lines[#lines + 1] = "load_module " .. file .. ";" end
+  end
+  if driver.output "id -u":match "^0\n" then lines[#lines + 1] = "user root;" end
+  return table.concat(lines, "\n")
+end
+
+local function locations(setup)
+  local list = {}
+  for path, code in pairs(setup) do
+    if path:sub(1, 1) == "/" then
+      if type(code) == "string" then code = { content = code } end
+      local lines = {}
+      for phase, text in pairs(code) do
+        lines[#lines + 1] = phase == "conf" and text
+          or ("%s_by_lua_block { %s }"):format(phase, text)
+      end
+      list[#list + 1] = ("location = %s { %s }"):format(path, table.concat(lines, "\n"))
+    end
+  end
+  return table.concat(list, "\n")
+end
+
+local function facts(known)
+  local list = {}
+  for name, value in pairs(known) do
+    if type(value) == "string" then list[#list + 1] = ("%s = %q"):format(name, value) end
+  end
+  return table.concat(list, ", ")
+end
+
+local function write(path, text)
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  file:close()
+end
+
+-- The configuration; facts are the server's that calls go to.
+local function configuration(setup, port)
+  local known = setup.facts or sandbox.start()
+  return conf:format(load_modules(), setup.workers or 1, setup.main or "",
+    absolute "src/?.lua" .. ";;", absolute(os.getenv "UQPAY_OUT" .. "/?.so") .. ";;",
+    setup.http or "", prelude:format(facts(known)), setup.init or "", port,
+    setup.server or "", locations(setup))
+end
+
+-- setup.conf(port): a configuration as a whole.
+function nginx.start(setup)
+  local dir = driver.directory "nginx"
+  local self = setmetatable({ dir = dir }, Server)
+  for try = 1, 5 do
+    self.port = free_port()
+    local text = setup.conf and setup.conf(self.port) or configuration(setup, self.port)
+    write(dir .. "/nginx.conf", (text:gsub("@dir@", dir)))
+    local output = driver.output((setup.wrap or "")
+      .. "timeout 30 env ASAN_OPTIONS=detect_leaks=0 "
+      .. (os.getenv "UQPAY_WRAP" or "") .. " "
+      .. driver.command("nginx", "-p", dir, "-e", "error.log", "-c", "nginx.conf")
+      .. " 2>&1 < /dev/null; echo \"exit $?\"")
+    if output:find "exit 0\n$" then break end
+    if try == 5 or not output:find "bind%(%) to .* failed" then
+      driver.output(driver.command("rm", "-rf", dir))
+      error("nginx did not start:\n" .. output, 2)
+    end
+  end
+  self.guard = assert(io.popen(driver.command("sh", "-c", guard, "guard", dir), "w"))
+  return self
+end
+
+function Server:stop()
+  local handle = self.guard
+  self.guard = nil
+  if handle then handle:close() end
+end
+
+local function content(path)
+  local file = io.open(path)
+  if not file then return "" end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+function Server:log()
+  return content(self.dir .. "/error.log")
+end
+
+function Server:pid()
+  return content(self.dir .. "/nginx.pid"):match "%d+"
+end
+
+-- The ids of the workers.
+function Server:workers()
+  return driver.lines(driver.output("pgrep -P " .. self:pid()))
+end
+
+function Server:signal(name, pid)
+  driver.output(driver.command("kill", "-s", name, pid or self:pid()))
+end
+
+function Server:begin(path)
+  local peer = assert(socket.connect("127.0.0.1", self.port))
+  peer:settimeout(30)
+  assert(peer:send("GET " .. path .. " HTTP/1.0\r\nHost: spec\r\n\r\n"))
+  return peer
+end
+
+-- The status, nil if none came, and the body.
+function Server.finish(_, peer)
+  local text, _, part = peer:receive "*a"
+  peer:close()
+  text = text or part or ""
+  return tonumber(text:match "^HTTP/1%.%d (%d+)"), text:match "\r\n\r\n(.*)$"
+end
+
+function Server:get(path)
+  return self:finish(self:begin(path))
+end
+
+-- So many requests at once; the path is a text or a function of the number. Lists of the
+-- statuses and the bodies.
+function Server:many(n, path)
+  local peers, statuses, bodies = {}, {}, {}
+  for i = 1, n do peers[i] = self:begin(type(path) == "string" and path or path(i)) end
+  for i = 1, n do statuses[i], bodies[i] = self:finish(peers[i]) end
+  return statuses, bodies
+end
+
+nginx.load_modules = load_modules
+
+return nginx

@@ -1,0 +1,264 @@
+-- resty.uqpay: uqpay for the Lua of nginx (OpenResty, Debian's libnginx-mod-http-lua).
+-- Methods yield the light thread that calls them; the worker never waits.
+--
+if not ngx then error("resty.uqpay runs within nginx; elsewhere take uqpay", 0) end
+-- that no request can end, steps the client every few milliseconds as long as somebody
+-- waits for it; those who wait are parked on semaphores.
+-- SPDX-License-Identifier: MIT
+
+local ngx = rawget(_G, "ngx")
+if not ngx then error('resty.uqpay runs within nginx; elsewhere: require "uqpay"', 0) end
+
+local Hub = require "uqpay.hub"
+local internal = require "uqpay.internal"
+local new_cache = require "resty.uqpay.cache"
+local semaphore = require "ngx.semaphore"
+local sharing = require "resty.uqpay.shared"
+local uqpay = require "uqpay"
+
+local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps ...
+local SHARE = 20    -- ... this part of the time since something happened
+local SWEEP = 0.02  -- seconds between two looks for those who are gone
+local WOKEN = 128   -- calls that go on before whatever else the worker does has a turn
+local MANY = 256    -- calls in flight: others begin a few at a time; ...
+local COLD = 32     -- ... the same before the first answer, since none could go
+local BEGUN = 8     -- the few
+local CONNECTIONS = 16 -- of a client, in each worker
+local PATIENCE = 1  -- seconds without a step: there is no driver
+
+-- Phases in which a light thread can wait, of the http and the stream module.
+local waits_in = {
+  rewrite = true, server_rewrite = true, access = true, content = true, timer = true,
+  preread = true, ssl_cert = true, ssl_client_hello = true, ssl_session_fetch = true,
+}
+
+local happened = 0 -- when a call was last begun, or could last go on
+
+-- Steps often while things happen, and less often the longer nothing does.
+local function watch()
+  local beat = ngx.now()
+  local swept = beat
+  return {
+    limit = WOKEN,
+    wait = function(more)
+      local pause = more and 0 or (beat - happened) / SHARE
+      -- 0 would be none without a patch of nginx
+      ngx.sleep(pause < SHORTEST and SHORTEST or pause > LONGEST and LONGEST or pause)
+      beat = ngx.now()
+      if beat - swept < SWEEP then return false end
+      swept = beat
+      return true
+    end,
+    dead = function() return ngx.now() - beat > PATIENCE end,
+    stop = function() end,
+  }
+end
+
+local function inside()
+  return waits_in[ngx.get_phase()] and internal.yieldable()
+end
+
+-- Why what cannot wait here; nil: it can.
+local function obstacle(what)
+  if inside() then return nil end
+  local phase = ngx.get_phase()
+  local where = waits_in[phase] and "a hook, a token function or anything that C calls"
+    or phase .. "_by_lua"
+  local way = phase == "init" and "in a worker, from init_worker_by_lua on"
+    or "in rewrite, access or content"
+  return ("%s would have to wait, which %s cannot: call it %s, or through "
+    .. "ngx.timer.at(0, f)"):format(what, where, way)
+end
+
+local loop = {
+  obstacle = obstacle,
+  inside = inside,
+  spawn = function(f)
+    ngx.timer.at(0, f) -- if that fails, somebody's patience ends, and he tries again
+  end,
+  watch = watch,
+  park = function(slot)
+    happened = ngx.now()
+    slot.semaphore = slot.semaphore or semaphore.new()
+    slot.semaphore:wait(PATIENCE)
+  end,
+  wake = function(slot)
+    happened = ngx.now()
+    slot.semaphore:post()
+  end,
+  waits = function(slot) return slot.semaphore:count() < 0 end,
+}
+
+local face, Client = require "uqpay.loop"(loop)
+local new = face.new
+
+local function bad(option, expected)
+  error(("bad option '%s' to 'new' (%s)"):format(option, expected), 0)
+end
+
+-- The dictionary that an option names.
+local function dictionary(option, name)
+  if type(name) ~= "string" then bad(option, "string expected, got " .. type(name)) end
+  local dict = ngx.shared[name]
+  if not dict then bad(option, "nginx.conf has no lua_shared_dict '" .. name .. "'") end
+  return dict
+end
+
+-- Whose client it is, without a secret: what is shared must not be mixed up. A token
+-- function has the name that the user gives it.
+local function identity(options, name)
+  local secret = options.client_id or options.token
+  if type(secret) == "string" then secret = secret:gsub("^[Bb]earer ", "") end
+  local text = ("%s\n%s\n%s\n%s"):format(tostring(options.base_url),
+    tostring(options.environment), type(secret) == "string" and secret or type(secret),
+    tostring(name))
+  return ngx.encode_base64(ngx.sha1_bin(text))
+end
+
+local cache_options = { dict = "string", ttl = "number", stale = "number",
+                        identity = "string" }
+
+-- cache = { dict =, ttl =, stale =, identity = }, checked.
+local function read_cache(cache, options, shared)
+  if type(cache) ~= "table" then bad("cache", "table expected, got " .. type(cache)) end
+  for name, value in pairs(cache) do
+    local expected = cache_options[name]
+    if not expected then bad("cache", "no '" .. tostring(name) .. "' in it") end
+    if type(value) ~= expected then
+      bad("cache." .. name, expected .. " expected, got " .. type(value))
+    end
+  end
+  local ttl, stale = cache.ttl, cache.stale or 0
+  if not ttl or not (ttl >= 0.001 and ttl <= 86400) then
+    bad("cache.ttl", "seconds from 0.001 to 86400 expected")
+  elseif not (stale >= 0 and stale <= 86400) then
+    bad("cache.stale", "seconds from 0 to 86400 expected")
+  elseif type(options.token) == "function" and not cache.identity then
+    bad("cache.identity", "a name of whose token it is expected with a token function")
+  end
+  return {
+    store = new_cache(dictionary("cache.dict", cache.dict or shared), ttl, stale),
+    identity = identity(options, cache.identity),
+  }
+end
+
+-- Takes our own options out of the table, which is ours.
+local function read_options(options)
+  local shared, cache, most = options.shared, options.cache, options.max_connections
+  local own = { most = most or CONNECTIONS }
+  options.shared, options.cache, options.max_connections = nil, nil, nil
+  if type(own.most) ~= "number" or own.most % 1 ~= 0 or own.most < 1
+    or own.most > 1024 then
+    bad("max_connections", "a whole number from 1 to 1024 expected")
+  end
+  if shared ~= nil then
+    own.dict = dictionary("shared", shared)
+    own.identity = identity(options, type(cache) == "table" and cache.identity or nil)
+    if options.client_id and options.token_store == nil then
+      options.token_store = sharing.token_store(own.dict)
+    end
+  end
+  if cache ~= nil then own.cache = read_cache(cache, options, shared) end
+  return own
+end
+
+-- What a client has besides those of other loops.
+local function equip(self)
+  local own, client = self.own, self.client
+  internal.limit(client, own.most)
+  if own.dict then
+    internal.share_turns(client, function(limit)
+      return sharing.turns(own.dict, own.identity, limit)
+    end)
+  end
+  self.pid = ngx.worker.pid()
+end
+
+-- A worker does not use what its master has made, descriptors above all, but makes the
+-- like of it.
+local function settle(self)
+  if self.pid == ngx.worker.pid() or self.hub.closed then return end
+  local client = uqpay.new(self.options)
+  self.client, self.hub = client, Hub.new(client, loop)
+  internal.peer(client).hub = self.hub
+  equip(self)
+end
+
+-- Beyond many calls in flight others begin a few at a time, so that a request that needs
+-- none of them does not wait behind all of theirs.
+local gate, draining = semaphore.new(), false
+
+local function drain()
+  while gate:count() < 0 do
+    gate:post(math.min(BEGUN, -gate:count()))
+    ngx.sleep(SHORTEST)
+  end
+  draining = false
+end
+
+local function take_turn(hub)
+  local driver = hub.drivers[true]
+  if not driver or #driver.parked < COLD then return end
+  hub.warm = hub.warm or hub.client:stats().succeeded > 0
+  if hub.warm and #driver.parked < MANY then return end
+  draining = draining or ngx.timer.at(0, drain)
+  if draining and not gate:wait(PATIENCE) then draining = false end
+end
+
+local function guard(method, waits)
+  local plain = Client[method]
+  Client[method] = function(self, ...)
+    settle(self)
+    local message = waits and obstacle(method)
+    if message then return nil, message, internal.refusal(message) end
+    return plain(self, ...)
+  end
+end
+
+for _, name in ipairs(internal.methods()) do
+  local plain = Client[name]
+  Client[name] = function(self, ...)
+    take_turn(self.hub)
+    return plain(self, ...)
+  end
+  guard(name, true)
+  guard("start_" .. name, true)
+end
+for _, name in ipairs(internal.iterators()) do guard(name, true) end
+guard("balances", true)
+guard("invalidate_token", false)
+guard("stats", false)
+
+-- With a cache the answer may be another request's. A call with a key of its own, or one
+-- that raises, is none of the cache's.
+local balance = Client.balance
+function Client:balance(...)
+  settle(self)
+  local cache = self.own.cache
+  if not cache or self.hub.closed or not inside() then return balance(self, ...) end
+  local ok, currency, account, amounts, timeout, keyed =
+    pcall(internal.question, self.client, ...)
+  if not ok or keyed then return balance(self, ...) end
+  local arguments, count = { ... }, select("#", ...)
+  local key = ("uqpay balance %s %s %s %d"):format(cache.identity, account:lower(),
+    currency, amounts)
+  return cache.store:get(key, timeout, function()
+    return balance(self, unpack(arguments, 1, count))
+  end)
+end
+
+-- The options are kept: see settle.
+function face.new(options)
+  if type(options) ~= "table" then return new(options) end
+  local copy = setmetatable({}, debug.getmetatable(options))
+  for name, value in pairs(options) do copy[name] = value end
+  local ok, own = pcall(read_options, copy)
+  if not ok then error(own, 2) end
+  local made, self = pcall(new, copy)
+  if not made then error(self, 2) end
+  self.options, self.own = copy, own
+  equip(self)
+  return self
+end
+
+return face

@@ -1,0 +1,77 @@
+-- shared.lua: what the workers of a server share through a lua_shared_dict: the token of
+-- a login, and the turns under a rate limit.
+-- SPDX-License-Identifier: MIT
+
+local shared = {}
+
+local LOCKED = 15 -- seconds: a worker that was killed keeps others from a login so long
+local MINUTE = 60
+local SHARE = 50  -- this part of a minute's turns goes at once
+
+local owners = 0
+
+-- A token store, as uqpay.new takes it.
+function shared.token_store(dict)
+  owners = owners + 1
+  local number = owners
+  local store = {}
+
+  local function owner() return ngx.worker.pid() .. " " .. number end
+  local function name(key) return "uqpay token " .. key end
+  local function lock(key) return "uqpay login " .. key end
+
+  function store.get(key)
+    local text, err = dict:get(name(key))
+    if not text then return nil, type(err) == "string" and err or nil end
+    local ends, token = text:match "^(%d+) (.*)$"
+    return token, ends ~= "0" and tonumber(ends) or nil
+  end
+
+  function store.set(key, token, ends)
+    if not token then
+      dict:delete(name(key))
+      return true
+    end
+    local life = ends and math.max(ends - ngx.now(), 1) or 0
+    local ok, err = dict:set(name(key), ("%.0f %s"):format(ends or 0, token), life)
+    return ok or nil, err
+  end
+
+  function store.lock(key)
+    local ok, err = dict:add(lock(key), owner(), LOCKED)
+    if not ok and err ~= "exists" then return nil, err end
+    return ok
+  end
+
+  function store.unlock(key)
+    if dict:get(lock(key)) == owner() then dict:delete(lock(key)) end
+    return true
+  end
+
+  return store
+end
+
+-- A function that gives turns, at most `limit` in any minute: in how many seconds the
+-- next one comes, and takes it; or nil and the seconds, if not so many are left. Time is
+-- cut into windows, each of which has a share of the turns: the dictionary counts those
+-- that are taken. Windows that are full stay so.
+function shared.turns(dict, key, limit)
+  local count = math.max(1, math.floor(limit / SHARE))
+  local window = MINUTE * count / math.max(limit - count, 0.5)
+  local first = 0 -- that may have turns left
+  return function(left)
+    local now = ngx.now()
+    first = math.max(first, math.floor(now / window))
+    while true do
+      local wait = math.max(first * window - now, 0)
+      if wait > left then return nil, wait end
+      local name = ("uqpay turns %s %.0f"):format(key, first)
+      local taken, err = dict:incr(name, 1, 0, wait + MINUTE)
+      if not taken then error(err, 0) end
+      if taken <= count then return wait, wait end
+      first = first + 1
+    end
+  end
+end
+
+return shared
