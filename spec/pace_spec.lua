@@ -237,18 +237,27 @@ end)
 
 describe("a client", function()
   local client
+  local sent -- when each request was
 
   setup(function() sandbox.start() end)
-  before_each(function() sandbox.reset() end)
+  before_each(function()
+    sandbox.reset()
+    sent = {}
+  end)
   after_each(function()
     if client then client:close() end
     client = nil
   end)
 
-  -- Seconds between the arrivals of two requests.
+  local function watched(options)
+    local all = { on_request = function() sent[#sent + 1] = socket.gettime() end }
+    for name, value in pairs(options or {}) do all[name] = value end
+    return fixture.client(all)
+  end
+
+  -- Seconds between two requests.
   local function between(first, last)
-    local log = sandbox.requests()
-    return log[last].time - log[first].time
+    return sent[last] - sent[first]
   end
 
   local function finish(calls)
@@ -263,7 +272,7 @@ describe("a client", function()
 
   describe("with a rate_limit", function()
     it("spreads its calls", function()
-      client = fixture.client { rate_limit = 300 }
+      client = watched { rate_limit = 300 }
       local n = 0
       for _, balance in client:balances(function()
         n = n + 1
@@ -275,7 +284,7 @@ describe("a client", function()
     end)
 
     it("spreads blocking calls, and retries as well", function()
-      client = fixture.client { rate_limit = 100 }
+      client = watched { rate_limit = 100 }
       sandbox.fault { kind = "status", status = 503 }
       succeeded(client:balance "USD")
       succeeded(client:balance "USD")
@@ -283,7 +292,7 @@ describe("a client", function()
     end)
 
     it("lets the calls that are under way go on while others wait", function()
-      client = fixture.client { rate_limit = 20 }
+      client = watched { rate_limit = 20 }
       local first, second = client:start_balance "USD", client:start_balance "USD"
       assert.equal(1, first:attempts())
       assert.equal(0, second:attempts())
@@ -294,7 +303,7 @@ describe("a client", function()
     end)
 
     it("ends a call at once that cannot go within its timeout", function()
-      client = fixture.client { rate_limit = 6 }
+      client = watched { rate_limit = 6 }
       succeeded(client:balance "USD")
       local start = socket.gettime()
       local err = failed("rate_limit", client:balance("USD", { timeout = 5 }))
@@ -308,7 +317,7 @@ describe("a client", function()
     end)
 
     it("counts the whole line for that", function()
-      client = fixture.client { rate_limit = 6, timeout = 15 }
+      client = watched { rate_limit = 6, timeout = 15 }
       succeeded(client:balance "USD")
       local waits = client:start_balance "USD"
       assert.is_false(waits:done())
@@ -318,7 +327,7 @@ describe("a client", function()
     end)
 
     it("does not count the wait of a call that is queued", function()
-      client = fixture.client { rate_limit = 99 }
+      client = watched { rate_limit = 99 }
       succeeded(client:balance "USD")
       local balance = succeeded(client:balance("USD", { timeout = 0.4, queued = true }))
       assert.equal("USD", balance.currency)
@@ -329,7 +338,7 @@ describe("a client", function()
     end)
 
     it("gives the turns of cancelled calls to those behind them", function()
-      client = fixture.client { rate_limit = 60, timeout = 60 }
+      client = watched { rate_limit = 60, timeout = 60 }
       local calls = {}
       for n = 1, 40 do calls[n] = client:start_balance "USD" end
       local start = socket.gettime()
@@ -341,7 +350,7 @@ describe("a client", function()
     end)
 
     it("does not double its pace for calls that come late to their turns", function()
-      client = fixture.client { rate_limit = 99, timeout = 60 }
+      client = watched { rate_limit = 99, timeout = 60 }
       local calls = {}
       for n = 1, 3 do calls[n] = client:start_balance "USD" end
       local late = socket.gettime() + 1.4
@@ -377,7 +386,7 @@ describe("a client", function()
 
   describe("after a 429", function()
     it("holds back whoever asks, whichever call met it", function()
-      client = fixture.client()
+      client = watched()
       sandbox.fault { kind = "rate_limit", retry_after = "1" }
       local calls = { client:start_balance("USD", { max_retries = 0 }) }
       finish(calls)
@@ -391,7 +400,7 @@ describe("a client", function()
     end)
 
     it("lets one call go ahead, and the others when that has its answer", function()
-      client = fixture.client()
+      client = watched()
       sandbox.fault { kind = "rate_limit" }
       sandbox.fault { kind = "delay", seconds = 0.5 }
       failed("rate_limit", client:balance("USD", { max_retries = 0, retry_delay = 0.6,
@@ -404,7 +413,7 @@ describe("a client", function()
     end)
 
     it("waits for a minute at most, for the sake of the other calls", function()
-      client = fixture.client()
+      client = watched()
       sandbox.fault { kind = "rate_limit", retry_after = "3600" }
       local err = failed("rate_limit", client:balance "USD")
       assert.equal(3600, err.retry_after)
@@ -417,7 +426,7 @@ describe("a client", function()
     end)
 
     it("asks again for a queued call as often as need be", function()
-      client = fixture.client { max_retries = 0 }
+      client = watched { max_retries = 0 }
       sandbox.fault { kind = "rate_limit", times = 6 }
       succeeded(client:balance("USD", { queued = true, timeout = 2 }))
       sandbox.fault { kind = "rate_limit" }
@@ -444,7 +453,7 @@ describe("a client", function()
 
     it("loses none of a batch, and hardly meets it, with one that fits", function()
       sandbox.settings { rate_limit = 110, rate_window = 1 }
-      client = fixture.client { rate_limit = 3000 }
+      client = watched { rate_limit = 3000 }
       local bad, refusals = run(150, 32)
       assert.equal(0, bad)
       assert.is_true(refusals < 40, refusals)
@@ -452,7 +461,7 @@ describe("a client", function()
 
     it("loses none of a batch without a limit of its own", function()
       sandbox.settings { rate_limit = 12, rate_window = 1 }
-      client = fixture.client { retry_delay = 0.2, retry_delay_max = 0.4 }
+      client = watched { retry_delay = 0.2, retry_delay_max = 0.4 }
       local bad, refusals = run(18, 8)
       assert.equal(0, bad)
       assert.is_true(refusals > 0 and refusals < 20, refusals)

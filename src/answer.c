@@ -68,6 +68,7 @@ static bool judge_failure(lua_State *L, const struct uq_question *q,
     lua_setfield(L, -2, "os_errno");
   }
   f->lost = a->lost;
+  f->unsent = a->unsent;
   return false;
 }
 

@@ -360,8 +360,10 @@ static struct uq_retry decide(struct uq_call *call,
       return (struct uq_retry){true, pause, NULL};
     }
   }
-  return uq_retry_decide(&policy, f, ++call->retries, now, call->deadline,
-                         chance());
+  if (f->unsent) /* as often as it takes */
+    policy.max_retries = 1;
+  int attempt = f->unsent ? 1 : ++call->retries;
+  return uq_retry_decide(&policy, f, attempt, now, call->deadline, chance());
 }
 
 /* An attempt has failed; its error table is at the top. */

@@ -580,7 +580,7 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
       return NULL;
     a->kind = UQ_CONNECT; /* libcurl 7.88 has given it a connection whose tunnel
                              through a proxy was not there yet */
-    a->lost = true;
+    a->lost = a->unsent = true;
     return "the connection was not open yet";
   case CURLE_OPERATION_TIMEDOUT:
     if (strncmp(x->error, "Failed to resolve", 17) != 0 ||

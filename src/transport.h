@@ -53,6 +53,7 @@ struct uq_answer {
   enum uq_kind kind;  /* UQ_OK: a whole answer of any status came */
   bool lost;          /* else: could the request have been carried out, or might
                          another try reach the server? */
+  bool unsent;        /* besides: libcurl has not even tried */
   int status;         /* 0 when no status line came */
   struct uq_buf sent; /* the header block of the request */
   struct uq_buf body;
