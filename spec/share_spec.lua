@@ -129,13 +129,10 @@ describe("a token store", function()
           store.token = before .. sandbox.expired_token
           store.ends = ends and soon(ends) or nil
           local c = style.new(options(store))
-          -- the first has a login already: the store's token
-          for _, result in ipairs(style.all(c, times(1))) do
-            failed("auth", unpack(result, 1, result.n))
-          end
+          good(style.all(c, times(1))) -- by one resend
           good(style.all(c, times(3)))
           assert.equal("get get lock get set unlock", store.said())
-          assert.same({ token = 1, balance = 4 }, sandbox.counts().endpoints)
+          assert.same({ token = 1, balance = 5 }, sandbox.counts().endpoints)
           assert.equal(sandbox.mints()[1].minted, store.token)
         end
       end
@@ -643,7 +640,7 @@ describe("processes that share a token", function()
     -- each has the token of the store refused, and one of them a new one
     local lines = run(6, [[
       local c = uqpay.new(options { token_store = store })
-      if not c:balance "USD" then assert(c:balance "USD") end
+      assert(c:balance "USD")
       print("USD", c:stats().logins)
     ]])
     assert.equal(1, add_up(lines))

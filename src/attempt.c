@@ -196,7 +196,7 @@ static bool start_exchange(struct uq_call *call) {
   request.max_response_bytes = (size_t)call->options.max_response_bytes;
   request.crowd = call->is_object && !call->is_login;
   call->token_serial = c->token_serial;
-  call->login_had |= call->login != 0;
+  call->login_had |= call->login != 0 && !c->token_stored;
   call->login = 0;
   call->login_begun = false;
   uq_exchange_start(call->exchange, &request);

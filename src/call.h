@@ -54,7 +54,7 @@ struct uq_call {
   double attends;        /* until then it stays with a login: see login.c */
   unsigned token_serial; /* the token of the last attempt */
   bool login_begun;      /* it has, for the next attempt */
-  bool login_had;        /* some attempt had the token of a login */
+  bool login_had;        /* some attempt had the new token of a login */
   bool token_asked;      /* the token function was, for this call */
   bool token_renewed;    /* after a 401: once a call */
   bool busy;             /* being stepped */

@@ -85,7 +85,8 @@ static void finish(lua_State *L, struct uq_client *c, int peer) {
     const char *text = lua_tolstring(L, -3, &len);
     if (uq_token_put(c, text, len, read_end(L, -2), LIFE_ASSUMED) != NULL)
       luaL_error(L, "not enough memory"); /* the schema has seen to the rest */
-    if (c->share && !lua_toboolean(L, -1))
+    c->token_stored = lua_toboolean(L, -1) != 0;
+    if (c->share && !c->token_stored)
       uqL_share_put(L, c, peer, text, len);
   } else {
     c->login_failed = c->logins;

@@ -147,6 +147,7 @@ struct uq_client {
   double token_until;     /* the same on uq_clock, which nobody sets back */
   double token_life;      /* seconds, when it was got */
   unsigned token_serial;  /* counts the tokens */
+  bool token_stored;      /* the login found it in the token store */
   struct uq_call *login;  /* the login that goes on; the peer table keeps it */
   double login_pause;     /* on uq_clock: none ahead of need before */
   unsigned logins;        /* counts those begun ... */
