@@ -76,6 +76,11 @@ describe("workers of nginx", function()
     end, "new workers")
     all_say(20, "/usd", "USD 5000.25\n")
     assert.equal(2, #sandbox.mints())
+    -- the token that a new worker finds may be refused
+    sandbox.expire_minted()
+    server:signal "HUP"
+    all_say(20, "/usd", "USD 5000.25\n")
+    assert.equal(3, #sandbox.mints())
     local log = server:log()
     for _, secret in ipairs { sandbox.api_key, sandbox.mints()[1].minted } do
       assert.is_nil(log:find(secret, 1, true))

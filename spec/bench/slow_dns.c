@@ -1,6 +1,6 @@
 /*
-** slow_dns.c - a name server that never answers, for `make bench-nginx`: preloaded,
-** it lets the look-up of names in .invalid take half a minute.
+** slow_dns.c - a name server that never answers, for `make bench-nginx`:
+** preloaded, it lets the look-up of names in .invalid take half a minute.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
