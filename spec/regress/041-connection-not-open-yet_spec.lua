@@ -14,7 +14,7 @@ describe("calls that libcurl sends before a proxy's tunnel is open", function()
     local relay = relays.start(sandbox.one_stream_url)
     local client = fixture.client {
       base_url = sandbox.one_stream_url, proxy = "http://127.0.0.1:" .. relay.port,
-      max_retries = 0, -- these do not count
+      retry_delay = 0.2, retry_delay_max = 0.4, max_retries = 5,
     }
     local left = 150
     local function source()

@@ -35,8 +35,9 @@ local starve = [[
       raised = raised + 1
       run()
     end
-    assert(seen == #queries, n .. ": " .. seen)
-    assert(given == #queries + 1)
+    -- an error raised in asking for a query is the last time that one is asked for
+    assert(ok or given == #queries + 1 or given == seen, n .. ": " .. given)
+    assert(seen == math.min(given, #queries), n .. ": " .. seen)
     assert(told == seen or starved)
     if not starved then break end
     assert(n < 5000)
