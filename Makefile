@@ -50,6 +50,7 @@ LIBS ?= -lcurl -lpthread -lm
 
 .PHONY: all deps bench-deps demo sandbox check spec pollers spec-poll \
 	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench lint print-incdir \
+	torture-memory torture-memory-run \
 	install uninstall clean
 
 all: $(MODULE)
@@ -78,6 +79,10 @@ $(OUT)/fork.so $(OUT)/disk.so: $(OUT)/%.so: spec/support/%.c | $(OUT)
 $(OUT)/shift.so: spec/support/shift.c | $(OUT)
 	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $<
 
+# libcurl without memory; the same.
+$(OUT)/scarce.so: spec/support/scarce.c | $(OUT)
+	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $< -lcurl
+
 -include $(OBJECTS:.o=.d)
 
 deps:
@@ -99,7 +104,8 @@ spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
 spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
-spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so
+spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so \
+		$(OUT)/scarce.so
 	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
 		-o plainTerminal $(SPEC)
 
@@ -170,6 +176,24 @@ bench: build/bench/bare build/bench/meter
 build/bench/%: spec/bench/%.c
 	@mkdir -p build/bench
 	$(CC) $(STD) $(WARN) $(CFLAGS) -o $@ $< -lcurl
+
+# Torture (spec/torture): each kind has a quick form, of seconds, and a long one, LONG=1.
+# Out of memory at every allocation. The module's objects, in the driver, get their
+# memory from it.
+TORTURED = $(foreach f,malloc calloc realloc strdup free,-D$f=module_$f)
+torture-memory:
+	@for lua in 5.4 jit; do $(MAKE) --no-print-directory torture-memory-run LUA=$$lua \
+		VARIANT=-torture CPPFLAGS='$(CPPFLAGS) $(TORTURED)' || exit 1; done
+
+torture-memory-run: export LUA_PATH = src/?.lua;;
+torture-memory-run: $(OUT)/memory
+	@echo "== out of memory on $(LUA_BIN)"
+	@$(OUT)/memory $(if $(LONG),,-q)
+
+$(OUT)/memory: spec/torture/memory.c spec/torture/server.c spec/torture/server.h \
+		$(OBJECTS)
+	$(CC) -std=c99 $(WARN) $(CFLAGS) -I$(LUA_INCDIR) -o $@ $(filter %.c,$^) \
+		$(OBJECTS) $(if $(filter jit,$(LUA)),-lluajit-5.1,-llua$(LUA)) -ldl $(LIBS)
 
 C_FILES = $(wildcard src/*.c src/*.h spec/support/*.c spec/bench/*.c \
 	spec/support/kqueue/*.c spec/support/kqueue/sys/*.h)
