@@ -50,7 +50,7 @@ LIBS ?= -lcurl -lpthread -lm
 
 .PHONY: all deps bench-deps demo sandbox check spec pollers spec-poll \
 	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench lint print-incdir \
-	torture-memory torture-memory-run \
+	torture-memory torture-memory-run torture-fuzz torture-fuzz-run \
 	install uninstall clean
 
 all: $(MODULE)
@@ -195,8 +195,23 @@ $(OUT)/memory: spec/torture/memory.c spec/torture/server.c spec/torture/server.h
 	$(CC) -std=c99 $(WARN) $(CFLAGS) -I$(LUA_INCDIR) -o $@ $(filter %.c,$^) \
 		$(OBJECTS) $(if $(filter jit,$(LUA)),-lluajit-5.1,-llua$(LUA)) -ldl $(LIBS)
 
+# Fuzzing: libFuzzer, a target for each file of spec/torture/fuzz, on Lua 5.4.
+FUZZ_TARGETS = number quote flat answer error header option time
+torture-fuzz:
+	@$(MAKE) --no-print-directory torture-fuzz-run LUA=5.4 VARIANT=-fuzz CC=clang \
+		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+		-fno-sanitize-recover=undefined -fprofile-instr-generate -fcoverage-mapping'
+
+torture-fuzz-run: $(FUZZ_TARGETS:%=$(OUT)/fuzz-%)
+	@sh spec/torture/fuzz.sh $(OUT) $(if $(LONG),1000000,20000) $(FUZZ_TARGETS)
+
+$(OUT)/fuzz-%: spec/torture/fuzz/%.c $(wildcard spec/torture/fuzz/*.h) $(OBJECTS)
+	$(CC) -std=c99 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fsanitize=fuzzer -I$(LUA_INCDIR) \
+		-Isrc -o $@ $< $(OBJECTS) -llua$(LUA) -ldl $(LIBS)
+
 C_FILES = $(wildcard src/*.c src/*.h spec/support/*.c spec/bench/*.c \
-	spec/support/kqueue/*.c spec/support/kqueue/sys/*.h)
+	spec/support/kqueue/*.c spec/support/kqueue/sys/*.h spec/torture/*.[ch] \
+	spec/torture/fuzz/*.[ch])
 POLLERS = $(patsubst %,src/%.c,poller epoll kqueue poll)
 lint:
 	@for cc in gcc clang; do for dir in $(LINT_INCDIRS); do \
@@ -214,7 +229,7 @@ lint:
 	clang-format --dry-run -Werror $(C_FILES)
 	luacheck --quiet src spec examples rockspec/*.rockspec
 	luarocks lint rockspec/uqpay-scm-1.rockspec
-	for file in spec/support/*.sh spec/bench/*.sh .ci/run; do \
+	for file in spec/support/*.sh spec/bench/*.sh spec/torture/*.sh .ci/run; do \
 		sh -n $$file || exit 1; done
 	sh spec/support/layers.sh '$(BINDING)' '$(ENGINE)' $(LUA_INCDIR)
 	$(MAKE) --no-print-directory all

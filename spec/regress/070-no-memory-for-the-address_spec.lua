@@ -1,5 +1,5 @@
--- Without memory for the parsed address of a request, libcurl's or our own copy, the
--- process crashed: the request's HTTP version was chosen by an address that was not there.
+-- Without memory for the parsed address of a request, libcurl's or our own copy,
+-- the process crashed: its HTTP version was chosen by an address that was not there.
 
 local child = require "spec.support.child"
 

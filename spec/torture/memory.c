@@ -41,11 +41,11 @@
 #include "server.h"
 
 #define CASES "spec/torture/memory.lua"
-#define SECONDS 20        /* for one run; then it hangs */
-#define SECOND_CASE 7     /* the stride of the quick form, a prime */
-#define MAX_RUNS 100000   /* of one case in one sweep */
-#define ALL (1L << 40)    /* strikes: no more memory from there on */
-#define SHOWN_FAILURES 20 /* each of them; then they are only counted */
+#define SECONDS 20       /* for one run; then it hangs */
+#define SECOND_CASE 7    /* the stride of the quick form, a prime */
+#define MAX_RUNS 100000  /* of one case in one sweep */
+#define ALL (1L << 40)   /* strikes: no more memory from there on */
+#define SHOWN_FAILURES 5 /* of a case; the others are only counted */
 
 int luaopen_uqpay(lua_State *L);
 int luaopen_uqpay_internal(lua_State *L);
@@ -371,6 +371,7 @@ static lua_State *list_cases(void) {
 ** before the blocks are counted. */
 static void torture(const char *name, const char *only, long stride, long at) {
   long before = totals->passed + totals->failed;
+  totals->shown = 0;
   run(&sweeps[0], name, MAX_RUNS);
   for (size_t i = 0; i < SWEEPS; i++) {
     if (only != NULL && strcmp(only, sweeps[i].name) != 0)

