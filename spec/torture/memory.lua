@@ -29,7 +29,10 @@ local function options(word, changes)
 end
 
 local function client(word, changes)
-  local c = require "uqpay".new(options(word, changes))
+  local uqpay, all = require "uqpay", options(word, changes)
+  if all.before then all.before() end
+  all.before = nil
+  local c = uqpay.new(all)
   clients[#clients + 1] = c
   return c
 end
@@ -203,10 +206,20 @@ end)
 good("cancel", "ok", {}, function(c)
   local call = c:start_balance "USD"
   call:cancel()
-  local _, _, err = call:result()
+  local _, message, err = call:result()
+  if err.kind ~= "canceled" then return nil, message, err end -- it was over before
   return err
 end, function(err) same("canceled", err.kind, "kind") end)
-good("balances", "ok", {}, function(c)
+-- The require of LuaJIT (and of Lua 5.1) answers "loop or previous error" for ever, once
+-- memory failed for a module: the modules behind these methods are there before, then.
+local function require_all()
+  if not rawget(_G, "jit") then return end
+  for _, module in ipairs { "uqpay.hub", "uqpay.batch", "uqpay.pages" } do
+    require(module)
+  end
+end
+
+good("balances", "ok", { before = require_all }, function(c)
   local sum = 0
   for _, balance, message, err in c:balances { "USD", "USD", "USD" } do
     if not balance then return nil, message, err end
@@ -214,7 +227,7 @@ good("balances", "ok", {}, function(c)
   end
   return sum
 end, function(sum) same(15000.75, sum, "the sum") end)
-good("each_balance", "ok", {}, function(c)
+good("each_balance", "ok", { before = require_all }, function(c)
   local sum = 0
   for balance, message, err in c:each_balance() do
     if not balance then return nil, message, err end

@@ -142,11 +142,15 @@ static bool serve(int fd, struct connection *c) {
 }
 
 static bool receive(int fd, struct connection *c) {
+  static const char plain[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
   ssize_t n = recv(fd, c->request + c->len, sizeof c->request - c->len, 0);
   if (n <= 0)
     return n < 0 && errno == EINTR;
   c->len += (size_t)n;
-  return c->request[0] >= 'A' && c->request[0] <= 'Z' && serve(fd, c);
+  if (c->request[0] >= 'A' && c->request[0] <= 'Z')
+    return serve(fd, c);
+  (void)send(fd, plain, sizeof plain - 1, MSG_NOSIGNAL); /* that was TLS */
+  return false;
 }
 
 static void run(int listener) {

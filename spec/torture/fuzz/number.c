@@ -6,7 +6,7 @@
 */
 #include "fuzz.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <math.h>
 
 #include "amount.h"
@@ -227,14 +227,17 @@ static void check_rescale(const struct uq_decimal *d, const struct row *row,
   } else {
     CHECK(status == UQ_DECIMAL_RANGE && !is_held(row, places));
   }
-  if (uq_decimal_minor(d, places, &units) == UQ_DECIMAL_OK) {
-    uq_decimal_integer(units, &scaled);
-    struct row shifted = *row;
-    memset(shifted.digit, 0, sizeof shifted.digit);
-    for (int i = 0; i + places < ROW; i++)
-      shifted.digit[i + places] = row->digit[i];
-    check_text(&scaled, &shifted, 0);
+  if (status != UQ_DECIMAL_OK) {
+    CHECK(uq_decimal_minor(d, places, &units) == status);
+    return;
   }
+  __int128 whole = 0; /* 38 digits fit */
+  for (int i = UQ_DECIMAL_DIGITS; i >= -places; i--)
+    whole = whole * 10 + row->sign * row->digit[UNITS + i];
+  if (uq_decimal_minor(d, places, &units) == UQ_DECIMAL_OK)
+    CHECK((__int128)units == whole);
+  else
+    CHECK(whole < LLONG_MIN || whole > LLONG_MAX);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
