@@ -251,8 +251,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
   bool both = read(text, first, &a, &x);
   if (uq_number_valid(text, first))
     check_double(text, first);
-  if (both)
+  if (both) {
+    check_rescale(&x, &a, a.places);
     check_rescale(&x, &a, (int)(len % (UQ_DECIMAL_DIGITS + 1)));
+  }
   if (read(other, second, &b, &y) && both) {
     CHECK(uq_decimal_compare(&x, &y) == sign_of_difference(&a, &b));
     add(&a, &b, &expected);
