@@ -29,6 +29,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -289,6 +290,15 @@ static void note_outcome(const char *outcome) {
     totals->unharmed++;
 }
 
+/* Are there as many blocks as before? A resolver's thread may have to end
+** first: libcurl begins one for 127.0.0.1, too, if its own reading of that had
+** no memory. */
+static bool is_back(const struct source *s, long live) {
+  for (int i = 0; i < 5000 && get(&s->live) != live; i++)
+    (void)poll(NULL, 0, 1);
+  return get(&s->live) == live;
+}
+
 /* Runs the case with the nth allocation failing. Was there an nth? */
 static bool run(const struct sweep *sweep, const char *name, long n) {
   long curl_live = get(&of_curl.live), module_live = get(&of_module.live);
@@ -307,11 +317,11 @@ static bool run(const struct sweep *sweep, const char *name, long n) {
     note_outcome(lua_tostring(L, -1));
   good = good && call(L, 3, 0, 0);
   lua_close(L);
-  if (good && get(&of_module.live) != module_live) {
+  if (good && !is_back(&of_module, module_live)) {
     complain("blocks of the module's are left");
     good = false;
   }
-  if (good && get(&of_curl.live) != curl_live) {
+  if (good && !is_back(&of_curl, curl_live)) {
     complain("blocks of libcurl's are left");
     good = false;
   }
