@@ -49,7 +49,9 @@ WARN = -Wall -Wextra -Wpedantic
 LIBS ?= -lcurl -lpthread -lm
 
 .PHONY: all deps bench-deps demo sandbox check spec pollers spec-poll \
-	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench bench-nginx lint print-incdir \
+	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench bench-nginx lint \
+	print-incdir \
+	torture-memory torture-memory-run torture-fuzz torture-fuzz-run \
 	install uninstall clean
 
 all: $(MODULE)
@@ -78,6 +80,10 @@ $(OUT)/fork.so $(OUT)/disk.so: $(OUT)/%.so: spec/support/%.c | $(OUT)
 $(OUT)/shift.so: spec/support/shift.c | $(OUT)
 	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $<
 
+# libcurl without memory; the same.
+$(OUT)/scarce.so: spec/support/scarce.c | $(OUT)
+	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $< -lcurl
+
 -include $(OBJECTS:.o=.d)
 
 deps:
@@ -99,7 +105,8 @@ spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
 spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
-spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so
+spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so \
+		$(OUT)/scarce.so
 	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
 		-o plainTerminal $(SPEC)
 
@@ -180,8 +187,44 @@ build/bench/%: spec/bench/%.c
 	@mkdir -p build/bench
 	$(CC) $(STD) $(WARN) $(CFLAGS) -o $@ $< -lcurl
 
+# Torture (spec/torture): each kind has a quick form, of seconds, and a long one, LONG=1.
+# Out of memory at every allocation. The module's objects, in the driver, get their
+# memory from it.
+TORTURED = $(foreach f,malloc calloc realloc strdup free,-D$f=module_$f)
+torture-memory:
+	@for lua in 5.4 jit; do $(MAKE) --no-print-directory torture-memory-run LUA=$$lua \
+		VARIANT='-torture$(VARIANT)' CPPFLAGS='$(CPPFLAGS) $(TORTURED)'; done 2>&1 | \
+		awk '{ print } /^[0-9]+ passed, / { runs++; passed += $$1; failed += $$3 } \
+		END { failed += runs < 2; print passed + 0 " passed, " failed " failed"; \
+		exit failed > 0 }'
+
+torture-memory-run: export LUA_PATH = src/?.lua;;
+torture-memory-run: $(OUT)/memory
+	@echo "== out of memory on $(LUA_BIN)"
+	@$(OUT)/memory $(if $(LONG),,-q)
+
+$(OUT)/memory: spec/torture/memory.c spec/torture/server.c spec/torture/server.h \
+		$(OBJECTS)
+	$(CC) -std=c99 $(WARN) $(CFLAGS) -I$(LUA_INCDIR) -o $@ $(filter %.c,$^) \
+		$(OBJECTS) $(if $(filter jit,$(LUA)),-lluajit-5.1,-llua$(LUA)) -ldl $(LIBS)
+
+# Fuzzing: libFuzzer, a target for each file of spec/torture/fuzz, on Lua 5.4.
+FUZZ_TARGETS = number quote flat answer error header option time
+torture-fuzz:
+	@$(MAKE) --no-print-directory torture-fuzz-run LUA=5.4 VARIANT=-fuzz CC=clang \
+		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+		-fno-sanitize-recover=undefined -fprofile-instr-generate -fcoverage-mapping'
+
+torture-fuzz-run: $(FUZZ_TARGETS:%=$(OUT)/fuzz-%)
+	@sh spec/torture/fuzz.sh $(OUT) $(if $(LONG),1000000,20000) $(FUZZ_TARGETS)
+
+$(OUT)/fuzz-%: spec/torture/fuzz/%.c $(wildcard spec/torture/fuzz/*.h) $(OBJECTS)
+	$(CC) -std=c99 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fsanitize=fuzzer -I$(LUA_INCDIR) \
+		-Isrc -o $@ $< $(OBJECTS) -llua$(LUA) -ldl $(LIBS)
+
 C_FILES = $(wildcard src/*.c src/*.h spec/support/*.c spec/bench/*.c \
-	spec/support/kqueue/*.c spec/support/kqueue/sys/*.h)
+	spec/support/kqueue/*.c spec/support/kqueue/sys/*.h spec/torture/*.[ch] \
+	spec/torture/fuzz/*.[ch])
 POLLERS = $(patsubst %,src/%.c,poller epoll kqueue poll)
 lint:
 	@for cc in gcc clang; do for dir in $(LINT_INCDIRS); do \
@@ -199,7 +242,7 @@ lint:
 	clang-format --dry-run -Werror $(C_FILES)
 	luacheck --quiet src spec examples rockspec/*.rockspec
 	luarocks lint rockspec/uqpay-scm-1.rockspec
-	for file in spec/support/*.sh spec/bench/*.sh .ci/run; do \
+	for file in spec/support/*.sh spec/bench/*.sh spec/torture/*.sh .ci/run; do \
 		sh -n $$file || exit 1; done
 	sh spec/support/layers.sh '$(BINDING)' '$(ENGINE)' $(LUA_INCDIR)
 	$(MAKE) --no-print-directory all

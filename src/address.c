@@ -33,32 +33,43 @@ static bool is_loopback(const char *host) {
          is_loopback_v4(host);
 }
 
-static bool has_part(CURLU *url, CURLUPart part) {
+const char uq_no_memory[] = "not enough memory";
+
+/* A part of the URL, to be freed, or NULL; starved: there was no memory for it.
+ */
+static char *part(CURLU *url, CURLUPart what, bool *starved) {
   char *text = NULL;
-  bool has = curl_url_get(url, part, &text, 0) == CURLUE_OK;
-  curl_free(text);
-  return has;
+  if (curl_url_get(url, what, &text, 0) == CURLUE_OUT_OF_MEMORY)
+    *starved = true;
+  return text;
 }
 
 static const char *check_parts(CURLU *url, char *host, size_t size) {
-  char *scheme = NULL, *name = NULL, *port = NULL;
+  bool starved = false;
+  char *scheme = part(url, CURLUPART_SCHEME, &starved);
+  char *name = part(url, CURLUPART_HOST, &starved);
+  char *port = part(url, CURLUPART_PORT, &starved);
+  char *user = part(url, CURLUPART_USER, &starved);
+  char *password = part(url, CURLUPART_PASSWORD, &starved);
   const char *why = NULL;
-  if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-      curl_url_get(url, CURLUPART_HOST, &name, 0) != CURLUE_OK)
+  if (starved)
+    why = uq_no_memory;
+  else if (scheme == NULL || name == NULL)
     why = "it names no host";
   else if (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0)
     why = "only https is spoken";
   else if (strcmp(scheme, "http") == 0 && !is_loopback(name))
     why = "http:// is for loopback hosts alone, use https://";
-  else if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))
+  else if (user != NULL || password != NULL)
     why = "it must bear no user or password";
-  else if (curl_url_get(url, CURLUPART_PORT, &port, 0) == CURLUE_OK)
-    snprintf(host, size, "%s:%s", name, port);
   else
-    snprintf(host, size, "%s", name);
+    snprintf(host, size, "%s%s%s", name, port != NULL ? ":" : "",
+             port != NULL ? port : "");
   curl_free(scheme);
   curl_free(name);
   curl_free(port);
+  curl_free(user);
+  curl_free(password);
   return why;
 }
 
@@ -76,9 +87,11 @@ const char *uq_address_check(const char *url, char *host, size_t size) {
     return "it must bear no query or fragment";
   CURLU *parsed = curl_url();
   if (parsed == NULL)
-    return "out of memory";
-  const char *why = "it is no URL";
-  if (curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK)
+    return uq_no_memory;
+  CURLUcode code = curl_url_set(parsed, CURLUPART_URL, url, 0);
+  const char *why =
+      code == CURLUE_OUT_OF_MEMORY ? uq_no_memory : "it is no URL";
+  if (code == CURLUE_OK)
     why = check_parts(parsed, host, size);
   curl_url_cleanup(parsed);
   return why;
@@ -92,16 +105,18 @@ const char *uq_proxy_check(const char *url) {
   static const char *const schemes[] = {"http",    "https",  "socks4",
                                         "socks4a", "socks5", "socks5h"};
   const char *why = "the URL of an http, https or socks proxy expected";
-  char *scheme = NULL, *host = NULL;
+  bool starved = false;
   CURLU *parsed = curl_url();
   if (parsed == NULL)
-    return "out of memory";
-  if (curl_url_set(parsed, CURLUPART_URL, url,
-                   CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME) ==
-          CURLUE_OK &&
-      curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-      curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-      host[0] != '\0') {
+    return uq_no_memory;
+  CURLUcode code = curl_url_set(parsed, CURLUPART_URL, url,
+                                CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME);
+  char *scheme = part(parsed, CURLUPART_SCHEME, &starved);
+  char *host = part(parsed, CURLUPART_HOST, &starved);
+  if (starved || code == CURLUE_OUT_OF_MEMORY) {
+    why = uq_no_memory;
+  } else if (code == CURLUE_OK && scheme != NULL && host != NULL &&
+             host[0] != '\0') {
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
       if (strcmp(scheme, schemes[i]) == 0)
         why = NULL;

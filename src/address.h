@@ -10,6 +10,9 @@
 
 #pragma GCC visibility push(hidden)
 
+/* What the checks say when they could not check for want of memory. */
+extern const char uq_no_memory[];
+
 /*
 ** Is this an address that requests may go to? https to anywhere, http to
 ** loopback alone; no user, query or fragment. Fills host ("name" or

@@ -230,6 +230,8 @@ struct reading {
 
 static int bad_option(lua_State *L, const struct reading *r, const char *name,
                       const char *expected) {
+  if (expected == uq_no_memory) /* nobody knows whether it is bad */
+    return luaL_error(L, "%s", uq_no_memory);
   return luaL_error(L, "bad option '%s' to '%s' (%s)", name, r->method,
                     expected);
 }

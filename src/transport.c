@@ -419,11 +419,12 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     code = set_url(x, r->url);
   if (code == CURLE_OK)
     code = link_headers(x);
+  if (code != CURLE_OK)
+    return code;
   enum uq_http_version version = wanted_version(x);
-  if (code == CURLE_OK && version == UQ_HTTP_2 && !x->transport->two)
-    code = CURLE_NOT_BUILT_IN;
-  if (code == CURLE_OK)
-    code = uq_handle_version(easy, &x->version, version);
+  if (version == UQ_HTTP_2 && !x->transport->two)
+    return CURLE_NOT_BUILT_IN;
+  code = uq_handle_version(easy, &x->version, version);
   if (code != CURLE_OK)
     return code;
   if (r->body != NULL)

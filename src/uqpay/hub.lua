@@ -23,9 +23,9 @@ end
 -- then.
 function Hub:expect(call, slot)
   local id = call:id()
-  self.slots[id] = slot
   slot.calls = slot.calls or {}
   slot.calls[id] = call
+  self.slots[id] = slot -- the last: memory may end at each of these
 end
 
 -- Ends a driver, if it has not ended: nobody waits for it, or the client is closed.

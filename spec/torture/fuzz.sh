@@ -1,0 +1,56 @@
+#!/bin/sh
+# fuzz.sh OUT RUNS TARGET...: runs each fuzz target OUT/fuzz-TARGET so many times from its
+# small corpus (spec/torture/corpus/TARGET) on, and prints how much of the file that it is
+# about was executed. Ends with the totals. What a target finds is left in OUT.
+set -u
+out=$1 runs=$2
+shift 2
+dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-fuzz.XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 130' INT TERM HUP
+passed=0 failed=0
+
+# lua-cjson loses a buffer with each text that it refuses: not ours, and never more than
+# the slice of a run can bear.
+LSAN_OPTIONS=print_suppressions=0:suppressions=$PWD/spec/support/lsan.supp
+export LSAN_OPTIONS
+slice=100000
+
+files() {
+    case $1 in
+    number) echo amount.c decimal.c ;;
+    answer | error) echo answer.c json.c ;;
+    header) echo received.c retry.c ;;
+    option) echo options.c query.c ;;
+    time) echo moment.c ;;
+    *) echo "$1.c" ;;
+    esac
+}
+
+coverage() {
+    llvm-profdata merge -o "$dir/$1.profdata" "$dir/$1".*.profraw 2> /dev/null || return
+    for file in $(files "$1"); do
+        llvm-cov report "$out/fuzz-$1" -instr-profile="$dir/$1.profdata" "src/$file" \
+            2> /dev/null | awk -v file="$file" '$1 == "TOTAL" {
+                printf ", %s of the lines of %s", $10, file }'
+    done
+}
+
+fuzz() {
+    done=0
+    mkdir -p "$dir/$1"
+    while [ "$done" -lt "$runs" ]; do
+        n=$((runs - done < slice ? runs - done : slice))
+        LLVM_PROFILE_FILE=$dir/$1.$done.profraw "$out/fuzz-$1" -runs="$n" -max_len=1024 \
+            -timeout=10 -artifact_prefix="$out/$1-" "$dir/$1" "spec/torture/corpus/$1" \
+            > "$dir/log" 2>&1 || { tail -n 40 "$dir/log"; return 1; }
+        done=$((done + n))
+    done
+}
+
+for target in "$@"; do
+    if fuzz "$target"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+    echo "$target: $done executions$(coverage "$target")"
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
