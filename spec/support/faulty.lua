@@ -17,8 +17,8 @@
 --
 -- and the last step ends the connection in one of these ways (close is the default):
 --
---   close = true       close
---   cut = true         close without a word; that within TLS close says first
+--   close = true       close, by the word for it where there is TLS
+--   cut = true         close without that word, as all the others do
 --   reset = true       reset (RST)
 --   half_close = true  end our side, listen on
 --   keep = true        stay silent, listen on
@@ -35,7 +35,7 @@ local deadline = socket.gettime() + (tonumber(arg[1]) or 3600)
 local servers = {}          -- number -> server
 local opened = 0
 local connections = {}      -- coroutine -> connection
-local buried = {}           -- ends of TLS that must not be collected
+local buried = {}           -- ends of TLS whose collection would close what is not theirs
 
 -- A connection is a coroutine. It yields what it waits for: "r" or "w" (of its socket),
 -- a time, or "go".
@@ -60,14 +60,16 @@ end
 
 -- The next bytes, recorded; nil when the client is gone.
 local function receive(connection)
-  while true do
+  while not connection.gone do
     local bytes, err, part = connection.socket:receive(65536)
     bytes = bytes or part
+    -- once it is gone it must not be asked again: LuaSec would never return
+    connection.gone = err ~= nil and not err:find "^want" and err ~= "timeout"
     if bytes ~= "" then
       connection.got[#connection.got + 1] = bytes
       return bytes
     end
-    if not wait_for(err, "r") then return nil end
+    if not connection.gone then wait_for(err, "r") end
   end
 end
 
@@ -140,9 +142,7 @@ end
 local function shake_hands(connection)
   local tls = connection.server.tls
   if not tls then return true end
-  local fd = connection.socket:getfd()
   local wrapped = assert(ssl.wrap(connection.socket, tls))
-  connection.bare:setfd(fd)     -- it is that of both
   wrapped:settimeout(0)
   connection.socket = wrapped
   while true do
@@ -152,23 +152,19 @@ local function shake_hands(connection)
   end
 end
 
--- Ends TLS, if there is any, with the word for it or without; TCP stays.
-local function unwrap(connection, silent)
+-- Ends TLS without a word, if there is any; TCP stays.
+local function unwrap(connection)
   if connection.socket == connection.bare then return end
-  local wrapped = connection.socket
+  connection.bare:setfd(connection.socket:getfd())
+  buried[#buried + 1] = connection.socket
   connection.socket = connection.bare
-  if silent then
-    buried[#buried + 1] = wrapped       -- its collection would say it
-  end
-  wrapped:setfd(-1)
-  if not silent then wrapped:close() end
 end
 
 local function finish(connection, step)
   if step.keep then
     repeat local bytes = receive(connection) until not bytes
   end
-  unwrap(connection, step.cut or step.reset)
+  if step.cut or step.reset or step.half_close then unwrap(connection) end
   if step.half_close then
     connection.socket:shutdown "send"
     repeat local bytes = receive(connection) until not bytes
