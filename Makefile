@@ -49,7 +49,8 @@ WARN = -Wall -Wextra -Wpedantic
 LIBS ?= -lcurl -lpthread -lm
 
 .PHONY: all deps bench-deps demo sandbox check spec pollers spec-poll \
-	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench lint print-incdir \
+	spec-kqueue spec-kqueue-old asan asan-spec valgrind torture-soak \
+	torture-threads bench lint print-incdir \
 	install uninstall clean
 
 all: $(MODULE)
@@ -157,6 +158,13 @@ valgrind: export UQPAY_WRAP = valgrind -q --error-exitcode=42 --leak-check=full 
 	--suppressions=$(CURDIR)/spec/support/valgrind.supp
 valgrind:
 	@MAKE='$(MAKE)' sh spec/support/check.sh 'spec LUA=$(LUA)'
+
+# Long ones, each with its figures at the end. The soak: 100,000 balances over HTTP/1.1
+# and as many over HTTP/2, one in twenty with a fault.
+SOAK ?= 100000
+torture-soak: all
+	@UQPAY_OUT=$(OUT) LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)/?.so;;' \
+		$(LUA_BIN) spec/torture/soak.lua $(SOAK)
 
 # This client against bare libcurl and what else there is, into the README's table;
 # minutes. LONG=1 makes a million calls to see that memory stays flat.
