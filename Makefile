@@ -166,6 +166,16 @@ torture-soak: all
 	@UQPAY_OUT=$(OUT) LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)/?.so;;' \
 		$(LUA_BIN) spec/torture/soak.lua $(SOAK)
 
+# 32 threads with a Lua state each, under the thread sanitizer.
+torture-threads:
+	@$(MAKE) --no-print-directory all VARIANT=-tsan CC=gcc \
+		CFLAGS='-O1 -g -fsanitize=thread' > build/tsan.log || { cat build/tsan.log; exit 1; }
+	@gcc $(STD) $(WARN) -O1 -g -fsanitize=thread -I$(LUA_INCDIR) \
+		-o $(OUT)-tsan/threads spec/torture/threads.c -llua$(LUA) -lpthread
+	@UQPAY_OUT=$(OUT)-tsan LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)-tsan/?.so;;' \
+		TSAN_OPTIONS='exitcode=66 suppressions=spec/torture/tsan.supp' \
+		$(LUA_BIN) spec/torture/threads.lua $(OUT)-tsan/threads
+
 # This client against bare libcurl and what else there is, into the README's table;
 # minutes. LONG=1 makes a million calls to see that memory stays flat.
 LONG ?=
@@ -179,7 +189,7 @@ build/bench/%: spec/bench/%.c
 	@mkdir -p build/bench
 	$(CC) $(STD) $(WARN) $(CFLAGS) -o $@ $< -lcurl
 
-C_FILES = $(wildcard src/*.c src/*.h spec/support/*.c spec/bench/*.c \
+C_FILES = $(wildcard src/*.c src/*.h spec/support/*.c spec/bench/*.c spec/torture/*.c \
 	spec/support/kqueue/*.c spec/support/kqueue/sys/*.h)
 POLLERS = $(patsubst %,src/%.c,poller epoll kqueue poll)
 lint:
