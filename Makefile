@@ -50,9 +50,8 @@ LIBS ?= -lcurl -lpthread -lm
 
 .PHONY: all deps bench-deps demo sandbox check spec pollers spec-poll \
 	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench bench-nginx lint \
-	print-incdir \
-	torture-memory torture-memory-run torture-fuzz torture-fuzz-run \
-	install uninstall clean
+	torture-memory torture-memory-run torture-fuzz torture-fuzz-run torture-soak \
+	torture-threads print-incdir install uninstall clean
 
 all: $(MODULE)
 
@@ -164,6 +163,23 @@ valgrind: export UQPAY_WRAP = valgrind -q --error-exitcode=42 --leak-check=full 
 	--suppressions=$(CURDIR)/spec/support/valgrind.supp
 valgrind:
 	@MAKE='$(MAKE)' sh spec/support/check.sh 'spec LUA=$(LUA)'
+
+# Long ones, each with its figures at the end. The soak: 100,000 balances over HTTP/1.1
+# and as many over HTTP/2, one in twenty with a fault.
+SOAK ?= 100000
+torture-soak: all
+	@UQPAY_OUT=$(OUT) LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)/?.so;;' \
+		$(LUA_BIN) spec/torture/soak.lua $(SOAK)
+
+# 32 threads with a Lua state each, under the thread sanitizer.
+torture-threads:
+	@$(MAKE) --no-print-directory all VARIANT=-tsan CC=gcc \
+		CFLAGS='-O1 -g -fsanitize=thread' > build/tsan.log || { cat build/tsan.log; exit 1; }
+	@gcc $(STD) $(WARN) -O1 -g -fsanitize=thread -I$(LUA_INCDIR) \
+		-o $(OUT)-tsan/threads spec/torture/threads.c -llua$(LUA) -lpthread
+	@UQPAY_OUT=$(OUT)-tsan LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)-tsan/?.so;;' \
+		TSAN_OPTIONS='exitcode=66 suppressions=spec/torture/tsan.supp' \
+		$(LUA_BIN) spec/torture/threads.lua $(OUT)-tsan/threads
 
 # This client against bare libcurl and what else there is, into the README's table;
 # minutes. LONG=1 makes a million calls to see that memory stays flat.

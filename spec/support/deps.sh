@@ -10,14 +10,14 @@ packages="
     libcurl4-openssl-dev lua-cjson
     lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev
     lua5.4 liblua5.4-dev luajit2 libluajit2-5.1-dev
-    lua-busted lua-socket lua-check luarocks
+    lua-busted lua-socket lua-sec lua-check luarocks
     lua-cqueues lua-luv lua-copas lua-coxpcall
     nginx libnginx-mod-http-lua openssl curl procps locales
     clang clang-format clang-tidy valgrind
 "
 target=deps
 if [ "${1-}" = bench ]; then
-    packages="lua-curl lua-http lua-sec"
+    packages="lua-curl lua-http"
     target=bench-deps
 fi
 

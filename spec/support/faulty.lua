@@ -1,21 +1,24 @@
 -- faulty.lua [LIFE]: TCP servers that behave badly on purpose, below the level of HTTP.
 --
 -- Orders come as lines of standard input, in JSON; each gets one line of standard output.
--- { open = { behaviours } } makes a server on a port of its own: one behaviour per
+-- { open = { behaviours = list } } makes a server on a port of its own: one behaviour per
 -- accepted connection, the last one repeating. The answer's number names it: { go = n }
--- lets it end a hold, { requests = n } asks what it got, { close = n } ends it. A
+-- lets it end a hold, { requests = n } asks what it got, { close = n } ends it. With
+-- tls = { certificate = file, key = file, alpn = { "h2" } } there is a handshake first. A
 -- behaviour is a step or a list of steps; a step does what it names, in this order:
 --
 --   wait = seconds     do nothing
 --   hold = true        do nothing before a `go` that no other hold has used up
---   read = true        read one HTTP request; a number: read so many bytes
+--   read = true        read one HTTP request; a number: read so many bytes; "h2": read
+--                      one request of HTTP/2, the frame that ends its stream being last
 --   send = text        write; a list: write its items
 --   chunk = bytes      write text in pieces of this size
 --   pause = seconds    wait between items or pieces
 --
 -- and the last step ends the connection in one of these ways (close is the default):
 --
---   close = true       close
+--   close = true       close, by the word for it where there is TLS
+--   cut = true         close without that word, as all the others do
 --   reset = true       reset (RST)
 --   half_close = true  end our side, listen on
 --   keep = true        stay silent, listen on
@@ -25,12 +28,14 @@
 
 local cjson = require "cjson"
 local socket = require "socket"
+local ssl = require "ssl"
 
 local deadline = socket.gettime() + (tonumber(arg[1]) or 3600)
 
 local servers = {}          -- number -> server
 local opened = 0
 local connections = {}      -- coroutine -> connection
+local buried = {}           -- ends of TLS whose collection would close what is not theirs
 
 -- A connection is a coroutine. It yields what it waits for: "r" or "w" (of its socket),
 -- a time, or "go".
@@ -44,17 +49,27 @@ local function hold(server)
   server.gone = server.gone - 1
 end
 
+-- Waits until an operation that gave this error can go on. False: it never will.
+local function wait_for(err, direction)
+  if err == "wantread" then direction = "r"
+  elseif err == "wantwrite" then direction = "w"
+  elseif err ~= "timeout" then return false end
+  coroutine.yield(direction)
+  return true
+end
+
 -- The next bytes, recorded; nil when the client is gone.
 local function receive(connection)
-  while true do
+  while not connection.gone do
     local bytes, err, part = connection.socket:receive(65536)
     bytes = bytes or part
+    -- once it is gone it must not be asked again: LuaSec would never return
+    connection.gone = err ~= nil and not err:find "^want" and err ~= "timeout"
     if bytes ~= "" then
       connection.got[#connection.got + 1] = bytes
       return bytes
     end
-    if err ~= "timeout" then return nil end
-    coroutine.yield "r"
+    if not connection.gone then wait_for(err, "r") end
   end
 end
 
@@ -66,9 +81,21 @@ local function request_size(text)
   return head + (tonumber(length) or 0)
 end
 
+-- The same of a request over HTTP/2, with what the client says before it.
+local function streams_size(text)
+  local at = text:sub(1, 3) == "PRI" and 25 or 1
+  while #text >= at + 8 do
+    local a, b, c, kind, flags = text:byte(at, at + 4)
+    at = at + 9 + a * 65536 + b * 256 + c
+    if #text < at - 1 then return nil end
+    if kind <= 1 and flags % 2 == 1 then return at - 1 end    -- END_STREAM
+  end
+end
+
 local function read(connection, what)
   while true do
-    local size = type(what) == "number" and what or request_size(connection.unread)
+    local size = type(what) == "number" and what
+      or (what == "h2" and streams_size or request_size)(connection.unread)
     if size and #connection.unread >= size then
       connection.unread = connection.unread:sub(size + 1)
       return true
@@ -84,10 +111,7 @@ local function write(connection, bytes)
   while sent < #bytes do
     local last, err, partial = connection.socket:send(bytes, sent + 1)
     sent = last or partial
-    if not last then
-      if err ~= "timeout" then return false end
-      coroutine.yield "w"
-    end
+    if not last and not wait_for(err, "w") then return false end
   end
   return true
 end
@@ -114,9 +138,35 @@ local function take(connection, step)
   return true
 end
 
+-- False: it came to nothing.
+local function shake_hands(connection)
+  local tls = connection.server.tls
+  if not tls then return true end
+  local wrapped = assert(ssl.wrap(connection.socket, tls))
+  wrapped:settimeout(0)
+  connection.socket = wrapped
+  while true do
+    local ok, err = wrapped:dohandshake()
+    if ok then return true end
+    if not wait_for(err, "r") then return false end
+  end
+end
+
+-- Ends TLS without a word, if there is any; TCP stays.
+local function unwrap(connection)
+  if connection.socket == connection.bare then return end
+  connection.bare:setfd(connection.socket:getfd())
+  buried[#buried + 1] = connection.socket
+  connection.socket = connection.bare
+end
+
 local function finish(connection, step)
-  if step.half_close then connection.socket:shutdown "send" end
-  if step.half_close or step.keep then
+  if step.keep then
+    repeat local bytes = receive(connection) until not bytes
+  end
+  if step.cut or step.reset or step.half_close then unwrap(connection) end
+  if step.half_close then
+    connection.socket:shutdown "send"
     repeat local bytes = receive(connection) until not bytes
   elseif step.reset then
     connection.socket:setoption("linger", { on = true, timeout = 0 })
@@ -125,8 +175,9 @@ end
 
 local function behave(connection, behaviour)
   local steps = behaviour[1] and behaviour or { behaviour }
+  local going = shake_hands(connection)
   for _, step in ipairs(steps) do
-    if not take(connection, step) then break end
+    going = going and take(connection, step)
   end
   finish(connection, steps[#steps])
   connection.socket:close()
@@ -153,7 +204,7 @@ local function accept(server)
   local thread = coroutine.create(behave)
   server.got[n] = {}
   connections[thread] = {
-    socket = client, unread = "", server = server, got = server.got[n],
+    socket = client, bare = client, unread = "", server = server, got = server.got[n],
     behaviour = server.behaviours[math.min(n, #server.behaviours)],
   }
   resume(thread)
@@ -162,12 +213,22 @@ end
 
 local orders = {}
 
-function orders.open(behaviours)
+local function context(tls)
+  return assert(ssl.newcontext {
+    mode = "server", protocol = "any", options = { "all", "no_sslv3" },
+    certificate = tls.certificate, key = tls.key, alpn = tls.alpn,
+  })
+end
+
+function orders.open(order)
   local listener = assert(socket.bind("127.0.0.1", 0, 128))
   listener:settimeout(0)
   local _, port = listener:getsockname()
   opened = opened + 1
-  servers[opened] = { listener = listener, behaviours = behaviours, got = {}, gone = 0 }
+  servers[opened] = {
+    listener = listener, behaviours = order.behaviours, got = {}, gone = 0,
+    tls = order.tls and context(order.tls),
+  }
   return { server = opened, port = tonumber(port) }
 end
 

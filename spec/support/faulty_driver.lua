@@ -65,13 +65,14 @@ local function ask(name, argument)
   return answer and cjson.decode(answer) or quit()
 end
 
--- behaviours: see faulty.lua.
-function faulty.start(behaviours)
+-- behaviours: see faulty.lua; so is tls, if there is to be any.
+function faulty.start(behaviours, tls)
   assert(type(behaviours) == "table" and behaviours[1], "a list of behaviours is needed")
-  local made = ask("open", behaviours)
+  local made = ask("open", { behaviours = behaviours, tls = tls })
   return setmetatable({
     number = made.server, port = tonumber(("%d"):format(made.port)),
-    url = ("http://127.0.0.1:%d"):format(made.port), pid = kept.pid, dir = kept.dir,
+    url = ("http%s://127.0.0.1:%d"):format(tls and "s" or "", made.port),
+    pid = kept.pid, dir = kept.dir,
   }, { __index = methods })
 end
 
