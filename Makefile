@@ -50,7 +50,7 @@ LIBS ?= -lcurl -lpthread -lm
 
 .PHONY: all deps bench-deps demo sandbox check spec pollers spec-poll \
 	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench bench-nginx lint \
-	torture-memory torture-memory-run torture-fuzz torture-fuzz-run torture-soak \
+	torture torture-memory torture-memory-run torture-fuzz torture-fuzz-run torture-soak \
 	torture-threads print-incdir install uninstall clean
 
 all: $(MODULE)
@@ -204,6 +204,8 @@ build/bench/%: spec/bench/%.c
 	$(CC) $(STD) $(WARN) $(CFLAGS) -o $@ $< -lcurl
 
 # Torture (spec/torture): each kind has a quick form, of seconds, and a long one, LONG=1.
+torture: torture-memory torture-fuzz
+
 # Out of memory at every allocation. The module's objects, in the driver, get their
 # memory from it.
 TORTURED = $(foreach f,malloc calloc realloc strdup free,-D$f=module_$f)

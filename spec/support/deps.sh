@@ -13,7 +13,7 @@ packages="
     lua-busted lua-socket lua-sec lua-check luarocks
     lua-cqueues lua-luv lua-copas lua-coxpcall
     nginx libnginx-mod-http-lua openssl curl procps locales
-    clang clang-format clang-tidy valgrind
+    clang clang-format clang-tidy llvm valgrind
 "
 target=deps
 if [ "${1-}" = bench ]; then
