@@ -772,3 +772,363 @@ describe("the module", function()
     assert.equal(uqpay._VERSION, require "uqpay"._VERSION)
   end)
 end)
+
+-- Every way in which a Lua program comes to have a child.
+describe("a child", function()
+  before_each(function() sandbox.reset() end)
+
+  for _, version in ipairs { "1.1", "2" } do
+    it("leaves the calls in flight to the parent, HTTP/" .. version, function()
+      sandbox.fault { kind = "delay", seconds = 0.1, times = 3 }
+      local output, status, all = run(([[
+        local fork = require "fork"
+        local c = client { http_version = %q }
+        local currencies, calls = { "USD", "SGD", "XUSD" }, {}
+        assert(c:balance "USD", "a connection is open")
+        for n, currency in ipairs(currencies) do calls[n] = c:start_balance(currency) end
+        for n = 1, 3 do c:step(0) end
+        local pid = fork.fork()
+        if pid == 0 then
+          c:step(0.2)
+          local ready = 0
+          for id in function() return c:ready() end do ready = ready + 1 end
+          for _, call in ipairs(calls) do
+            assert(call:step())
+            say(select(3, call:result()).kind, ready)
+          end
+          say(client():balance "SGD".available_balance)
+          c, calls = nil, nil
+          collectgarbage()
+          os.exit(0, true)
+        end
+        say(fork.wait(pid))
+        for _, call in ipairs(calls) do
+          while not call:step() do c:step(1) end
+          say(call:result().available_balance)
+        end
+        say(c:stats().retries)]]):format(version))
+      assert.equal(0, status, all)
+      local first = ("forked\t3\n"):rep(3) .. "10000.00\nexit\t0\n"
+      assert.equal(first .. "5000.25\n10000.00\n12345678901234567890.12\n0\n", output)
+    end)
+  end
+
+  local look = [[
+    local fork = require "fork"
+    local function kind(c) return (select(3, c:balance "USD") or {}).kind or "ok" end
+    local function child(f)
+      local pid = fork.fork()
+      if pid == 0 then
+        f()
+        fork.leave(0)
+      end
+      local how, code = fork.wait(pid)
+      if code ~= 0 then say(how, code) end
+    end
+  ]]
+
+  it("and its child each refuse what they inherited, and none what they made", function()
+    local output = run(look .. [[
+      local one = client()
+      say(kind(one))
+      child(function()
+        local two = client()
+        say(kind(one), kind(two))
+        child(function()
+          local three = client()
+          say(kind(one), kind(two), kind(three))
+        end)
+        say(kind(one), kind(two))
+      end)
+      child(function() say(kind(one), kind(client())) end)
+      say(kind(one))]])
+    assert.equal("ok\nforked\tok\nforked\tforked\tok\nforked\tok\n"
+      .. "forked\tok\nok\n", output)
+  end)
+
+  it("is no stranger to what was made before the module was loaded, or after", function()
+    local output = run([[
+      package.loaded.uqpay = nil
+      uqpay = require "uqpay"
+      ]] .. look .. [[
+      child(function() say(kind(client())) end)
+      local c
+      child(function()
+        package.loaded.uqpay = nil
+        uqpay = require "uqpay"
+        c = client()
+        say(kind(c))
+      end)
+      c = client()
+      child(function() say(kind(c)) end)
+      say(kind(c))]])
+    assert.equal("ok\nok\nforked\nok\n", output)
+  end)
+
+  it("of a coroutine, by a fork within it, is one as well", function()
+    local output = run(look .. [[
+      local c = client()
+      say(kind(c))
+      coroutine.wrap(function()
+        child(function() coroutine.wrap(function() say(kind(c)) end)() end)
+      end)()
+      say(kind(c))]])
+    assert.equal("ok\nforked\nok\n", output)
+  end)
+
+  -- LuaJIT's programs need no library for it.
+  it("by LuaJIT's ffi is one as well", function()
+    if not rawget(_G, "jit") then return pending "not LuaJIT" end
+    local output = run [[
+      local ffi = require "ffi"
+      ffi.cdef "int fork(void); void _exit(int); int waitpid(int, int *, int);"
+      local c = client()
+      assert(c:balance "USD")
+      local pid = ffi.C.fork()
+      if pid == 0 then
+        say(select(3, c:balance "USD").kind)
+        ffi.C._exit(0)
+      end
+      ffi.C.waitpid(pid, nil, 0)
+      say(c:balance "USD".available_balance)]]
+    assert.equal("forked\n5000.25\n", output)
+  end)
+
+  it("that runs another program disturbs no call, nor its client", function()
+    for _, version in ipairs { "1.1", "2" } do
+      sandbox.reset()
+      sandbox.fault { kind = "delay", seconds = 0.05, times = 2 }
+      local output, status, all = run(([[
+        local c = client { http_version = %q, max_retries = 0 }
+        local first = c:start_balance "USD"
+        c:step(0.01)
+        os.execute "true"
+        local pipe = io.popen("cat", "w")
+        c:step(0.01)
+        local second = c:start_balance "SGD"
+        c:step(0.01)
+        pipe:close()
+        local from = io.popen "echo from"
+        assert(from:read "*l" == "from")
+        for _, call in ipairs { first, second } do
+          while not call:step() do c:step(1) end
+          say(assert(call:result()).available_balance)
+        end
+        from:close()
+        say(c:balance "USD".available_balance)]]):format(version))
+      assert.equal(0, status, all)
+      assert.equal("5000.25\n10000.00\n5000.25\n", output)
+    end
+  end)
+end)
+
+describe("a program with calls in flight", function()
+  before_each(function() sandbox.reset() end)
+
+  local ends = {
+    ["its last line"] = { 0, "" },
+    ["os.exit"] = { 3, "os.exit(3)" },
+    ["os.exit, the state closed"] = { 3, "os.exit(3, true)" },
+    ["an error"] = { 1, "error 'the end'" },
+    ["close()"] = { 0, "c:close()" },
+    ["a collection of the client"] = { 0, "c = nil collectgarbage() collectgarbage()" },
+    ["a collection of all"] = { 0, "c, calls = nil, nil collectgarbage()" },
+    ["a loop that is left"] = { 0,
+      "for q in c:balances({ 'SGD', 'USD', 'XUSD' }) do break end" },
+  }
+
+  for name, case in pairs(ends) do
+    for _, version in ipairs { "1.1", "2" } do
+      it("ends well by " .. name .. ", HTTP/" .. version, function()
+        sandbox.fault { kind = "delay", hold = true, times = 3,
+          match = { ["x-on-behalf-of"] = sandbox.sub_account } }
+        local output, status = run(([[
+          local c = client { http_version = %q }
+          assert(c:balance "USD")
+          local calls = {}
+          for n = 1, 3 do calls[n] = c:start_balance("USD", { on_behalf_of = %q }) end
+          for n = 1, 3 do c:step(0.01) end
+          say "in flight"
+          %s]]):format(version, sandbox.sub_account, case[2]))
+        assert.equal(case[1], status, output)
+        assert.equal("in flight\n", output:match "^[^\n]*\n")
+        if case[1] ~= 1 then assert.equal("in flight\n", output) end
+      end)
+    end
+  end
+end)
+
+describe("a client in its own hooks", function()
+  before_each(function() sandbox.reset() end)
+
+  local hooks = { "on_request", "on_response", "on_retry", "token", "progress" }
+  local actions = {
+    "c:balance 'SGD'", "c:balance { currency = 'USD', timeout = 0.5 }",
+    "c:start_balance 'USD'", "Kept = c:start_balance 'USD' Kept:step() c:step(0.01)",
+    "c:step(0)", "c:step(0.01)", "c:ready()", "c:pollfd()", "c:events()", "c:timeout()",
+    "c:stats()", "tostring(c)", "c:token()", "c:invalidate_token()",
+    "c:list_balances { page_size = 10 }",
+    "for _ in c:each_balance() do end",
+    "for _ in c:balances { 'SGD', 'USD' } do end",
+    "Call:cancel()", "Call:step()", "Call:result()", "Call:done()", "c:close()",
+    "Call = nil c = nil collectgarbage()",
+    "coroutine.wrap(function() c:balance 'USD' end)()",
+    "error {}", "error()", "coroutine.yield()", "collectgarbage() collectgarbage()",
+  }
+
+  for _, hook in ipairs(hooks) do
+    it("does no harm, whatever it does: " .. hook, function()
+      local output, status, all = run(([=[
+        local TOKEN
+        hook, TOKEN = %q, %q
+        local load = loadstring or load
+        local styles = {
+          function() return c:balance "USD" end,
+          function()
+            Call = c:start_balance "USD"
+            local call = Call
+            for _ = 1, 6000 do
+              if call:step() then return call:result() end
+              c:step(0.01)
+            end
+            error "it never ends"
+          end,
+          function()
+            local options = hook == "progress" and { progress = Within } or nil
+            for _, balance, message, err in c:balances({ "USD" }, options) do
+              if balance then return balance end
+              return balance, message, err
+            end
+          end,
+        }
+        for _, action in ipairs { %s } do
+          for n, style in ipairs(styles) do
+            local within, ran = load("local c = c; " .. action), 0
+            function Within()
+              if ran < 3 then
+                ran = ran + 1
+                if hook == "token" then pcall(within) return TOKEN end
+                within()
+              end
+              return TOKEN
+            end
+            local options = { retry_delay = 0.001, retry_delay_max = 0.001, timeout = 20 }
+            if hook ~= "progress" then options[hook] = Within end
+            if hook == "on_retry" then
+              options.base_url = "https://127.0.0.1:1/api"
+              options.max_retries = 1
+            end
+            c = client(options)
+            local mine = c
+            local ok, balance, message, err = pcall(style)
+            if ok and balance == nil and message ~= nil then
+              if type(message) ~= "string" or type(err.kind) ~= "string" then
+                say("odd results", action, n, message)
+              end
+            elseif ok and balance and balance.available_balance ~= "5000.25" then
+              say("odd balance", action, n, balance.available_balance)
+            elseif not ok and not tostring(balance):find "closed"
+              and not tostring(balance):find "nil value" then
+              say("odd error", action, n, balance)
+            end
+            local alive, later, why = pcall(mine.balance, mine, "SGD", { timeout = 20 })
+            if alive and not later and hook ~= "on_retry" then
+              say("no more", action, n, why)
+            end
+            mine:close()
+            Call, Kept = nil, nil
+          end
+        end
+        say "whole"]=]):format(hook, sandbox.token,
+        "[[" .. table.concat(actions, "]], [[") .. "]]"))
+      assert.equal("whole\n", output, all)
+      assert.equal(0, status)
+    end)
+  end
+end)
+
+describe("the collector", function()
+  before_each(function() sandbox.reset() end)
+
+  it("at its most eager, in every hook and between, takes nothing in use", function()
+    sandbox.fault { { kind = "html", skip = 2 }, { kind = "drop_after", skip = 5 },
+      { kind = "status", status = 400, skip = 8 } }
+    local output, status, all = run(([[
+      if jit then jit.off() end
+      collectgarbage("setpause", 0)
+      collectgarbage("setstepmul", 1000)
+      local function all() collectgarbage() collectgarbage() end
+      debug.sethook(function() collectgarbage "step" end, "", 100)
+      local c = client { on_request = all, on_response = all, on_retry = all,
+        token = function() all() return %q end, app_info = { name = "x" } }
+      local good, bad = 0, 0
+      local function count(balance, message, err)
+        if balance then good = good + 1 return end
+        assert(type(message) == "string" and err.kind)
+        all()
+        assert(tostring(err) == err.message)
+        bad = bad + 1
+      end
+      for n = 1, 6 do
+        count(c:balance(n %% 2 == 0 and "USD" or "SGD"))
+        all()
+      end
+      local calls = {}
+      for n = 1, 6 do calls[n] = c:start_balance { currency = "XUSD" } end
+      for _, call in ipairs(calls) do
+        while not call:step() do c:step(1) end
+        count(call:result())
+      end
+      for _, balance, message, err in c:balances({ "USD", "SGD", "ZZZ" },
+        { progress = all }) do count(balance, message, err) end
+      for item in c:each_balance() do assert(item.currency) end
+      for item in c:each_account() do assert(item.account_id) end
+      c = nil
+      all()
+      say(good, bad)]]):format(sandbox.token))
+    assert.equal(0, status, all)
+    assert.equal("13\t2\n", output)
+  end)
+end)
+
+describe("call objects and iterators", function()
+  before_each(function() sandbox.reset() end)
+
+  it("pass from coroutine to coroutine", function()
+    local client = fixture.client()
+    local call
+    coroutine.wrap(function() call = client:start_balance "SGD" end)()
+    collectgarbage()
+    local done = false
+    while not done do
+      client:step(0.1)
+      coroutine.wrap(function() done = call:step() end)()
+      collectgarbage()
+    end
+    coroutine.wrap(function()
+      assert.equal(10000, succeeded(call:result()).available_balance)
+    end)()
+
+    local currencies, seen = { "USD", "SGD", "XUSD" }, {}
+    local iterate
+    coroutine.wrap(function() iterate = client:balances(currencies) end)()
+    for n = 1, 4 do
+      coroutine.wrap(function()
+        local query, balance = iterate()
+        if query then seen[query] = balance.available_balance end
+        assert.equal(n == 4, query == nil)
+      end)()
+      collectgarbage()
+    end
+    assert.same({ USD = 5000.25, SGD = 10000, XUSD = 12345678901234567890.12 }, seen)
+
+    local items, n = nil, 0
+    coroutine.wrap(function() items = client:each_balance() end)()
+    repeat
+      local item
+      coroutine.wrap(function() item = items() end)()
+      if item then n = n + 1 end
+    until item == nil
+    assert.equal(#sandbox.balances(), n)
+  end)
+end)

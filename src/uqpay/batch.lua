@@ -60,6 +60,7 @@ end
 
 local function step(self, id)
   local call = self.running[id]
+  if not call then return end -- it was there twice, and is over
   local over = call:step()
   if self.held == id and (over or call:attempts() > 0) then self.held = false end
   if over then
@@ -82,8 +83,12 @@ local function wait(self)
   end
   self.torn = true
   self.hub:wait(slot)
-  for n = 1, #slot do step(self, slot[n]) end
-  for n = #slot, 1, -1 do slot[n] = nil end
+  local n = 1
+  while slot[n] do -- a hook of one can wait, and be told of more
+    step(self, slot[n])
+    n = n + 1
+  end
+  for i = n - 1, 1, -1 do slot[i] = nil end
   self.torn = false
 end
 
