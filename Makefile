@@ -2,6 +2,7 @@
 #
 #   make [LUA=5.1|5.2|5.3|5.4|jit]   build build/LUA/uqpay.so
 #   make deps demo                   from nothing to a balance
+#   make deps demo-openresty         the same inside nginx
 #   make deps check                  from nothing to all specs on all five Luas
 
 LUA ?= 5.4
@@ -48,9 +49,9 @@ STD = -std=c99 -fPIC
 WARN = -Wall -Wextra -Wpedantic
 LIBS ?= -lcurl -lpthread -lm
 
-.PHONY: all deps bench-deps demo sandbox check spec pollers spec-poll \
-	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench bench-nginx lint print-incdir \
-	install uninstall clean
+.PHONY: all deps bench-deps demo demo-openresty sandbox check spec pollers \
+	spec-poll spec-kqueue spec-kqueue-old asan asan-spec valgrind bench \
+	bench-nginx lint print-incdir install uninstall clean
 
 all: $(MODULE)
 
@@ -88,6 +89,13 @@ bench-deps:
 
 demo: all
 	LUA_BIN=$(LUA_BIN) sh spec/support/demo.sh $(OUT)
+
+# examples/nginx.conf against a sandbox, and a balance by curl. WAIT=1 keeps both running.
+WAIT ?=
+demo-openresty: export WAIT := $(WAIT)
+demo-openresty:
+	@$(MAKE) --no-print-directory all LUA=jit
+	@sh spec/support/demo_openresty.sh build/jit
 
 sandbox:
 	@sh spec/support/sandbox.sh run
