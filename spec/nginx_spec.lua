@@ -438,6 +438,39 @@ describe("within nginx", function()
     assert.same({}, complaints(server:log()))
   end)
 
+  it("ends in time at a reload, whatever hangs", function()
+    start { main = "worker_shutdown_timeout 1s;" }
+    local old = server:workers()[1]
+    hold()
+    local peers = {}
+    for i = 1, 10 do peers[i] = server:begin "/usd" end
+    sandbox.until_arrived(10)
+    server:signal "HUP"
+    until_so(function()
+      local workers = server:workers()
+      return #workers == 1 and workers[1] ~= old
+    end, "the old worker has gone, though nothing was answered")
+    for i = 1, 10 do assert.is_nil((server:finish(peers[i]))) end
+    go()
+    all(10, "/usd", 200, "USD 5000.25\n")
+    local log = server:log()
+    assert.is_nil(log:find("exited on signal", 1, true), log)
+    assert.is_truthy(log:find("worker process " .. old .. " exited with code 0", 1, true),
+      log)
+  end)
+
+  it("keeps its connections between requests", function()
+    start()
+    for _ = 1, 20 do assert.equal("USD 5000.25\n", select(2, server:get "/usd")) end
+    local connections = {}
+    for _, request in ipairs(sandbox.requests()) do
+      connections[#connections + 1] = request.connection
+    end
+    assert.equal(20, #connections)
+    for i = 2, 20 do assert.equal(connections[1], connections[i]) end
+    assert.matches(" connections 1 ", select(2, server:get "/state"))
+  end)
+
   describe("runs the example as it stands:", function()
     local cjson = require "cjson"
     local top = driver.output "pwd":match "[^\n]+"
