@@ -51,7 +51,7 @@ LIBS ?= -lcurl -lpthread -lm
 
 .PHONY: all deps bench-deps demo demo-openresty sandbox check spec pollers \
 	spec-poll spec-kqueue spec-kqueue-old asan asan-spec valgrind bench \
-	bench-nginx lint print-incdir install uninstall clean
+	bench-openresty lint print-incdir install uninstall clean
 
 all: $(MODULE)
 
@@ -176,7 +176,7 @@ bench: build/bench/bare build/bench/meter
 	@sh spec/bench/bench.sh
 
 # What resty.uqpay does to an nginx worker; a minute.
-bench-nginx: build/bench/slow_dns.so
+bench-openresty: build/bench/slow_dns.so
 	@$(MAKE) --no-print-directory all LUA=jit
 	@sh spec/bench/nginx.sh
 
