@@ -3,5 +3,6 @@ max_line_length = 90
 files["spec"].std = "max+busted"
 files["spec/support/sandbox"].std = "ngx_lua"
 files["src/resty"].std = "ngx_lua"
+files["examples/nginx"].std = "ngx_lua"
 files["rockspec"].std = "rockspec"
 files["src/types"] = { max_line_length = false, unused_args = false, ignore = { "221", "241" } }

@@ -2,6 +2,7 @@
 #
 #   make [LUA=5.1|5.2|5.3|5.4|jit]   build build/LUA/uqpay.so
 #   make deps demo                   from nothing to a balance
+#   make deps demo-openresty         the same inside nginx
 #   make deps check                  from nothing to all specs on all five Luas
 
 LUA ?= 5.4
@@ -48,10 +49,11 @@ STD = -std=c99 -fPIC
 WARN = -Wall -Wextra -Wpedantic
 LIBS ?= -lcurl -lpthread -lm
 
-.PHONY: all deps bench-deps demo sandbox check spec pollers spec-poll \
-	spec-kqueue spec-kqueue-old asan asan-spec valgrind bench bench-nginx lint \
-	torture torture-memory torture-memory-run torture-fuzz torture-fuzz-run torture-soak \
-	torture-threads print-incdir install uninstall clean
+.PHONY: all deps bench-deps demo demo-openresty sandbox check spec pollers \
+	spec-poll spec-kqueue spec-kqueue-old asan asan-spec valgrind bench \
+	bench-openresty torture torture-memory torture-memory-run torture-fuzz \
+	torture-fuzz-run torture-soak torture-threads lint print-incdir install \
+	uninstall clean
 
 all: $(MODULE)
 
@@ -93,6 +95,13 @@ bench-deps:
 
 demo: all
 	LUA_BIN=$(LUA_BIN) sh spec/support/demo.sh $(OUT)
+
+# examples/nginx.conf against a sandbox, and a balance by curl. WAIT=1 keeps both running.
+WAIT ?=
+demo-openresty: export WAIT := $(WAIT)
+demo-openresty:
+	@$(MAKE) --no-print-directory all LUA=jit
+	@sh spec/support/demo_openresty.sh build/jit
 
 sandbox:
 	@sh spec/support/sandbox.sh run
@@ -191,7 +200,7 @@ bench: build/bench/bare build/bench/meter
 	@sh spec/bench/bench.sh
 
 # What resty.uqpay does to an nginx worker; a minute.
-bench-nginx: build/bench/slow_dns.so
+bench-openresty: build/bench/slow_dns.so
 	@$(MAKE) --no-print-directory all LUA=jit
 	@sh spec/bench/nginx.sh
 

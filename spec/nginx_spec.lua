@@ -438,44 +438,146 @@ describe("within nginx", function()
     assert.same({}, complaints(server:log()))
   end)
 
-  it("runs the example as it stands", function()
-    local file = assert(io.open "examples/nginx.conf")
-    local text = file:read "*a"
-    file:close()
-    server = nginx.start {
-      wrap = driver.command("env", "UQPAY_BASE_URL=" .. sandbox.url, "UQPAY_CLIENT_ID="
-        .. sandbox.client_id, "UQPAY_API_KEY=" .. sandbox.api_key, "UQPAY_CA_FILE="
-        .. sandbox.ca_file, "LUA_PATH=src/?.lua;;", "LUA_CPATH=" .. os.getenv "UQPAY_OUT"
-        .. "/?.so;;") .. " ",
-      conf = function(port)
-        for place, ours in pairs {
-          ["\nload_module[^\n]*"] = "", ["127.0.0.1:8080"] = "127.0.0.1:" .. port,
-          ["/tmp/uqpay%-example.pid"] = "nginx.pid", ["/tmp/uqpay%-example%-"] = "",
-          ["error_log stderr"] = "daemon on; error_log error.log",
-          ["worker_processes auto"] = "worker_processes 2",
-        } do
-          local count
-          text, count = text:gsub(place, ours)
-          assert.is_true(count > 0, place)
-        end
-        return nginx.load_modules() .. text
-      end,
-    }
+  it("ends in time at a reload, whatever hangs", function()
+    start { main = "worker_shutdown_timeout 1s;" }
+    local old = server:workers()[1]
+    hold()
+    local peers = {}
+    for i = 1, 10 do peers[i] = server:begin "/usd" end
+    sandbox.until_arrived(10)
+    server:signal "HUP"
+    until_so(function()
+      local workers = server:workers()
+      return #workers == 1 and workers[1] ~= old
+    end, "the old worker has gone, though nothing was answered")
+    for i = 1, 10 do assert.is_nil((server:finish(peers[i]))) end
+    go()
+    all(10, "/usd", 200, "USD 5000.25\n")
+    local log = server:log()
+    assert.is_nil(log:find("exited on signal", 1, true), log)
+    assert.is_truthy(log:find("worker process " .. old .. " exited with code 0", 1, true),
+      log)
+  end)
+
+  it("keeps its connections between requests", function()
+    start()
+    for _ = 1, 20 do assert.equal("USD 5000.25\n", select(2, server:get "/usd")) end
+    local connections = {}
+    for _, request in ipairs(sandbox.requests()) do
+      connections[#connections + 1] = request.connection
+    end
+    assert.equal(20, #connections)
+    for i = 2, 20 do assert.equal(connections[1], connections[i]) end
+    assert.matches(" connections 1 ", select(2, server:get "/state"))
+  end)
+
+  describe("runs the example as it stands:", function()
     local cjson = require "cjson"
-    local balance = cjson.decode((select(2, server:get "/balance/USD")))
-    assert.equal("5000.25", balance.available_balance)
-    assert.equal("number", type(balance.cached_at))
-    local status, body = server:get("/balance/USD?account=" .. sandbox.sub_account)
-    assert.equal(200, status)
-    assert.equal("111.11", cjson.decode(body).available_balance)
-    assert.equal(200, (server:get "/health"))
-    assert.equal(400, (server:get "/balance/ZZZ"))
-    status, body = server:get "/balance/USDOLLAR"
-    assert.equal(400, status)
-    assert.matches("upper%-case currency code", cjson.decode(body).message)
-    assert.matches('uqpay_calls{worker="%d"} %d+\n', select(2, server:get "/metrics"))
-    assert.equal(1, #sandbox.mints())
-    assert.is_nil(server:log():find("[error]", 1, true))
+    local top = driver.output "pwd":match "[^\n]+"
+
+    local function start_example()
+      local file = assert(io.open "examples/nginx.conf")
+      local text = file:read "*a"
+      file:close()
+      server = nginx.start {
+        wrap = driver.command("env", "UQPAY_BASE_URL=" .. sandbox.url, "UQPAY_CLIENT_ID="
+          .. sandbox.client_id, "UQPAY_API_KEY=" .. sandbox.api_key, "UQPAY_CA_FILE="
+          .. sandbox.ca_file, "LUA_PATH=src/?.lua;;", "LUA_CPATH="
+          .. os.getenv "UQPAY_OUT" .. "/?.so;;") .. " ",
+        conf = function(port)
+          for place, ours in pairs {
+            ["\nload_module[^\n]*"] = "", ["127.0.0.1:8080"] = "127.0.0.1:" .. port,
+            ["/tmp/uqpay%-example%.pid"] = "nginx.pid",
+            ["/tmp/uqpay%-example%-"] = "",
+            ["error_log stderr"] = "daemon on; error_log error.log",
+            ["worker_processes auto"] = "worker_processes 2",
+            ["%$prefix/examples"] = top .. "/examples",
+          } do
+            local count
+            text, count = text:gsub(place, ours)
+            assert.is_true(count > 0, place)
+          end
+          return nginx.load_modules() .. text
+        end,
+      }
+    end
+
+    -- The body of an answer, decoded, and the headers.
+    local function ask(path, expected)
+      local text = driver.output(driver.command("curl", "-q", "-s", "-i", "--noproxy",
+        "*", "-m", "60", ("http://127.0.0.1:%d%s"):format(server.port, path)))
+      local head, body = text:match "^(.-\r\n)\r\n(.*)$"
+      assert.equal(expected, tonumber(head:match "^%S+ (%d+)"), text)
+      return cjson.decode(body), head
+    end
+
+    it("balances, shared by its workers, and mistakes", function()
+      start_example()
+      local balance, head = ask("/balance/USD", 200)
+      assert.equal("5000.25", balance.available_balance)
+      assert.equal("number", type(balance.cached_at))
+      assert.matches("\nContent%-Type: application/json\r", head)
+      balance = ask("/balance/USD?account=" .. sandbox.sub_account, 200)
+      assert.equal("111.11", balance.available_balance)
+      assert.same({ kind = "invalid_request", message = "bad argument #1 to 'balance' "
+        .. '(an upper-case currency code such as "USD" expected)' },
+        ask("/balance/USDOLLAR", 400))
+      assert.equal("invalid_request", ask("/balance/ZZZ", 400).kind)
+      assert.equal("invalid_request", ask("/balance/USD?account=x", 400).kind)
+      assert.equal(1, #sandbox.mints())
+      assert.is_nil(server:log():find("[error]", 1, true))
+    end)
+
+    it("the status of each kind of error", function()
+      start_example()
+      ask("/balance/SGD", 200)
+      for _, case in ipairs {
+        { 404, 404, "not_found" }, { 409, 502, "conflict" }, { 403, 502, "permission" },
+        { 408, 504, "timeout" }, { 500, 502, "api" },
+      } do
+        sandbox.fault { kind = "status", status = case[1], times = 9, store = false }
+        local answer, head = ask("/balance/USD", case[2])
+        assert.equal(case[3], answer.kind)
+        assert.is_nil(head:find("Retry-After", 1, true))
+        sandbox.reset()
+      end
+      sandbox.fault { kind = "status", status = 429, times = 9, store = false,
+        headers = { ["Retry-After"] = "30" } }
+      local answer, head = ask("/balance/USD", 503)
+      assert.equal("rate_limit", answer.kind)
+      assert.equal("30", head:match "\nRetry%-After: (%d+)\r")
+      assert.is_nil(server:log():find("[error]", 1, true))
+      assert.is_nil(server:log():find(sandbox.api_key, 1, true))
+    end)
+
+    it("a health check, and counters of all workers", function()
+      sandbox.fault { kind = "status", status = 403, times = 99,
+        match = { [":path"] = "/api/v1/connect/token" } }
+      start_example()
+      assert.same({ status = "down", kind = "permission" }, ask("/health", 503))
+      sandbox.reset()
+      assert.same({ status = "up" }, ask("/health", 200))
+      until_so(function()
+        for _ = 1, 8 do ask("/balance/USD", 200) end
+        local text = select(2, server:get "/metrics")
+        return text:find 'uqpay_calls_total{worker="0"} %d+\n'
+          and text:find 'uqpay_calls_total{worker="1"} %d+\n'
+      end, "both workers have told their counts")
+      local text = select(2, server:get "/metrics")
+      local lines, types = 0, 0
+      for line in text:gmatch "[^\n]+" do
+        local name = line:match "^# TYPE (uqpay_[%l_]+_total) counter$"
+        if name then
+          types = types + 1
+          assert.is_truthy(text:find(name .. "{", 1, true), name)
+        else
+          lines = lines + 1
+          assert.matches('^uqpay_[%l_]+_total{worker="[01]"} %d+$', line)
+        end
+      end
+      assert.is_true(types >= 8, text)
+      assert.equal(2 * types, lines)
+    end)
   end)
 
   it("gets over a server that has no timer for it", function()

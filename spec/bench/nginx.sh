@@ -1,6 +1,6 @@
 #!/bin/sh
 # nginx.sh: starts the bench's server, and measures what resty.uqpay does to nginx. From the
-# top of the repository; `make bench-nginx` has built what is measured.
+# top of the repository; `make bench-openresty` has built what is measured.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 PATH=$PATH:/usr/sbin:/usr/local/sbin

@@ -1,6 +1,6 @@
 -- nginx_bench.lua DIR: what resty.uqpay does to an nginx worker, against what it must not
 -- do to it; a table on standard output. DIR/env has the facts of server.sh. Run by `make
--- bench-nginx`.
+-- bench-openresty`.
 
 local nginx = require "spec.support.nginx"
 local socket = require "socket"

@@ -1,5 +1,5 @@
 /*
-** slow_dns.c - a name server that never answers, for `make bench-nginx`:
+** slow_dns.c - a name server that never answers, for `make bench-openresty`:
 ** preloaded, it lets the look-up of names in .invalid take half a minute.
 ** SPDX-License-Identifier: MIT
 */

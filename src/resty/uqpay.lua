@@ -1,7 +1,7 @@
 -- resty.uqpay: uqpay for the Lua of nginx (OpenResty, Debian's libnginx-mod-http-lua).
 -- Methods yield the light thread that calls them; the worker never waits.
 --
-if not ngx then error("resty.uqpay runs within nginx; elsewhere take uqpay", 0) end
+-- While calls of a client are in flight one light thread of each worker, that of a timer,
 -- that no request can end, steps the client every few milliseconds as long as somebody
 -- waits for it; those who wait are parked on semaphores.
 -- SPDX-License-Identifier: MIT

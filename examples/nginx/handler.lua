@@ -1,0 +1,76 @@
+-- The handlers of examples/nginx.conf: balances as JSON, a health check, and counters for
+-- Prometheus. Loaded by init_by_lua; each worker opens connections of its own.
+
+local cjson = require "cjson"
+local uqpay = require "resty.uqpay"
+
+local handler = {}
+
+local client = uqpay.new {
+  client_id = os.getenv "UQPAY_CLIENT_ID", api_key = os.getenv "UQPAY_API_KEY",
+  base_url = os.getenv "UQPAY_BASE_URL", ca_file = os.getenv "UQPAY_CA_FILE",
+  shared = "uqpay", cache = { ttl = 2, stale = 60 },
+  timeout = 10, amounts = "string",
+}
+
+-- Of ours, for the kinds of errors that have one; 502 for all others: it is UQPAY, or the
+-- way there, that fails, not who asks us.
+local statuses = {
+  invalid_request = 400, not_found = 404, rate_limit = 503, timeout = 504,
+}
+
+local function say(status, value)
+  ngx.status = status
+  ngx.say(cjson.encode(value))
+end
+
+-- /balance/USD, /balance/USD?account=<id of a connected account>
+function handler.balance()
+  local ok, balance, message, err = pcall(client.balance, client, ngx.var.currency,
+    { on_behalf_of = ngx.var.arg_account })
+  if not ok then -- a currency or an account that is none
+    return say(400, { kind = "invalid_request", message = balance:gsub("^.-:%d+: ", "") })
+  elseif balance then
+    return say(200, balance)
+  end
+  ngx.log(ngx.WARN, message)
+  if err.kind == "rate_limit" then
+    ngx.header["Retry-After"] = math.ceil(err.retry_after or 1)
+  end
+  say(statuses[err.kind] or 502, { kind = err.kind, request_id = err.request_id })
+end
+
+-- Whether there is a token to ask with; all workers share it, so this asks UQPAY rarely.
+function handler.health()
+  local token, _, err = client:token()
+  say(token and 200 or 503,
+    { status = token and "up" or "down", kind = err and err.kind })
+end
+
+-- A scrape comes to one worker: each leaves its counts where all find them.
+local function publish()
+  if ngx.worker.exiting() then return end -- its number is another's
+  ngx.shared.metrics:set(ngx.worker.id(), cjson.encode(client:stats()))
+end
+
+function handler.metrics()
+  publish()
+  local lines = {}
+  for worker = 0, ngx.worker.count() - 1 do
+    local counts = cjson.decode(ngx.shared.metrics:get(worker) or "{}")
+    for name, count in pairs(counts) do
+      lines[name] = lines[name] or { ("# TYPE uqpay_%s_total counter"):format(name) }
+      table.insert(lines[name], ('uqpay_%s_total{worker="%d"} %.0f'):format(name, worker,
+        count))
+    end
+  end
+  for _, list in pairs(lines) do ngx.say(table.concat(list, "\n")) end
+end
+
+-- The token is there, and a connection open, before the first request needs them.
+function handler.start_worker()
+  ngx.timer.at(0, function() client:token() end)
+  ngx.timer.every(5, publish)
+end
+
+return handler

@@ -1,0 +1,74 @@
+#!/bin/sh
+# demo_openresty.sh OUT: a sandbox, and an nginx that runs examples/nginx.conf with the module
+# in the folder OUT; shows a balance, and stops both. With WAIT=1 they stay until interrupted.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
+out=$(cd "$1" && pwd)
+PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/local/openresty/bin
+for nginx in ${UQPAY_NGINX:-nginx openresty}; do
+    ! command -v "$nginx" > /dev/null || break
+done
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-demo.XXXXXX")
+trap 'sh "$here/sandbox.sh" stop "$dir/nginx"; sh "$here/sandbox.sh" stop "$dir/sandbox"
+    rm -rf "$dir"' EXIT
+trap 'exit 130' INT TERM HUP
+
+sh "$here/sandbox.sh" start "$dir/sandbox" > /dev/null
+value() { sed -n "s/^$1=//p" "$dir/sandbox/env"; }
+
+# The example as it stands, but for where it listens and what it leaves in /tmp. A worker of
+# root is root: else it would not get into this folder.
+write_conf() {
+    modules=$("$nginx" -V 2>&1 | tr ' ' '\n' | sed -n 's/^--modules-path=//p')
+    [ "$(id -u)" != 0 ] || echo "user root;"
+    for module in ndk_http_module ngx_http_lua_module; do
+        [ ! -e "$modules/$module.so" ] || echo "load_module \"$modules/$module.so\";"
+    done
+    sed "/^load_module/d; s/127.0.0.1:8080/127.0.0.1:$port/
+        s|/tmp/uqpay-example.pid|nginx.pid|; s|/tmp/uqpay-example-|tmp_|
+        s|error_log stderr|error_log error.log|" "$top/examples/nginx.conf"
+}
+
+mkdir "$dir/nginx"
+: > "$dir/nginx/.uqpay-sandbox"     # sandbox.sh stop takes it for its own
+ln -s "$top/examples" "$dir/nginx/examples"
+for try in 1 2 3 4 5; do
+    port=$((10240 + $(od -An -N2 -tu2 /dev/urandom) % 20000))
+    write_conf > "$dir/nginx/nginx.conf"
+    ! UQPAY_BASE_URL=$(value url) UQPAY_CA_FILE=$(value ca_file) \
+        UQPAY_CLIENT_ID=$(value client_id) UQPAY_API_KEY=$(value api_key) \
+        LUA_PATH="$top/src/?.lua;;" LUA_CPATH="$out/?.so;;" \
+        "$nginx" -p "$dir/nginx" -e error.log -c nginx.conf -g 'daemon on;' \
+        < /dev/null 2> "$dir/start.log" || break
+    if [ "$try" = 5 ] || ! grep -q 'bind() to .* failed' "$dir/start.log"; then
+        cat "$dir/start.log" >&2
+        exit 1
+    fi
+done
+
+url=http://127.0.0.1:$port
+printf '$ curl %s\n' "$url/balance/USD"
+curl -q -sS --fail --noproxy '*' --max-time 30 "$url/balance/USD"
+if [ "${WAIT-}" != 1 ]; then
+    echo "WAIT=1 keeps it running: make demo-openresty WAIT=1"
+    exit
+fi
+cat <<END
+
+Try it:
+
+curl $url/balance/SGD
+curl $url/balance/USD?account=$(value sub_account)
+curl -i $url/balance/ZZZ
+curl $url/health
+curl $url/metrics
+
+The sandbox it asks: $(value url). Interrupt (Ctrl-C) to stop both.
+END
+pid=$(cat "$dir/nginx/nginx.pid")
+while kill -0 "$pid" 2> /dev/null; do
+    sleep 1 &
+    wait "$!" || true
+done
