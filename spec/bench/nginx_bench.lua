@@ -1,11 +1,14 @@
 -- nginx_bench.lua DIR: what resty.uqpay does to an nginx worker, against what it must not
--- do to it; a table on standard output. DIR/env has the facts of server.sh. Run by `make
+-- do to it; the table goes into the README. With QUICK=1 a few rows
+-- only. DIR/env has the facts of server.sh. Run by `make
 -- bench-openresty`.
 
 local nginx = require "spec.support.nginx"
+local report = require "spec.bench.report"
 local socket = require "socket"
 
 local dir = arg[1]
+local quick = os.getenv "QUICK" == "1"
 local wrap = os.getenv "BENCH_CLIENT_WRAP"
 local wrapped = wrap and wrap .. " " or ""
 
@@ -64,6 +67,11 @@ local handlers = {
     upstream slow { server %s; keepalive 512; keepalive_requests 1000000; }
   ]]):format(facts.https:match "//(.*)$"),
   ["/one"] = "ngx.say(clients[ngx.var.arg_c]:balance 'USD' and 'good' or 'bad')",
+  ["/blocking"] = [[
+    blocking = blocking or require("uqpay").new { base_url = sandbox.h2 .. "/slow",
+      token = "t", ca_file = sandbox.ca_file } -- by the worker: a fork would end it
+    ngx.say(blocking:balance "USD" and "good" or "bad")
+  ]],
   ["/proxy"] = {
     conf = [[
       internal;
@@ -152,14 +160,15 @@ end
 
 local function calls(n, client)
   return function(server)
-    local _, bodies = server:many(n, "/one?c=" .. client)
+    local _, bodies = server:many(n, client and "/one?c=" .. client or "/blocking")
     local good = 0
     for _, body in ipairs(bodies) do if body == "good\n" then good = good + 1 end end
     return good
   end
 end
 
-local function longest(what, gate, seconds, run, preload)
+local function longest(what, gate, seconds, run, preload, always)
+  if quick and not always then return nil end
   local times, good = pinged(seconds, run, preload)
   row(what .. (good and (" (%d good)"):format(good) or ""),
     ("%.1f ms longest, %.1f p99; longest turn %.1f ms of CPU"):format(times.slowest,
@@ -168,7 +177,7 @@ local function longest(what, gate, seconds, run, preload)
   return times
 end
 
-local idle = longest("idle server", nil, 3)
+local idle = longest("idle server", nil, quick and 1 or 3, nil, nil, true)
 longest("1,000 requests that make no call", nil, 3, function(server)
   server:many(1000, "/ping")
 end)
@@ -178,6 +187,8 @@ longest("1,000 calls, cold, whole CA bundle, HTTP/2", 60, 4, calls(1000, "h2"))
 longest("1,000 calls, cold, whole CA bundle, HTTP/1.1", 60, 5, calls(1000, "http1"))
 longest("name server never answers, 64 calls", 20, 4, calls(64, "dns"),
   "build/bench/slow_dns.so")
+
+longest("64 calls, blocking (plain `uqpay`)", nil, 6, calls(64), nil, true)
 
 local silent = assert(socket.bind("127.0.0.1", 0, 4096))
 facts.silent = ("https://127.0.0.1:%d/api"):format(select(2, silent:getsockname()))
@@ -199,7 +210,7 @@ do
   row("SIGQUIT with 50 in flight", good .. " answered", "50", good == 50)
 end
 
-local N = 100
+local N = quick and 10 or 100
 local function warm(client)
   local figures
   local times = pinged(2, function(server, warmed)
@@ -236,5 +247,12 @@ for _, client in ipairs { "h2", "many1" } do
     ("idle + 2 ms: %.1f"):format(idle.p99 + 2), figures.ping.p99 <= idle.p99 + 2)
 end
 
-print "| | measured | gate | |\n| --- | --- | --- | --- |"
-print(table.concat(rows, "\n"))
+local file = assert(io.open "README.md")
+local text = file:read "*a"
+file:close()
+text = assert(report.replace(text, ("Measured by `make bench-openresty` on %s.\n\n"
+  .. "| | measured | gate | |\n| --- | --- | --- | --- |\n%s\n"):format(
+  os.date "%Y-%m-%d", table.concat(rows, "\n")), "bench-openresty"))
+file = assert(io.open("README.md", "w"))
+assert(file:write(text))
+assert(file:close())

@@ -16,8 +16,6 @@
 
 local report = {}
 
-local BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
-
 -- 1234567.8 -> "1,234,568"
 function report.whole(value)
   local grouped = ("%.0f"):format(value):reverse():gsub("(%d%d%d)", "%1,"):reverse()
@@ -133,11 +131,13 @@ function report.markdown(figures)
   return (table.concat(parts, "\n\n"):gsub("%s*$", "\n"))
 end
 
--- The text with the block between the marks replaced; nil and why not, if there are none.
-function report.replace(text, block)
-  local _, from = text:find(BEGIN .. "\n", 1, true)
-  local to = text:find(END, from or 1, true)
-  if not from or not to then return nil, "no place for the tables: " .. BEGIN end
+-- The text with the block between the marks of a name (bench) replaced; nil and why not,
+-- if there are none.
+function report.replace(text, block, name)
+  local first = "<!-- " .. (name or "bench") .. " -->"
+  local _, from = text:find(first .. "\n", 1, true)
+  local to = text:find((first:gsub("<!%-%- ", "%0/")), from or 1, true)
+  if not from or not to then return nil, "no place for the tables: " .. first end
   return text:sub(1, from) .. block .. text:sub(to)
 end
 
