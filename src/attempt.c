@@ -510,7 +510,7 @@ static int take_turn(lua_State *L, int idx, bool *go) {
 ** pushed: see rule 8. */
 static int give_token(lua_State *L, struct uq_call *call) {
   const struct uq_client *c = call->client;
-  static const size_t prefix = sizeof "Bearer " - 1;
+  size_t prefix = uq_token_prefix(c->token.data, c->token.len);
   double end = c->token_end;
   if (c->token.len == 0)
     return fail_with(L, call, UQ_AUTH, "the token was dropped at once");

@@ -382,14 +382,7 @@ static const luaL_Reg methods[] = {{"add", amount_add},
                                    {NULL, NULL}};
 
 void uqL_amount_open(lua_State *L) {
-  luaL_newmetatable(L, UQ_AMOUNT);
-  uqL_setfuncs(L, metamethods);
-  lua_newtable(L);
-  uqL_setfuncs(L, methods);
-  lua_setfield(L, -2, "__index");
-  lua_pushliteral(L, UQ_AMOUNT);
-  lua_setfield(L, -2, "__name");
-  lua_pop(L, 1);
+  uqL_class(L, UQ_AMOUNT, metamethods, methods);
 }
 
 /* ------------------------------------------------------------------------ */
