@@ -6,9 +6,9 @@ local fixture = require "spec.support.fixture"
 local random = require "spec.support.random"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
-local uqpay = require "uqpay"
 
 local failed, succeeded = fixture.failed, fixture.succeeded
+local with_fault = fixture.with_fault
 
 local unpack = table.unpack or unpack
 
@@ -33,16 +33,6 @@ local function adds_up(client, calls, succeeded_of_them)
   if calls then
     assert.same({ calls, succeeded_of_them }, { stats.calls, stats.succeeded })
   end
-end
-
--- Orders a fault for the next request with this key alone. Returns options that bear it.
-local function with_fault(fault, options)
-  local key = uqpay.uuid()
-  fault.match = { ["x-idempotency-key"] = key }
-  sandbox.fault(fault)
-  options = options or {}
-  options.idempotency_key = key
-  return options
 end
 
 -- Options of a call that is never answered.

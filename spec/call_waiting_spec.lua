@@ -5,9 +5,9 @@ local engine = require "engine"
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
-local uqpay = require "uqpay"
 
 local failed, succeeded = fixture.failed, fixture.succeeded
+local with_fault = fixture.with_fault
 
 local function raises(message, ...)
   local ok, err = pcall(...)
@@ -18,25 +18,7 @@ end
 local client
 
 local function common()
-  setup(function() sandbox.start() end)
-  before_each(function()
-    sandbox.reset()
-    client = fixture.client()
-  end)
-  after_each(function()
-    client:close()
-    assert.same({}, sandbox.faults(), "faults that no request met")
-  end)
-end
-
--- Orders a fault for the next request with this key alone. Returns options that bear it.
-local function with_fault(fault, options)
-  local key = uqpay.uuid()
-  fault.match = { ["x-idempotency-key"] = key }
-  sandbox.fault(fault)
-  options = options or {}
-  options.idempotency_key = key
-  return options
+  fixture.with_client(function(made) client = made end)
 end
 
 -- Options of a call that is never answered.

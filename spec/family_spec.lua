@@ -110,15 +110,7 @@ end
 describe("the family", function()
   local client
 
-  setup(function() sandbox.start() end)
-  before_each(function()
-    sandbox.reset()
-    client = fixture.client()
-  end)
-  after_each(function()
-    client:close()
-    assert.same({}, sandbox.faults(), "faults that no request met")
-  end)
+  fixture.with_client(function(made) client = made end)
 
   describe("returns", function()
     it("a page, its items field by field, and nothing else", function()

@@ -13,6 +13,8 @@ end
 local driver = require "spec.support.driver"
 local nginx = require "spec.support.nginx"
 
+local hold, go, until_so = nginx.hold, nginx.go, nginx.until_so
+
 local login = [[
   client = uqpay.new(options { token = false, client_id = sandbox.client_id,
     api_key = sandbox.api_key, shared = "uqpay" })
@@ -39,25 +41,9 @@ describe("workers of nginx", function()
     return (select(2, server:get(path)))
   end
 
-  local function hold()
-    sandbox.settings { hold = "balance" }
-  end
-
-  local function go()
-    sandbox.settings { hold = "" }
-  end
-
   local function all_say(n, path, body)
     local _, bodies = server:many(n, path)
     for i = 1, n do assert.equal(body, bodies[i]) end
-  end
-
-  local function until_so(condition, what)
-    for _ = 1, 3000 do
-      if condition() then return end
-      driver.output "sleep 0.01"
-    end
-    error("it never is so: " .. what, 2)
   end
 
   it("share one token, get it once and anew once", function()

@@ -13,6 +13,8 @@ end
 
 local nginx = require "spec.support.nginx"
 
+local hold, go, until_so = nginx.hold, nginx.go, nginx.until_so
+
 -- What all servers have: clients of the master, which each worker makes its own of.
 local init = [[
   queries = {
@@ -60,14 +62,6 @@ local function handlers(more)
   return all
 end
 
-local function hold()
-  sandbox.settings { hold = "balance" }
-end
-
-local function go()
-  sandbox.settings { hold = "" }
-end
-
 -- Every line of a log that tells of something wrong.
 local function complaints(text)
   local list = {}
@@ -77,14 +71,6 @@ local function complaints(text)
     end
   end
   return list
-end
-
-local function until_so(condition, what)
-  for _ = 1, 3000 do
-    if condition() then return end
-    driver.output "sleep 0.01"
-  end
-  error("it never is so: " .. what, 2)
 end
 
 describe("within nginx", function()

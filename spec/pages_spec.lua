@@ -94,15 +94,7 @@ end
 describe("every item", function()
   local client
 
-  setup(function() sandbox.start() end)
-  before_each(function()
-    sandbox.reset()
-    client = fixture.client()
-  end)
-  after_each(function()
-    client:close()
-    assert.same({}, sandbox.faults(), "faults that no request met")
-  end)
+  fixture.with_client(function(made) client = made end)
 
   -- A client of a merchant that has nothing yet.
   local function empty(changes)

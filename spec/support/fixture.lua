@@ -59,6 +59,16 @@ function fixture.body(amount, currency)
     .. '"balance_status":"ACTIVE"}'):format(currency or "USD", amount)
 end
 
+-- Orders a fault for the next request with this key alone. Returns options that bear it.
+function fixture.with_fault(fault, options)
+  local key = uqpay.uuid()
+  fault.match = { ["x-idempotency-key"] = key }
+  sandbox.fault(fault)
+  options = options or {}
+  options.idempotency_key = key
+  return options
+end
+
 -- An answer of HTTP/1.1. Put together without string.format, which ends at a NUL on Lua
 -- 5.1 and 5.2.
 function fixture.http(body, status, headers)

@@ -12,6 +12,7 @@
 --   server:get(path)              -- status, body
 --   server:begin(path), server:finish(peer), server:many(n, path)
 --   server:signal(name), server:log(), server:stop()
+--   nginx.hold(), nginx.go(), nginx.until_so(condition, what)
 --
 -- Lua there has `uqpay` (resty.uqpay), `sandbox` (its facts), `options(changes)`, and
 -- `client(changes)`, a client for each name of the worker's.
@@ -233,5 +234,23 @@ function Server:many(n, path)
 end
 
 nginx.load_modules = load_modules
+
+-- The sandbox keeps its answers to balances back, until it may go on.
+function nginx.hold()
+  sandbox.settings { hold = "balance" }
+end
+
+function nginx.go()
+  sandbox.settings { hold = "" }
+end
+
+-- Waits, half a minute at most, until condition() holds.
+function nginx.until_so(condition, what)
+  for _ = 1, 3000 do
+    if condition() then return end
+    driver.output "sleep 0.01"
+  end
+  error("it never is so: " .. what, 2)
+end
 
 return nginx
