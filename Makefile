@@ -199,7 +199,7 @@ bench: build/bench/bare build/bench/meter
 	@$(MAKE) --no-print-directory all LUA=jit
 	@sh spec/bench/bench.sh
 
-# What resty.uqpay does to an nginx worker; a minute.
+# What resty.uqpay does to an nginx worker; some minutes.
 bench-openresty: build/bench/slow_dns.so
 	@$(MAKE) --no-print-directory all LUA=jit
 	@sh spec/bench/nginx.sh

@@ -12,6 +12,7 @@ if not rawget(_G, "jit") then
 end
 
 local nginx = require "spec.support.nginx"
+local socket = require "socket"
 
 local hold, go, until_so = nginx.hold, nginx.go, nginx.until_so
 
@@ -145,11 +146,21 @@ describe("within nginx", function()
     local peers = {}
     for i = 1, 200 do peers[i] = server:begin "/usd" end
     sandbox.until_arrived(200)
-    for _ = 1, 20 do
-      local status, body = server:get "/ping"
-      assert.equal(200, status)
-      assert.equal("pong\n", body)
+    -- the slowest in a while, in the best of three: others use the machine, too
+    local best = math.huge
+    for _ = 1, 3 do
+      local slowest, ends = 0, socket.gettime() + 0.3
+      repeat
+        local begun = socket.gettime()
+        local status, body = server:get "/ping"
+        local done = socket.gettime()
+        slowest = math.max(slowest, done - begun)
+        assert.equal(200, status)
+        assert.equal("pong\n", body)
+      until done > ends
+      best = math.min(best, slowest)
     end
+    assert.is_true(best <= 0.05, "a request waits for " .. best .. " s")
     assert.matches("timers 1\n", select(2, server:get "/state"))
     go()
     for i = 1, 200 do
@@ -455,6 +466,20 @@ describe("within nginx", function()
     assert.equal(20, #connections)
     for i = 2, 20 do assert.equal(connections[1], connections[i]) end
     assert.matches(" connections 1 ", select(2, server:get "/state"))
+  end)
+
+  it("can have connections before the first request", function()
+    start { http = [[
+      init_worker_by_lua_block {
+        ngx.timer.at(0, function() shared.warm = client:balance "USD" end)
+      }
+    ]] }
+    until_so(function()
+      return select(2, server:get "/state"):find "succeeded 1 "
+    end, "the worker has asked")
+    assert.equal("USD 5000.25\n", select(2, server:get "/usd"))
+    assert.matches(" connections 1 ", select(2, server:get "/state"))
+    assert.same({}, complaints(server:log()))
   end)
 
   describe("runs the example as it stands:", function()

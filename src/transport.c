@@ -33,6 +33,7 @@
 #define NUMBERS 4            /* options of a request that are numbers */
 #define MAX_CONNECTIONS 1024 /* kept open */
 #define SILENCE 5.0          /* seconds; that long, nothing lives there */
+#define TURN 0.002           /* seconds; then a step leaves the rest behind */
 #define MAX_STREAMS 1000     /* of a connection; servers allow fewer, ... */
 #define STREAMS 100          /* ... but hardly any fewer than this */
 
@@ -678,18 +679,23 @@ static void fail_all(struct uq_transport *t, CURLMcode code) {
   }
 }
 
+/* Hands curl the events. Those that are left behind are reported again; an
+** event loop has other work, and a TLS handshake takes a millisecond. */
 static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
                      int count) {
   int running;
   CURLMcode code = CURLM_OK;
-  double now = t->crowd ? uq_clock() : 0;
-  for (int i = 0; i < count && code == CURLM_OK; i++) {
+  double now = t->crowd || count > 1 ? uq_clock() : 0;
+  double end = now + TURN;
+  for (int i = 0; i < count && code == CURLM_OK && now < end; i++) {
     int what = (events[i].what & UQ_POLL_IN ? CURL_CSELECT_IN : 0) |
                (events[i].what & UQ_POLL_OUT ? CURL_CSELECT_OUT : 0) |
                (events[i].what & UQ_POLL_ERR ? CURL_CSELECT_ERR : 0);
     if (t->crowd && (events[i].what & UQ_POLL_IN))
       uq_pulse_beat(&t->pulse, events[i].fd, now);
     code = curl_multi_socket_action(t->multi, events[i].fd, what, &running);
+    if (i + 1 < count)
+      now = uq_clock();
   }
   if (code == CURLM_OK && t->timer >= 0 && uq_clock() >= t->timer) {
     t->timer = -1; /* curl sets it anew if it has a need */

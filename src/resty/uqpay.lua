@@ -20,7 +20,7 @@ local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps ...
 local SHARE = 20    -- ... this part of the time since something happened
 local SWEEP = 0.02  -- seconds between two looks for those who are gone
 local WOKEN = 128   -- calls that go on before whatever else the worker does has a turn
-local MANY = 256    -- calls in flight: others begin a few at a time; ...
+local MANY = 256    -- calls in flight: others begin a few at each step; ...
 local COLD = 32     -- ... the same before the first answer, since none could go
 local BEGUN = 8     -- the few
 local CONNECTIONS = 16 -- of a client, in each worker
@@ -34,23 +34,32 @@ local waits_in = {
 
 local happened = 0 -- when a call was last begun, or could last go on
 
+-- Lets so many of those go on who wait for their turn to begin a call.
+local function admit(hub, most)
+  local waiting = hub.gate and -hub.gate:count() or 0
+  if waiting > 0 then hub.gate:post(math.min(most, waiting)) end
+end
+
 -- Steps often while things happen, and less often the longer nothing does.
-local function watch()
+local function watch(_, hub)
   local beat = ngx.now()
   local swept = beat
   return {
     limit = WOKEN,
     wait = function(more)
-      local pause = more and 0 or (beat - happened) / SHARE
-      -- 0 would be none without a patch of nginx
-      ngx.sleep(pause < SHORTEST and SHORTEST or pause > LONGEST and LONGEST or pause)
+      local pause = more and 0 or math.min((beat - happened) / SHARE, LONGEST)
+      ngx.update_time()
+      -- As long as the step took: of timers that are always due nginx runs all, before it
+      -- accepts one connection. 0 would be none without a patch of nginx.
+      ngx.sleep(math.max(pause, ngx.now() - beat, SHORTEST))
       beat = ngx.now()
+      admit(hub, BEGUN)
       if beat - swept < SWEEP then return false end
       swept = beat
       return true
     end,
     dead = function() return ngx.now() - beat > PATIENCE end,
-    stop = function() end,
+    stop = function() admit(hub, math.huge) end,
   }
 end
 
@@ -184,25 +193,15 @@ local function settle(self)
   equip(self)
 end
 
--- Beyond many calls in flight others begin a few at a time, so that a request that needs
--- none of them does not wait behind all of theirs.
-local gate, draining = semaphore.new(), false
-
-local function drain()
-  while gate:count() < 0 do
-    gate:post(math.min(BEGUN, -gate:count()))
-    ngx.sleep(SHORTEST)
-  end
-  draining = false
-end
-
+-- Beyond many calls in flight others begin a few at each step, so that a request that
+-- needs none of them does not wait behind all of theirs.
 local function take_turn(hub)
   local driver = hub.drivers[true]
   if not driver or #driver.parked < COLD then return end
   hub.warm = hub.warm or hub.client:stats().succeeded > 0
   if hub.warm and #driver.parked < MANY then return end
-  draining = draining or ngx.timer.at(0, drain)
-  if draining and not gate:wait(PATIENCE) then draining = false end
+  hub.gate = hub.gate or semaphore.new()
+  hub.gate:wait(PATIENCE)
 end
 
 local function guard(method, waits)

@@ -151,7 +151,7 @@ function park(self, slot, key)
   local driver = self.drivers[key]
   local fd = not driver and (self.loop.obstacle or self.client:pollfd())
   if fd then
-    driver = { key = key, parked = {}, watch = self.loop.watch(fd) }
+    driver = { key = key, parked = {}, watch = self.loop.watch(fd, self) }
     self.drivers[key] = driver
   elseif not driver then
     return false

@@ -11,7 +11,7 @@
 -- and what only resty/uqpay.lua gives, whose loop has no descriptors, and may end a
 -- coroutine that is parked:
 --   obstacle(what): why what cannot wait here, if inside() is false; nobody ever blocks,
---     and watch is given no descriptor
+--     and watch is given the hub instead of a descriptor
 --   waits(slot): is slot.thread parked?
 --   limit of what watch gives: so many are woken at once, and wait(true) between
 --   its wait returns true: have a look who is no longer there
