@@ -24,6 +24,16 @@ function driver.output(command)
   return text
 end
 
+-- What stands before the interpreter (UQPAY_WRAP), with one of the specs' own libraries
+-- in LD_PRELOAD: behind a sanitizer's, which comes first or not at all.
+function driver.preload(library)
+  local out = assert(os.getenv "UQPAY_OUT", "run by make spec")
+  local path = out .. "/" .. library .. ".so"
+  local words = os.getenv "UQPAY_WRAP" or ""
+  local more, found = words:gsub("LD_PRELOAD=%S+", "%0:" .. path, 1)
+  return found > 0 and more or "env LD_PRELOAD=" .. path .. " " .. words
+end
+
 -- The lines of a text, empty ones left out.
 function driver.lines(text)
   local list = {}

@@ -16,6 +16,8 @@ local semaphore = require "ngx.semaphore"
 local sharing = require "resty.uqpay.shared"
 local uqpay = require "uqpay"
 
+local clock = internal.clock -- ngx.now() is the wall clock, which may be set
+
 local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps ...
 local SHARE = 20    -- ... this part of the time since something happened
 local SWEEP = 0.02  -- seconds between two looks for those who are gone
@@ -36,7 +38,7 @@ local happened = 0 -- when a call was last begun, or could last go on
 
 -- Steps often while things happen, and less often the longer nothing does.
 local function watch()
-  local beat = ngx.now()
+  local beat = clock()
   local swept = beat
   return {
     limit = WOKEN,
@@ -44,12 +46,12 @@ local function watch()
       local pause = more and 0 or (beat - happened) / SHARE
       -- 0 would be none without a patch of nginx
       ngx.sleep(pause < SHORTEST and SHORTEST or pause > LONGEST and LONGEST or pause)
-      beat = ngx.now()
+      beat = clock()
       if beat - swept < SWEEP then return false end
       swept = beat
       return true
     end,
-    dead = function() return ngx.now() - beat > PATIENCE end,
+    dead = function() return clock() - beat > PATIENCE end,
     stop = function() end,
   }
 end
@@ -78,12 +80,12 @@ local loop = {
   end,
   watch = watch,
   park = function(slot)
-    happened = ngx.now()
+    happened = clock()
     slot.semaphore = slot.semaphore or semaphore.new()
     slot.semaphore:wait(PATIENCE)
   end,
   wake = function(slot)
-    happened = ngx.now()
+    happened = clock()
     slot.semaphore:post()
   end,
   waits = function(slot) return slot.semaphore:count() < 0 end,
