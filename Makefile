@@ -190,6 +190,31 @@ torture-threads:
 		TSAN_OPTIONS='exitcode=66 suppressions=spec/torture/tsan.supp' \
 		$(LUA_BIN) spec/torture/threads.lua $(OUT)-tsan/threads
 
+# Specs in interpreters whose locale is German, and C's: the busted process and all its
+# children, by LUA_INIT. The messages of programs stay English. LONG=1: all specs.
+LOCALE_SPECS = spec
+torture-locale: build/locale/log
+	@MAKE='$(MAKE)' sh spec/support/check.sh $(foreach locale,de_DE C,$(foreach lua,5.4 jit,\
+		'locale-spec LUA=$(lua) LOCALE=$(locale)'))
+
+locale-spec: export LOCPATH = $(CURDIR)/build/locale
+locale-spec: export LC_ALL = $(LOCALE)
+locale-spec: export LANGUAGE = en
+locale-spec: export LUA_INIT = assert(os.setlocale "$(LOCALE)")
+locale-spec:
+	@$(MAKE) --no-print-directory spec
+
+# Specs with the collector at its most eager, in the busted process and all its children.
+torture-gc:
+	@MAKE='$(MAKE)' sh spec/support/check.sh 'gc-spec LUA=5.4' 'gc-spec LUA=jit'
+
+gc-spec: export LUA_INIT = @$(CURDIR)/spec/torture/gc.lua
+gc-spec:
+	@$(MAKE) --no-print-directory spec
+
+build/locale/log: spec/support/locales.sh
+	@sh $< build/locale
+
 # This client against bare libcurl and what else there is, into the README's table;
 # minutes. LONG=1 makes a million calls to see that memory stays flat.
 LONG ?=

@@ -73,7 +73,7 @@ describe("the example", function()
         pending(missing[example])
         return
       end
-      local output = run(example)
+      local output = driver.pointed(run(example))
       assert.is_truthy(expected[example], "no expectation for " .. example)
       local at = 1
       for _, pattern in ipairs(expected[example]) do

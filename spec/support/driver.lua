@@ -41,6 +41,29 @@ function driver.lines(text)
   return list
 end
 
+-- The specs may run in a locale with a decimal comma (make torture-locale): the
+-- interpreter's own numbers bear it, but for LuaJIT's.
+local point = ("%.1f"):format(0.5):sub(2, 2)
+
+-- What a program printed, its numbers as in the C locale.
+function driver.pointed(text)
+  return point == "." and text or (text:gsub("(%d)" .. point .. "%f[%d]", "%1."))
+end
+
+-- The interpreter's own conversion of a literal.
+function driver.number(text)
+  return tonumber((text:gsub("%.", point)))
+end
+
+-- A time as HTTP writes it; the names of days and months are English in any locale.
+function driver.http_date(time)
+  local before = os.setlocale(nil, "time")
+  os.setlocale("C", "time")
+  local text = os.date("!%a, %d %b %Y %H:%M:%S GMT", time)
+  os.setlocale(before, "time")
+  return text
+end
+
 function driver.exists(path)
   local file = io.open(path)
   if file then file:close() end
