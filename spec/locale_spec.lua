@@ -212,6 +212,24 @@ describe("a balance under a decimal comma", function()
   end)
 end)
 
+describe("a message under a decimal comma", function()
+  it("shows points", function()
+    assert.same({ "0.25", "0.001", "86400", "0.001", "86400" }, lines(run [[
+      locale "de_DE"
+      local uqpay = require "uqpay"
+      local function show(message, pattern)
+        for number in message:match(pattern):gmatch "[%d%p]*%d" do print(number) end
+      end
+      local client = uqpay.new { base_url = "http://127.0.0.1:1", token = "t",
+        rate_limit = 1, max_retries = 0 }
+      client:balance "USD"
+      show(select(2, client:balance("USD", { timeout = 0.25 })), "a timeout of %S+")
+      show(select(2, pcall(uqpay.new, { timeout = 1e9 })), "from %S+ to %S+")
+      show(select(2, pcall(uqpay.new, { timeout = 0 })), "from %S+ to %S+")
+    ]]))
+  end)
+end)
+
 describe("upper and lower case in Turkish", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
