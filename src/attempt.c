@@ -532,6 +532,9 @@ static double login_end(const struct uq_call *call) {
   double end = call->deadline;
   if (login != NULL && login->state == UQ_CALL_WAITING)
     end = fmin(end, login->turn.wake);
+  else if (login != NULL && login->state == UQ_CALL_IN_FLIGHT &&
+           uq_attempt_ready(login)) /* at once: nobody has told of that */
+    end = fmin(end, uq_clock());
   if (call->attends > uq_clock())
     end = fmin(end, call->attends);
   return end;

@@ -86,10 +86,11 @@ function child.command(code, shifted)
   return driver.command(unpack(words))
 end
 
--- Runs code to its good end, and returns what it printed.
-function child.run(code, shifted)
+-- Runs code to its good end, and returns what it printed. before: shell code.
+function child.run(code, shifted, before)
   sandbox.start()
-  local text = driver.output(child.command(code, shifted) .. " 2>&1; echo \"exit $?\"")
+  local text = driver.output((before or "") .. child.command(code, shifted)
+    .. " 2>&1; echo \"exit $?\"")
   local output, status = text:match "^(.*)exit (%d+)\n$"
   assert.equal("0", status, output)
   return output
