@@ -49,7 +49,7 @@ local prelude = [[
 ]]
 
 local function run(code)
-  child.run(prelude .. code, true)
+  child.run(prelude .. code, "shift")
 end
 
 describe("a wall clock that is set, before, behind or back,", function()

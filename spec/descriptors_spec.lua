@@ -36,7 +36,7 @@ local prelude = scarcity.code .. [[
 ]]
 
 local function run(code)
-  child.run(prelude .. code, false, scarcity.before)
+  child.run(prelude .. code, nil, scarcity.before)
 end
 
 describe("next to no descriptors", function()

@@ -485,7 +485,7 @@ describe("a file store", function()
       say(store.set "key")]]
 
     for disk, message in pairs {
-      full = "No space left on device", fsync = "Input/output error",
+      write = "No space left on device", fsync = "Input/output error",
       close = "Disk quota exceeded", rename = "Invalid cross%-device link",
       create = "Read%-only file system", fchmod = "Operation not permitted",
       read = "Input/output error",

@@ -27,7 +27,7 @@ describe("a login that fails at once", function()
         good(style.all(c, times(5)))
         c:close()
       end
-    ]], false, scarcity.before)
+    ]], nil, scarcity.before)
   end)
 
   it("is tried again when its retry is due", function()
@@ -40,6 +40,6 @@ describe("a login that fails at once", function()
       same("max_retries", results[1][3].retry_stopped)
       -- less than half a second; it took 25
       assert(clock() - before < 12, "it is tried four times a second")
-    ]], false, scarcity.before)
+    ]], nil, scarcity.before)
   end)
 end)

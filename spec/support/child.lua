@@ -71,14 +71,14 @@ local function sandbox_env()
   return os.getenv "UQPAY_SANDBOX_ENV" or driver.kept "sandbox".dir .. "/env"
 end
 
--- The command that runs code. shifted = true: the child's `shift` (support/shift.c) moves
--- its clocks.
-function child.command(code, shifted)
+-- The command that runs code. library: one of the specs that is preloaded, and a local of
+-- the child: "shift" moves its clocks, "disk" has its disk fail (support/*.c).
+function child.command(code, library)
   local words = { "env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,
     "UQPAY_SANDBOX_ENV=" .. sandbox_env(), "ASAN_OPTIONS=detect_leaks=0" }
-  if shifted then
-    words[#words + 1] = "UQPAY_WRAP=" .. driver.preload "shift"
-    code = "local shift = require 'shift' " .. code
+  if library then
+    words[#words + 1] = "UQPAY_WRAP=" .. driver.preload(library)
+    code = ("local %s = require '%s' "):format(library, library) .. code
   end
   words[#words + 1] = os.getenv "UQPAY_LUA"
   words[#words + 1] = "-e"
@@ -86,10 +86,11 @@ function child.command(code, shifted)
   return driver.command(unpack(words))
 end
 
--- Runs code to its good end, and returns what it printed. before: shell code.
-function child.run(code, shifted, before)
+-- Runs code to its good end, and returns what it printed. before: what stands before the
+-- command in the shell.
+function child.run(code, library, before)
   sandbox.start()
-  local text = driver.output((before or "") .. child.command(code, shifted)
+  local text = driver.output((before or "") .. child.command(code, library)
     .. " 2>&1; echo \"exit $?\"")
   local output, status = text:match "^(.*)exit (%d+)\n$"
   assert.equal("0", status, output)
