@@ -52,8 +52,8 @@ LIBS ?= -lcurl -lpthread -lm
 .PHONY: all deps bench-deps demo demo-openresty sandbox check spec pollers \
 	spec-poll spec-kqueue spec-kqueue-old asan asan-spec valgrind bench \
 	bench-openresty torture torture-memory torture-memory-run torture-fuzz \
-	torture-fuzz-run torture-soak torture-threads lint print-incdir install \
-	uninstall clean
+	torture-fuzz-run torture-soak torture-threads torture-locale locale-spec \
+	torture-gc gc-spec lint print-incdir install uninstall clean
 
 all: $(MODULE)
 
@@ -128,7 +128,7 @@ pollers:
 	@MAKE='$(MAKE)' sh spec/support/check.sh spec-poll spec-kqueue spec-kqueue-old
 
 POLLER_SPECS = $(patsubst %,spec/%_spec.lua,poller balance transport errors retry \
-	process)
+	process descriptors)
 KQUEUE = -DUQ_POLLER_KQUEUE -Ispec/support/kqueue
 spec-poll:
 	@UQPAY_POLLER=poll $(MAKE) --no-print-directory spec VARIANT=-poll \
@@ -189,6 +189,39 @@ torture-threads:
 	@UQPAY_OUT=$(OUT)-tsan LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)-tsan/?.so;;' \
 		TSAN_OPTIONS='exitcode=66 suppressions=spec/torture/tsan.supp' \
 		$(LUA_BIN) spec/torture/threads.lua $(OUT)-tsan/threads
+
+# Specs in interpreters whose locale is German, by LUA_INIT: the busted process and all its
+# children. The messages of programs stay English. LONG=1: all specs, and C's locale, too.
+LOCALE_SPECS = amount balance clock engine_retry errors exact family locale numbers \
+	options pace quote retry time token
+torture-locale: build/locale/log
+	@MAKE='$(MAKE)' sh spec/support/check.sh $(foreach locale,de_DE $(if $(LONG),C),\
+		$(foreach lua,5.4 jit,'locale-spec LUA=$(lua) LOCALE=$(locale)'))
+
+locale-spec: export LOCPATH = $(CURDIR)/build/locale
+locale-spec: export LC_ALL = $(LOCALE)
+locale-spec: export LANGUAGE = en
+locale-spec: export LUA_INIT = assert(os.setlocale "$(LOCALE)")
+locale-spec: SPEC = $(if $(LONG),spec,$(LOCALE_SPECS:%=spec/%_spec.lua))
+locale-spec:
+	@$(MAKE) --no-print-directory spec SPEC='$(SPEC)'
+
+# Specs with the collector at its most eager, in the busted process and all its children;
+# in several processes, since each collection goes through all that busted keeps. LONG=1:
+# all specs.
+GC_SPECS = balance call call_waiting process share
+torture-gc:
+	@MAKE='$(MAKE)' sh spec/support/check.sh 'gc-spec LUA=5.4' 'gc-spec LUA=jit'
+
+gc-spec: export LUA_INIT = @$(CURDIR)/spec/torture/gc.lua
+gc-spec: SPEC = $(if $(LONG),$(wildcard spec/*_spec.lua) spec/regress,\
+	$(GC_SPECS:%=spec/%_spec.lua))
+gc-spec:
+	@printf '%s\n' $(SPEC) | xargs -n 8 sh -c \
+		'$(MAKE) --no-print-directory spec SPEC="$$*"' sh
+
+build/locale/log: spec/support/locales.sh
+	@sh $< build/locale
 
 # This client against bare libcurl and what else there is, into the README's table;
 # minutes. LONG=1 makes a million calls to see that memory stays flat.

@@ -5,7 +5,7 @@ local child = require "spec.support.child"
 local sandbox = require "spec.support.sandbox"
 
 local function run(style, code)
-  child.run("local style = styles[" .. style .. "] " .. code, true)
+  child.run("local style = styles[" .. style .. "] " .. code, "shift")
 end
 
 local names = { "blocking", "call objects", "a loop" }

@@ -1,6 +1,7 @@
 -- Numbers as text: the grammar of JSON is taken and nothing else, and what becomes a
 -- double becomes the nearest one.
 
+local driver = require "spec.support.driver"
 local engine = require "engine"
 local random = require "spec.support.random"
 
@@ -125,7 +126,7 @@ end
 -- The interpreter's own conversion, under the C locale.
 local function check_like_lua(text)
   local value, why = engine.number_double(text)
-  local theirs = tonumber(text) + 0.0
+  local theirs = driver.number(text) + 0.0
   local range = abs(theirs) == huge or theirs == 0 and parse(text):find "[1-9]"
   if range then theirs = nil end
   if value ~= theirs or not value and why ~= "range" then

@@ -35,6 +35,13 @@ local function has(line, text)
 end
 
 describe("the bench's tables", function()
+  local locale
+  setup(function()
+    locale = os.setlocale(nil, "numeric")
+    os.setlocale("C", "numeric")
+  end)
+  teardown(function() os.setlocale(locale, "numeric") end)
+
   it("name the machine and what ran on it", function()
     has("Measured by `make bench` on 2026-01-31: A Processor, 2 cores (the server on "
       .. "one, the client on another), Linux 6.1; libcurl 7.88.1, Lua 5.4.",

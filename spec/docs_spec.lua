@@ -246,7 +246,7 @@ describe("documented", function()
       "CA=" .. sandbox.ca_file, "UQPAY_TOKEN=" .. sandbox.token,
       "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA", script) .. " 2>&1")
     os.remove(script)
-    return text
+    return driver.pointed(text)
   end
 
   it("is a quick start that runs as it stands", function()

@@ -18,21 +18,11 @@ local function write(name, text)
   return dir .. "/" .. name
 end
 
--- German has a decimal comma and a point between thousands; the lower case of the Turkish
--- I is not i. The locales have one byte a character: that they are made sooner.
 local function make_locales()
   dir = driver.directory "locale"
-  local function make(name, charmap)
-    return driver.command("localedef", "--no-archive", "-i", name, "-f", charmap,
-      dir .. "/" .. name) .. " 2>&1"
-  end
-  local said = driver.output(
-    make("de_DE", "ISO-8859-1") .. " & " .. make("tr_TR", "ISO-8859-9") .. "; wait")
-  local point = driver.output("LC_ALL=de_DE LOCPATH=" .. driver.quote(dir)
-    .. " locale decimal_point 2>&1")
-  if point ~= ",\n" then
-    error("no locales (Debian: apt-get install locales):\n" .. said .. point, 0)
-  end
+  local said = driver.output(driver.command("sh", driver.here .. "/locales.sh", dir)
+    .. " 2>&1")
+  if said ~= "" then error(said, 0) end
 end
 
 -- What all children begin with. `locale` sets it, and proves that it is in force where
@@ -97,7 +87,7 @@ describe("numbers under a decimal comma", function()
     assert.equal("true\t0,5", results[#results])      -- and the locale is still the same
     for n, literal in ipairs(list) do
       local value, why = engine.number_double(literal)
-      local expected = value and ("%.17g"):format(value) or why
+      local expected = value and driver.pointed(("%.17g"):format(value)) or why
       if results[n] ~= expected then
         random.fail("%s became %s, not %s", literal, results[n], expected)
       end
@@ -182,7 +172,7 @@ describe("a balance under a decimal comma", function()
         if amounts == "exact" then kind = "userdata" end
         if amounts == "number" then
           kind = rawget(math, "type") and "float" or "number"
-          text = ("%.17g"):format(tonumber(text) + 0.0)
+          text = driver.pointed(("%.17g"):format(driver.number(text) + 0.0))
         end
         list[#list + 1] = balances[1] .. "\t" .. kind .. "\t" .. text
       end
@@ -219,6 +209,24 @@ describe("a balance under a decimal comma", function()
       assert.same({ "nil\t" .. err.kind }, kinds)
       assert.is_true(err.kind == "schema" or err.kind == "decode", err.kind)
     end
+  end)
+end)
+
+describe("a message under a decimal comma", function()
+  it("shows points", function()
+    assert.same({ "0.25", "0.001", "86400", "0.001", "86400" }, lines(run [[
+      locale "de_DE"
+      local uqpay = require "uqpay"
+      local function show(message, pattern)
+        for number in message:match(pattern):gmatch "[%d%p]*%d" do print(number) end
+      end
+      local client = uqpay.new { base_url = "http://127.0.0.1:1", token = "t",
+        rate_limit = 1, max_retries = 0 }
+      client:balance "USD"
+      show(select(2, client:balance("USD", { timeout = 0.25 })), "a timeout of %S+")
+      show(select(2, pcall(uqpay.new, { timeout = 1e9 })), "from %S+ to %S+")
+      show(select(2, pcall(uqpay.new, { timeout = 0 })), "from %S+ to %S+")
+    ]]))
   end)
 end)
 

@@ -27,7 +27,7 @@ end
 local function output(loop, code)
   local text, status = run(loop, code)
   assert.equal(0, status, text)
-  return text
+  return driver.pointed(text)
 end
 
 local function delay(seconds, times)

@@ -72,7 +72,7 @@ local function token(text, at)
     if not last then return nil, why, where end
     return last, text:sub(at, last), "string"
   end
-  local _, last = text:find("^[%w_.+-]+", at)
+  local _, last = text:find("^[A-Za-z0-9_.+-]+", at)
   if last then
     local out, why = word_out(text:sub(at, last))
     if not out then return nil, why, at end
@@ -297,7 +297,7 @@ describe("quoting", function()
   it("takes just four bytes for blanks", function()
     for byte = 0, 255 do
       local c = string.char(byte)
-      if not c:find "[%w_.+-]" and not c:find '[][{}:,"]' then
+      if not c:find "[A-Za-z0-9_.+-]" and not c:find '[][{}:,"]' then
         local out = engine.quote("[1" .. c .. "]")
         local blank = c:find "[ \t\r\n]" ~= nil
         assert.equal(blank and "[" .. quoted "1" .. c .. "]" or nil, out, show(c))

@@ -644,7 +644,7 @@ describe("the lock of a token store", function()
         assert(not held and not tokens():find "4 [123]")
         same(4, count "token")
         same(c:stats().calls, c:stats().succeeded)
-      ]], true)
+      ]], "shift")
     end)
   end
 
@@ -676,7 +676,7 @@ describe("the lock of a token store", function()
       end
       assert(not held)
       same("1 1 1", tokens())
-    ]], true)
+    ]], "shift")
     sandbox.reset()
     child.run(aged .. [[
       sandbox.settings { hold = "token" }
@@ -686,7 +686,7 @@ describe("the lock of a token store", function()
       shift.monotonic(6)      -- not half of its time
       assert(not stays:step())
       same(1, stays:attempts())
-    ]], true)
+    ]], "shift")
   end)
 
   it("is not needed for a newer token, if that is worth it", function()
@@ -699,7 +699,7 @@ describe("the lock of a token store", function()
         until_so(function() return not tokens():find "1$" end,
           function() assert(c:balance "USD") end)
         same(mints, #sandbox.mints())
-      ]], true)
+      ]], "shift")
     end
   end)
 

@@ -38,16 +38,10 @@ local root = sh "id -u" == "0\n"
 local cpath = package.cpath:gsub("^[^/;]", sh "pwd":sub(1, -2) .. "/%0")
 
 -- What every child begins with, and the command that runs code in one. `disk` is what
--- fails there (see disk.c); it is preloaded behind a sanitizer, which comes first or not
--- at all. Children of forks leave with their state as it is, which is no leak.
+-- fails there (see disk.c). Children of forks leave with their state as it is, which is
+-- no leak.
 local function command(path, code, disk)
-  local wrap = os.getenv "UQPAY_WRAP" or ""
-  if disk then
-    local library = os.getenv "UQPAY_OUT" .. "/disk.so"
-    local found
-    wrap, found = wrap:gsub("LD_PRELOAD=%S+", "%0:" .. library, 1)
-    if found == 0 then wrap = "env LD_PRELOAD=" .. library .. " " .. wrap end
-  end
+  local wrap = disk and driver.preload "disk" or os.getenv "UQPAY_WRAP" or ""
   local prelude = ([[
     local uqpay, path = require "uqpay", %q
     local store = uqpay.file_store(path)
@@ -491,7 +485,7 @@ describe("a file store", function()
       say(store.set "key")]]
 
     for disk, message in pairs {
-      full = "No space left on device", fsync = "Input/output error",
+      write = "No space left on device", fsync = "Input/output error",
       close = "Disk quota exceeded", rename = "Invalid cross%-device link",
       create = "Read%-only file system", fchmod = "Operation not permitted",
       read = "Input/output error",

@@ -10,6 +10,7 @@
 #include <locale.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__APPLE__)
@@ -117,4 +118,18 @@ enum uq_number_status uq_number_double(const char *text, size_t len,
   if (isinf(*value) || (*value == 0 && has_nonzero_digit(text, text + len)))
     return UQ_NUMBER_RANGE;
   return UQ_NUMBER_OK;
+}
+
+/* Whatever is none of ours in what the C library writes is the locale's point,
+** of one byte or several. */
+void uq_number_text(double value, int digits, char text[UQ_NUMBER_TEXT]) {
+  char *to = text;
+  snprintf(text, UQ_NUMBER_TEXT, "%.*g", digits, value);
+  for (const char *from = text; *from != '\0'; from++) {
+    if (is_digit(*from) || strchr("+-einfa", *from) != NULL)
+      *to++ = *from;
+    else if (to == text || to[-1] != '.')
+      *to++ = '.';
+  }
+  *to = '\0';
 }

@@ -1,5 +1,6 @@
 /*
-** amount.h - decimal numbers as text: the grammar, and the nearest double
+** amount.h - decimal numbers as text: the grammar, the nearest double, and
+*back,
 ** whatever the process locale says. Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
@@ -27,6 +28,10 @@ enum uq_number_status {
 /* The double nearest to a valid number. */
 enum uq_number_status uq_number_double(const char *text, size_t len,
                                        double *value);
+
+/* Writes a double for people, with so many digits at most. */
+#define UQ_NUMBER_TEXT 32
+void uq_number_text(double value, int digits, char text[UQ_NUMBER_TEXT]);
 
 #pragma GCC visibility pop
 

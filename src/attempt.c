@@ -8,9 +8,9 @@
 ** SPDX-License-Identifier: MIT
 */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "amount.h"
 #include "ascii.h"
 #include "call.h"
 #include "clock.h"
@@ -88,10 +88,9 @@ static int fail_forked(lua_State *L, struct uq_call *call) {
 static const char no_answer[] = "no answer";
 
 static int fail_late(lua_State *L, struct uq_call *call, const char *what) {
-  char message[120];
-  snprintf(message, sizeof message, "%s within the timeout of %.15g s", what,
-           call->options.timeout);
-  lua_pushstring(L, message);
+  char timeout[UQ_NUMBER_TEXT];
+  uq_number_text(call->options.timeout, 15, timeout);
+  lua_pushfstring(L, "%s within the timeout of %s s", what, timeout);
   uqL_error_new(L, UQ_TIMEOUT);
   lua_pushboolean(L, 1);
   lua_setfield(L, -2, "retryable");
@@ -103,13 +102,13 @@ static int fail_for_haste(lua_State *L, struct uq_call *call, double now,
                           double when) {
   double wait = when > now ? when - now : 0;
   bool held = call->client->pace.held > now;
-  char message[160];
-  snprintf(message, sizeof message,
-           "%s: the call could go in %.3g s, and has a timeout of %.15g s",
-           held ? "the server has told the client to slow down (429)"
-                : "the client's rate_limit is used up",
-           wait, call->options.timeout);
-  lua_pushstring(L, message);
+  char soonest[UQ_NUMBER_TEXT], timeout[UQ_NUMBER_TEXT];
+  uq_number_text(wait, 3, soonest);
+  uq_number_text(call->options.timeout, 15, timeout);
+  lua_pushfstring(L, "%s: the call could go in %s s, and has a timeout of %s s",
+                  held ? "the server has told the client to slow down (429)"
+                       : "the client's rate_limit is used up",
+                  soonest, timeout);
   uqL_error_new(L, UQ_RATE_LIMIT);
   lua_pushboolean(L, 1);
   lua_setfield(L, -2, "retryable");
@@ -533,6 +532,9 @@ static double login_end(const struct uq_call *call) {
   double end = call->deadline;
   if (login != NULL && login->state == UQ_CALL_WAITING)
     end = fmin(end, login->turn.wake);
+  else if (login != NULL && login->state == UQ_CALL_IN_FLIGHT &&
+           uq_attempt_ready(login)) /* at once: nobody has told of that */
+    end = fmin(end, uq_clock());
   if (call->attends > uq_clock())
     end = fmin(end, call->attends);
   return end;

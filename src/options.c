@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "address.h"
+#include "amount.h"
 #include "uqpay.h"
 
 #define MAX_TEXT 512 /* bytes of a string */
@@ -327,9 +328,10 @@ static const char *read_text(lua_State *L, const struct reading *r,
 
 static double read_number(lua_State *L, const struct reading *r,
                           const struct option *o, const char *unit) {
-  char expected[80];
-  snprintf(expected, sizeof expected, "%s from %.15g to %.15g", unit, o->min,
-           o->max);
+  char expected[80], min[UQ_NUMBER_TEXT], max[UQ_NUMBER_TEXT];
+  uq_number_text(o->min, 15, min);
+  uq_number_text(o->max, 15, max);
+  snprintf(expected, sizeof expected, "%s from %s to %s", unit, min, max);
   if (lua_type(L, -1) != LUA_TNUMBER)
     bad_type(L, r, o->name, expected);
   double value = (double)lua_tonumber(L, -1);

@@ -15,6 +15,7 @@
 #define MARGIN 60        /* seconds before its end that a token is renewed */
 #define SECONDS_MAX 1e11 /* beyond the year 5000: those are milliseconds */
 #define LIFE_MAX 1e8     /* seconds, three years: nobody minds the difference */
+#define EARLIEST 1.0     /* an end, by whatever clock; 0 is none */
 
 static const char bearer[] = "Bearer ";
 
@@ -80,7 +81,7 @@ const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
   c->token = fresh;
   double now = uq_clock_unix();
   c->token_life = life_of(end, now, assumed);
-  c->token_end = c->token_life == 0 ? 0 : now + c->token_life;
+  c->token_end = c->token_life == 0 ? 0 : fmax(now + c->token_life, EARLIEST);
   c->token_until = uq_clock() + c->token_life;
   return NULL;
 }

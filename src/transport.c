@@ -753,11 +753,19 @@ static void reap(struct uq_transport *t) {
   limit_connections(t);
 }
 
+/* Waits for the caller's alarm, without a poller. */
+static void rest(const struct uq_transport *t, long limit_ms) {
+  double left = (t->alarm - uq_clock()) * 1000;
+  if (t->alarm >= 0 && left < (double)limit_ms)
+    limit_ms = left > 0 ? (long)left + 1 : 0;
+  (void)poll(NULL, 0, (int)limit_ms);
+}
+
 void uq_transport_step(struct uq_transport *t, long limit_ms) {
   struct uq_event events[MAX_EVENTS];
   struct uq_sigpipe guard;
   if (t->multi == NULL) { /* no request could be started: only time passes */
-    (void)poll(NULL, 0, (int)limit_ms);
+    rest(t, limit_ms);
     return;
   }
   set_timer(t);

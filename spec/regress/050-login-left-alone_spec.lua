@@ -29,7 +29,7 @@ describe("a login that was left alone", function()
         assert(c:balance "USD")
         same("1 1 2", tokens())
         same(]] .. case[3] .. [[, count "token")
-      ]], true)
+      ]], "shift")
     end)
   end
 end)

@@ -13,11 +13,13 @@ run() {
     echo $? > "$dir/$1.exit"
 }
 
-# busted's line: 12 successes / 0 failures / 0 errors / 0 pending : 1.5 seconds. A run that
-# ended badly with nothing failed, a sanitizer's report for one, has failed once.
+# The sum of busted's lines: 12 successes / 0 failures / 0 errors / 0 pending : 1.5 seconds. A
+# run that ended badly with nothing failed, a sanitizer's report for one, has failed once.
 totals() {
-    counts=$(sed -n 's,^\([0-9]*\) success.* / \([0-9]*\) fail.* / \([0-9]*\) err.* / \([0-9]*\) pend.*,\1 \2 \3 \4,p' "$dir/$1")
-    echo "${counts:-0 0 0 0} $(cat "$dir/$1.exit")"
+    sed -n 's,^\([0-9]*\) success.* / \([0-9]*\) fail.* / \([0-9]*\) err.* / \([0-9]*\) pend.*,\1 \2 \3 \4,p' "$dir/$1" |
+        awk -v status="$(cat "$dir/$1.exit")" '
+            { for (i = 1; i <= 4; i++) sum[i] += $i }
+            END { print sum[1] + 0, sum[2] + 0, sum[3] + 0, sum[4] + 0, status }'
 }
 
 : > "$dir/totals"

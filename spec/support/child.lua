@@ -53,10 +53,11 @@ local prelude = [[
       error(("expected %s, got %s"):format(tostring(expected), tostring(got)), 2)
     end
   end
+  local clock = require "uqpay.internal".clock
   local function until_so(condition, turn)
-    local ends = os.time() + 60
+    local ends = clock() + 60
     while not condition() do
-      assert(os.time() < ends, "it never is so")
+      assert(clock() < ends, "it never is so")
       if turn then turn() end
     end
   end
@@ -70,21 +71,14 @@ local function sandbox_env()
   return os.getenv "UQPAY_SANDBOX_ENV" or driver.kept "sandbox".dir .. "/env"
 end
 
--- Whatever stands before the interpreter, with one more library in LD_PRELOAD.
-local function wrap(library)
-  local words = os.getenv "UQPAY_WRAP" or ""
-  local more, n = words:gsub("LD_PRELOAD=%S+", "%0:" .. library)
-  return "UQPAY_WRAP=" .. (n > 0 and more or "env LD_PRELOAD=" .. library .. " " .. words)
-end
-
--- The command that runs code. shifted = true: the child's `shift` (support/shift.c) moves
--- its clocks.
-function child.command(code, shifted)
+-- The command that runs code. library: one of the specs that is preloaded, and a local of
+-- the child: "shift" moves its clocks, "disk" has its disk fail (support/*.c).
+function child.command(code, library)
   local words = { "env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,
     "UQPAY_SANDBOX_ENV=" .. sandbox_env(), "ASAN_OPTIONS=detect_leaks=0" }
-  if shifted then
-    words[#words + 1] = wrap(os.getenv "UQPAY_OUT" .. "/shift.so")
-    code = "local shift = require 'shift' " .. code
+  if library then
+    words[#words + 1] = "UQPAY_WRAP=" .. driver.preload(library)
+    code = ("local %s = require '%s' "):format(library, library) .. code
   end
   words[#words + 1] = os.getenv "UQPAY_LUA"
   words[#words + 1] = "-e"
@@ -92,10 +86,12 @@ function child.command(code, shifted)
   return driver.command(unpack(words))
 end
 
--- Runs code to its good end, and returns what it printed.
-function child.run(code, shifted)
+-- Runs code to its good end, and returns what it printed. before: what stands before the
+-- command in the shell.
+function child.run(code, library, before)
   sandbox.start()
-  local text = driver.output(child.command(code, shifted) .. " 2>&1; echo \"exit $?\"")
+  local text = driver.output((before or "") .. child.command(code, library)
+    .. " 2>&1; echo \"exit $?\"")
   local output, status = text:match "^(.*)exit (%d+)\n$"
   assert.equal("0", status, output)
   return output

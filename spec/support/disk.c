@@ -1,15 +1,18 @@
 /*
 ** disk.c - a disk that fails, for the specs alone. Preloaded (LD_PRELOAD), it
-** makes the calls fail that UQPAY_DISK names: "posix" takes the locks of open
-** file descriptions away, "nolock" all locks; "slow" interrupts reads and
-** writes, and does them byte by byte; "race" makes a file that is to be new
-** just before; "full", "fsync", "close", "rename", "create", "fchmod" and
-** "read" are errors of what they say.
+** makes the calls fail that UQPAY_DISK names, or that it is told as a Lua
+** module: "posix" takes the locks of open file descriptions away, "nolock" all
+** locks; "slow" interrupts reads and writes, and does them byte by byte; "race"
+** makes a file that is to be new just before; "create", "fchmod", "read",
+** "write", "fsync", "close" and "rename" are errors of what they say, of their
+** own kind or, as in "write EDQUOT", of another.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <lauxlib.h>
+#include <lua.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +20,26 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+static char told[32]; /* instead of the environment's word */
+
+static const char *failing(void) {
+  const char *word = told[0] != '\0' ? told : getenv("UQPAY_DISK");
+  return word != NULL ? word : "";
+}
+
 static int fails(const char *what) {
-  const char *list = getenv("UQPAY_DISK");
-  return list != NULL && strcmp(list, what) == 0;
+  size_t len = strlen(what);
+  const char *word = failing();
+  return strncmp(word, what, len) == 0 &&
+         (word[len] == '\0' || word[len] == ' ');
 }
 
 static int error(int code) {
+  const char *other = strchr(failing(), ' ');
+  if (other != NULL)
+    code = strcmp(other, " ENOSPC") == 0   ? ENOSPC
+           : strcmp(other, " EDQUOT") == 0 ? EDQUOT
+                                           : EIO;
   errno = code;
   return -1;
 }
@@ -77,7 +94,7 @@ ssize_t read(int fd, void *bytes, size_t n) {
 }
 
 ssize_t write(int fd, const void *bytes, size_t n) {
-  if (is_store(fd) && fails("full")) {
+  if (is_store(fd) && fails("write")) {
     if (lseek(fd, 0, SEEK_CUR) >= 20)
       return error(ENOSPC);
     n = n > 20 ? 20 : n;
@@ -114,4 +131,22 @@ int fchmod(int fd, mode_t mode) {
   if (fails("fchmod"))
     return error(EPERM);
   return (int)syscall(SYS_fchmod, fd, mode);
+}
+
+/* fail(word): from now on; "none": nothing */
+static int disk_fail(lua_State *L) {
+  size_t len;
+  const char *word = luaL_checklstring(L, 1, &len);
+  luaL_argcheck(L, len < sizeof told, 1, "a word of UQPAY_DISK expected");
+  memcpy(told, word, len + 1);
+  return 0;
+}
+
+int luaopen_disk(lua_State *L);
+
+int luaopen_disk(lua_State *L) {
+  lua_newtable(L);
+  lua_pushcfunction(L, disk_fail);
+  lua_setfield(L, -2, "fail");
+  return 1;
 }

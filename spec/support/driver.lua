@@ -24,11 +24,44 @@ function driver.output(command)
   return text
 end
 
+-- What stands before the interpreter (UQPAY_WRAP), with one of the specs' own libraries
+-- in LD_PRELOAD: behind a sanitizer's, which comes first or not at all.
+function driver.preload(library)
+  local out = assert(os.getenv "UQPAY_OUT", "run by make spec")
+  local path = out .. "/" .. library .. ".so"
+  local words = os.getenv "UQPAY_WRAP" or ""
+  local more, found = words:gsub("LD_PRELOAD=%S+", "%0:" .. path, 1)
+  return found > 0 and more or "env LD_PRELOAD=" .. path .. " " .. words
+end
+
 -- The lines of a text, empty ones left out.
 function driver.lines(text)
   local list = {}
   for line in text:gmatch "[^\n]+" do list[#list + 1] = line end
   return list
+end
+
+-- The specs may run in a locale with a decimal comma (make torture-locale): the
+-- interpreter's own numbers bear it, but for LuaJIT's.
+local point = ("%.1f"):format(0.5):sub(2, 2)
+
+-- What a program printed, its numbers as in the C locale.
+function driver.pointed(text)
+  return point == "." and text or (text:gsub("(%d)" .. point .. "%f[%d]", "%1."))
+end
+
+-- The interpreter's own conversion of a literal.
+function driver.number(text)
+  return tonumber((text:gsub("%.", point)))
+end
+
+-- A time as HTTP writes it; the names of days and months are English in any locale.
+function driver.http_date(time)
+  local before = os.setlocale(nil, "time")
+  os.setlocale("C", "time")
+  local text = os.date("!%a, %d %b %Y %H:%M:%S GMT", time)
+  os.setlocale(before, "time")
+  return text
 end
 
 function driver.exists(path)

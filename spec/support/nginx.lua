@@ -6,6 +6,7 @@
 --                                         -- (@dir@ stands for the prefix)
 --     facts = { ... },                      -- of another server than the sandbox
 --     wrap = "...",                         -- words before the command
+--     preload = "shift",                    -- a library of the specs
 --     init = "...",                         -- Lua, in init_by_lua, behind the prelude
 --     ["/path"] = "..." or { phase = "...", ... },  -- content_by_lua, or by directive
 --   }
@@ -161,7 +162,8 @@ function nginx.start(setup)
     write(dir .. "/nginx.conf", (text:gsub("@dir@", dir)))
     local output = driver.output((setup.wrap or "")
       .. "timeout 30 env ASAN_OPTIONS=detect_leaks=0 "
-      .. (os.getenv "UQPAY_WRAP" or "") .. " "
+      .. (setup.preload and driver.preload(setup.preload) or os.getenv "UQPAY_WRAP" or "")
+      .. " "
       .. driver.command("nginx", "-p", dir, "-e", "error.log", "-c", "nginx.conf")
       .. " 2>&1 < /dev/null; echo \"exit $?\"")
     if output:find "exit 0\n$" then break end

@@ -1,13 +1,14 @@
 /*
 ** shift.c - clocks that a spec can move. Preloaded (LD_PRELOAD) it stands
-** before clock_gettime and timerfd_settime; as a Lua module it says by how
-** much. For the specs alone.
+** before all that tells the time, and timerfd_settime; as a Lua module it says
+** by how much. For the specs alone.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
 #include <lauxlib.h>
 #include <lua.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +22,25 @@ int clock_gettime(clockid_t id, struct timespec *now) {
   if (result == 0 && id == CLOCK_REALTIME)
     now->tv_sec += realtime;
   return result;
+}
+
+/* nginx's clock */
+int gettimeofday(struct timeval *now, void *zone) {
+  struct timespec precise;
+  (void)zone;
+  clock_gettime(CLOCK_REALTIME, &precise);
+  now->tv_sec = precise.tv_sec;
+  now->tv_usec = precise.tv_nsec / 1000;
+  return 0;
+}
+
+/* That of Lua's os.time, of OpenSSL and of libcurl's caches. */
+time_t time(time_t *now) {
+  struct timespec precise;
+  clock_gettime(CLOCK_REALTIME, &precise);
+  if (now != NULL)
+    *now = precise.tv_sec;
+  return precise.tv_sec;
 }
 
 /* The system's timers know the system's clock alone. */

@@ -16,8 +16,11 @@ local semaphore = require "ngx.semaphore"
 local sharing = require "resty.uqpay.shared"
 local uqpay = require "uqpay"
 
+local clock = internal.clock -- ngx.now() is the wall clock, which may be set
+
 local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps ...
 local SHARE = 20    -- ... this part of the time since something happened
+local REST = 0.03   -- most seconds after a long one
 local SWEEP = 0.02  -- seconds between two looks for those who are gone
 local WOKEN = 128   -- calls that go on before whatever else the worker does has a turn
 local MANY = 256    -- calls in flight: others begin a few at each step; ...
@@ -42,23 +45,23 @@ end
 
 -- Steps often while things happen, and less often the longer nothing does.
 local function watch(_, hub)
-  local beat = ngx.now()
+  local beat = clock()
   local swept = beat
   return {
     limit = WOKEN,
     wait = function(more)
       local pause = more and 0 or math.min((beat - happened) / SHARE, LONGEST)
-      ngx.update_time()
       -- As long as the step took: of timers that are always due nginx runs all, before it
       -- accepts one connection. 0 would be none without a patch of nginx.
-      ngx.sleep(math.max(pause, ngx.now() - beat, SHORTEST))
-      beat = ngx.now()
+      local rest = math.min(clock() - beat, REST)
+      ngx.sleep(math.max(pause, rest, SHORTEST))
+      beat = clock()
       admit(hub, BEGUN)
       if beat - swept < SWEEP then return false end
       swept = beat
       return true
     end,
-    dead = function() return ngx.now() - beat > PATIENCE end,
+    dead = function() return clock() - beat > PATIENCE end,
     stop = function() admit(hub, math.huge) end,
   }
 end
@@ -87,12 +90,12 @@ local loop = {
   end,
   watch = watch,
   park = function(slot)
-    happened = ngx.now()
+    happened = clock()
     slot.semaphore = slot.semaphore or semaphore.new()
     slot.semaphore:wait(PATIENCE)
   end,
   wake = function(slot)
-    happened = ngx.now()
+    happened = clock()
     slot.semaphore:post()
   end,
   waits = function(slot) return slot.semaphore:count() < 0 end,

@@ -8,6 +8,8 @@ local internal = require "uqpay.internal"
 local semaphore = require "ngx.semaphore"
 local uqpay = require "uqpay"
 
+local clock = internal.clock
+
 local LOOK = 0.005  -- seconds between two looks for another worker's answer
 local LOCKED = 2    -- seconds that a worker that was killed keeps the others from asking
 local PATIENCE = 1  -- seconds that a timer may take to begin
@@ -70,25 +72,31 @@ Cache.__index = Cache
 local flights = {} -- of this worker, by key
 local owners = 0
 
--- What is in the dictionary: when it came, and as text; nil: nothing.
+-- What is in the dictionary, unless it is too old: its age, and as text; nil: nothing.
+-- When it came is there on two clocks. The wall clock, of which the dictionary keeps its
+-- own times, may be set back; the other one stands still with a machine that sleeps.
 local function look(self, key)
   local text = self.dict:get(key)
-  if text then return tonumber(text:match "^%S+"), text end
+  if not text then return nil end
+  local at, came = text:match "^(%S+) (%S+)"
+  local age = math.max(ngx.now() - at, clock() - came)
+  if age < self.ttl + self.stale then return age, text end
 end
 
 local function load(text, stale)
-  local at, first = text:match "^(%S+) ()"
+  local at, first = text:match "^(%S+) %S+ ()"
   local balance = decode(text, first)
   balance.cached_at, balance.stale = tonumber(at), stale
   return balance
 end
 
-local function is_fresh(self, at)
-  return at and ngx.now() - at < self.ttl
+local function is_fresh(self, age)
+  return age and age < self.ttl
 end
 
 local function save(self, key, balance)
-  local text = ("%.3f "):format(ngx.now()) .. table.concat(encode(balance, {}))
+  local text = ("%.3f %.3f "):format(ngx.now(), clock())
+    .. table.concat(encode(balance, {}))
   self.dict:safe_set(key, text, self.ttl + self.stale) -- no room: the next one asks
   return text
 end
@@ -121,16 +129,16 @@ local function fly(self, key, flight)
   local lock, dict = key .. " lock", self.dict
   owners = owners + 1
   local owner = ngx.worker.pid() .. " " .. owners
-  while ngx.now() < flight.ends do
-    local at, text = look(self, key)
-    if is_fresh(self, at) then
+  while clock() < flight.ends do
+    local age, text = look(self, key)
+    if is_fresh(self, age) then
       flight.text = text
       return
     end
     local locked, err = dict:add(lock, owner, LOCKED)
     if locked or err ~= "exists" then
-      at, text = look(self, key)
-      if is_fresh(self, at) then -- it came just before
+      age, text = look(self, key)
+      if is_fresh(self, age) then -- it came just before
         flight.text = text
       else
         local thread = ngx.thread.spawn(hold, self, lock, owner, flight)
@@ -147,7 +155,7 @@ end
 
 local function begin(self, key, seconds, question)
   local flight = { semaphore = semaphore.new(), ask = question,
-    ends = ngx.now() + seconds }
+    ends = clock() + seconds }
   local function run()
     if flights[key] ~= flight then return end
     flight.begun = true
@@ -182,9 +190,9 @@ end
 -- timers.
 local function await(key, flight, ends)
   while not flight.over do
-    local left = ends - ngx.now()
+    local left = ends - clock()
     if left <= 0 then return true end
-    -- less than a millisecond would be none, and the clock would never go on
+    -- less than a millisecond would be none
     flight.semaphore:wait(math.min(math.max(left, 0.001), PATIENCE))
     if not flight.begun then
       if flights[key] == flight then flights[key] = nil end
@@ -197,20 +205,20 @@ end
 -- The answer to the question: from the dictionary, or what question() gives; within so
 -- many seconds.
 function Cache:get(key, seconds, question)
-  local ends = ngx.now() + seconds
+  local ends = clock() + seconds
   repeat
-    local at, text = look(self, key)
-    if is_fresh(self, at) then return load(text) end
+    local age, text = look(self, key)
+    if is_fresh(self, age) then return load(text) end
     local flight = flights[key]
-    if not flight and not (at and self.dict:get(key .. " failed")) then
+    if not flight and not (age and self.dict:get(key .. " failed")) then
       flight = begin(self, key, seconds, question)
     end
-    if at then return load(text, true) end
+    if age then return load(text, true) end
     if not flight or not await(key, flight, ends) then return question() end
     if flight.over and (flight.text or flight.err or flight.raised) then
       return result(flight)
     end
-  until ngx.now() >= ends -- or else it was somebody's who had less time
+  until clock() >= ends -- or else it was somebody's who had less time
   return late(seconds)
 end
 

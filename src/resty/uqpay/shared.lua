@@ -2,6 +2,8 @@
 -- a login, and the turns under a rate limit.
 -- SPDX-License-Identifier: MIT
 
+local internal = require "uqpay.internal"
+
 local shared = {}
 
 local LOCKED = 15 -- seconds: a worker that was killed keeps others from a login so long
@@ -54,13 +56,14 @@ end
 -- A function that gives turns, at most `limit` in any minute: in how many seconds the
 -- next one comes, and takes it; or nil and the seconds, if not so many are left. Time is
 -- cut into windows, each of which has a share of the turns: the dictionary counts those
--- that are taken. Windows that are full stay so.
+-- that are taken. Windows that are full stay so. The clock is one for all processes, and
+-- never steps.
 function shared.turns(dict, key, limit)
   local count = math.max(1, math.floor(limit / SHARE))
   local window = MINUTE * count / math.max(limit - count, 0.5)
   local first = 0 -- that may have turns left
   return function(left)
-    local now = ngx.now()
+    local now = internal.clock()
     first = math.max(first, math.floor(now / window))
     while true do
       local wait = math.max(first * window - now, 0)
