@@ -412,7 +412,8 @@ static int settle(lua_State *L, int idx) {
                           call->options.amounts,
                           {uq_endpoint_secret(&call->answer.sent),
                            uq_endpoint_secret(&call->earlier)},
-                          &call->scratch};
+                          &call->scratch,
+                          call->is_login ? &call->token : NULL};
   bool good = uqL_answer_judge(L, &q, &call->answer, &f);
   if (good || (f.status != 0 && f.status != 429))
     uq_pace_accepted(uq_attempt_pace(call, call->home), uq_clock(),

@@ -342,6 +342,7 @@ static void forget(struct uq_call *call) {
   uq_answer_free(&call->answer);
   uq_buf_free(&call->scratch);
   uq_buf_free(&call->earlier);
+  uq_buf_free(&call->token);
 }
 
 /* Steps the call at idx, the engine before if that is asked for. True: it has

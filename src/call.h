@@ -43,6 +43,7 @@ struct uq_call {
   struct uq_answer answer;       /* while it is judged */
   struct uq_buf scratch;         /* the same */
   struct uq_buf earlier;         /* header block of an attempt before */
+  struct uq_buf token;           /* what a login has come to */
   double id;                     /* among the client's calls */
   double started, deadline;      /* on uq_clock */
   double attempted;              /* when the last attempt began */
