@@ -53,7 +53,8 @@ LIBS ?= -lcurl -lpthread -lm
 	spec-poll spec-kqueue spec-kqueue-old asan asan-spec valgrind bench \
 	bench-openresty torture torture-memory torture-memory-run torture-fuzz \
 	torture-fuzz-run torture-soak torture-threads torture-locale locale-spec \
-	torture-gc gc-spec lint print-incdir install uninstall clean
+	torture-gc gc-spec torture-secrets torture-freed lint print-incdir install \
+	uninstall clean
 
 all: $(MODULE)
 
@@ -248,25 +249,52 @@ build/bench/%: spec/bench/%.c
 # Torture (spec/torture): each kind has a quick form, of seconds, and a long one, LONG=1.
 torture: torture-memory torture-fuzz
 
+# The totals of so many runs.
+TOTALS = awk '{ print } /^[0-9]+ passed, / { runs++; passed += $$1; failed += $$3 } \
+	END { failed += runs < $1; print passed + 0 " passed, " failed " failed"; \
+	exit failed > 0 }'
+
 # Out of memory at every allocation. The module's objects, in the driver, get their
 # memory from it.
 TORTURED = $(foreach f,malloc calloc realloc strdup free,-D$f=module_$f)
 torture-memory:
 	@for lua in 5.4 jit; do $(MAKE) --no-print-directory torture-memory-run LUA=$$lua \
 		VARIANT='-torture$(VARIANT)' CPPFLAGS='$(CPPFLAGS) $(TORTURED)'; done 2>&1 | \
-		awk '{ print } /^[0-9]+ passed, / { runs++; passed += $$1; failed += $$3 } \
-		END { failed += runs < 2; print passed + 0 " passed, " failed " failed"; \
-		exit failed > 0 }'
+		$(call TOTALS,2)
 
 torture-memory-run: export LUA_PATH = src/?.lua;;
 torture-memory-run: $(OUT)/memory
 	@echo "== out of memory on $(LUA_BIN)"
 	@$(OUT)/memory $(if $(LONG),,-q)
 
+TORTURE_LIBS = $(if $(filter jit,$(LUA)),-lluajit-5.1,-llua$(LUA)) -ldl $(LIBS)
 $(OUT)/memory: spec/torture/memory.c spec/torture/server.c spec/torture/server.h \
 		$(OBJECTS)
 	$(CC) -std=c99 $(WARN) $(CFLAGS) -I$(LUA_INCDIR) -o $@ $(filter %.c,$^) \
-		$(OBJECTS) $(if $(filter jit,$(LUA)),-lluajit-5.1,-llua$(LUA)) -ldl $(LIBS)
+		$(OBJECTS) $(TORTURE_LIBS)
+
+# Secrets: where they are left in memory, with the module's objects in the driver again;
+# and the specs with every hook on, where nothing that comes out may have one. The long
+# form takes all specs but those that are upset by whatever else allocates.
+UPSET = spec/regress/031-% spec/regress/062-%
+WATCHED = $(patsubst %,spec/%_spec.lua,balance errors login options retry share \
+	store token) $(filter-out $(UPSET),$(wildcard spec/regress/*.lua))
+WATCHED_ALL = $(filter-out $(UPSET),$(wildcard spec/*_spec.lua spec/regress/*.lua))
+torture-secrets:
+	@{ for lua in 5.4 jit; do $(MAKE) --no-print-directory torture-freed LUA=$$lua \
+		VARIANT='-torture$(VARIANT)' CPPFLAGS='$(CPPFLAGS) $(TORTURED)'; done; \
+		echo "== secrets in what comes out, on Lua $(LUA)"; \
+		sh spec/torture/outputs.sh $(MAKE) --no-print-directory spec LUA=$(LUA) \
+		SPEC='$(if $(LONG),$(WATCHED_ALL),$(WATCHED))'; } 2>&1 | $(call TOTALS,3)
+
+torture-freed: export LUA_PATH = src/?.lua;./?.lua;;
+torture-freed: $(OUT)/freed
+	@echo "== secrets in memory on $(LUA_BIN)"
+	@$(LUA_BIN) spec/torture/freed.lua $(OUT)/freed
+
+$(OUT)/freed: spec/torture/freed.c $(OBJECTS)
+	$(CC) -std=c99 $(WARN) $(CFLAGS) -I$(LUA_INCDIR) -o $@ $< $(OBJECTS) \
+		$(TORTURE_LIBS)
 
 # Fuzzing: libFuzzer, a target for each file of spec/torture/fuzz, on Lua 5.4.
 FUZZ_TARGETS = number quote flat answer error header option time

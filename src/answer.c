@@ -502,16 +502,24 @@ static bool is_named(const struct uq_member *m, const char *name) {
 }
 
 /* The field of the schema that the member is; guess is tried first. NULL: none,
-** or one whose value is not plain. */
-static const struct uq_field *find_field(const struct uq_field *schema,
+** or one whose value need not be plain. */
+static const struct uq_field *find_field(const struct uq_question *q,
                                          const struct uq_field *guess,
                                          const struct uq_member *m) {
-  const struct uq_field *f = guess;
+  const struct uq_field *f = guess, *schema = q->endpoint->schema;
   if (f->name == NULL || !is_named(m, f->name)) {
     for (f = schema; f->name != NULL && !is_named(m, f->name); f++)
       continue;
   }
-  return f->name != NULL && f->type <= UQ_FIELD_AMOUNT ? f : NULL;
+  bool plain = f->type <= UQ_FIELD_AMOUNT || q->token != NULL;
+  return f->name != NULL && plain ? f : NULL;
+}
+
+/* Takes the token of a login. */
+static bool take_token(const struct uq_question *q, const struct uq_member *m) {
+  uq_buf_init(q->token, m->len);
+  return m->string && uq_token_check(m->text, m->len) == NULL &&
+         uq_buf_append(q->token, m->text, m->len) == UQ_BUF_OK;
 }
 
 /* Pushes the value of a member, if it is as the schema wants it. */
@@ -520,7 +528,12 @@ static bool push_member(lua_State *L, const struct uq_question *q,
   if (f->type == UQ_FIELD_AMOUNT)
     return (!m->string || uq_number_valid(m->text, m->len)) &&
            uqL_json_push_number(L, m->text, m->len, q->amounts, true);
-  if (!m->string || check_plain(q, m->text, m->len, f->type) != NULL)
+  if (f->type == UQ_FIELD_TOKEN) {
+    lua_pushboolean(L, 1);
+    return take_token(q, m);
+  }
+  if (f->type != UQ_FIELD_ANY &&
+      (!m->string || check_plain(q, m->text, m->len, f->type) != NULL))
     return false;
   lua_pushlstring(L, m->text, m->len);
   return true;
@@ -540,7 +553,7 @@ static bool judge_flat(lua_State *L, const struct uq_question *q,
     return false;
   lua_createtable(L, 0, n);
   for (int i = 0; i < n; i++) {
-    const struct uq_field *f = find_field(schema, guess, &members[i]);
+    const struct uq_field *f = find_field(q, guess, &members[i]);
     unsigned bit = f != NULL ? 1u << (f - schema) : 0;
     if (f == NULL || (seen & bit) != 0 || !push_member(L, q, f, &members[i])) {
       lua_settop(L, top);
@@ -568,6 +581,8 @@ static bool judge_success(lua_State *L, const struct uq_question *q,
   }
   if (judge_flat(L, q, a))
     return true;
+  if (q->token != NULL)
+    uq_buf_free(q->token);
   if (!uqL_json_decode(L, a->body.data, a->body.len, false, q->scratch,
                        &members)) {
     lua_pushfstring(L, "HTTP %d, but its body is no JSON: %s", a->status,

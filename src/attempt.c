@@ -382,7 +382,8 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
     uqL_hook_retry(L, idx, verdict.wait);
   if (call->client == NULL)
     return fail(L, call, call->ended->stopped);
-  if (renewed) {
+  /* what comes next may be the answer to this one, stored under the same key */
+  if (renewed || (f->lost && call->earlier.data == NULL)) {
     uq_buf_free(&call->earlier);
     call->earlier = call->answer.sent;
     uq_buf_init(&call->answer.sent, 0);
@@ -410,7 +411,8 @@ static int settle(lua_State *L, int idx) {
                           call->options.amounts,
                           {uq_endpoint_secret(&call->answer.sent),
                            uq_endpoint_secret(&call->earlier)},
-                          &call->scratch};
+                          &call->scratch,
+                          call->is_login ? &call->token : NULL};
   bool good = uqL_answer_judge(L, &q, &call->answer, &f);
   if (good || (f.status != 0 && f.status != 429))
     uq_pace_accepted(uq_attempt_pace(call, call->home), uq_clock(),
@@ -424,6 +426,8 @@ static int settle(lua_State *L, int idx) {
                                    : after_failure(L, idx, &f);
   uq_answer_done(&call->answer, call->home->transport);
   uq_buf_free(&call->scratch);
+  if (call->client == NULL)
+    uq_buf_free(&call->earlier);
   return results;
 }
 

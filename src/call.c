@@ -34,6 +34,8 @@ void uq_call_end(struct uq_call *call, bool good) {
   call->state = UQ_CALL_ENDED;
   call->client = NULL;
   call->exchange = NULL;
+  if (call->answer.sent.data == NULL) /* else it is judged, with that at hand */
+    uq_buf_free(&call->earlier);
   if (c == NULL)
     return;
   if (x != NULL)
@@ -257,7 +259,6 @@ static struct uq_call *take_spare(lua_State *L, int client) {
   lua_pushboolean(L, 0);
   lua_rawseti(L, -2, UQ_PEER_SPARE);
   lua_pop(L, 1);
-  uq_buf_free(&call->earlier);
   clear(call);
   return call;
 }
@@ -336,6 +337,14 @@ static bool is_live(const struct uq_call *call) {
   return call->client != NULL && !uq_transport_forked(call->client->transport);
 }
 
+/* Wipes what is left of a call that nobody judges any more. */
+static void forget(struct uq_call *call) {
+  uq_answer_free(&call->answer);
+  uq_buf_free(&call->scratch);
+  uq_buf_free(&call->earlier);
+  uq_buf_free(&call->token);
+}
+
 /* Steps the call at idx, the engine before if that is asked for. True: it has
 ** its results. What a step raises (out of memory, or from a debug hook or a
 ** finalizer) ends the call first. */
@@ -352,6 +361,7 @@ static bool step_call(lua_State *L, int idx, bool engine) {
   call->busy = false;
   if (status != LUA_OK) {
     end_early(call, is_memory_error(L) ? &starved : &broken);
+    forget(call);
     uqL_login_leave(L, idx);
   }
   tell_others(call->home);
@@ -455,9 +465,7 @@ static int call_gc(lua_State *L) {
   if (call->home != NULL && call->home->spare == call)
     call->home->spare = NULL;
   cancel(call);
-  uq_answer_free(&call->answer);
-  uq_buf_free(&call->scratch);
-  uq_buf_free(&call->earlier);
+  forget(call);
   uqL_login_leave(L, 1);
   return 0;
 }

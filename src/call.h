@@ -42,7 +42,8 @@ struct uq_call {
   struct uq_exchange *exchange;  /* while in flight */
   struct uq_answer answer;       /* while it is judged */
   struct uq_buf scratch;         /* the same */
-  struct uq_buf earlier;         /* header block whose token was refused */
+  struct uq_buf earlier;         /* header block of an attempt before */
+  struct uq_buf token;           /* what a login has come to */
   double id;                     /* among the client's calls */
   double started, deadline;      /* on uq_clock */
   double attempted;              /* when the last attempt began */

@@ -72,7 +72,8 @@ static double read_end(lua_State *L, int idx) {
 
 /* The login has its results in the table at the top: the token's table, or nil,
 ** message, error. The peer table of the client is at peer. */
-static void finish(lua_State *L, struct uq_client *c, int peer) {
+static void finish(lua_State *L, struct uq_client *c,
+                   const struct uq_call *login, int peer) {
   int results = lua_gettop(L);
   lua_rawgeti(L, results, 1);
   if (c->transport == NULL) {
@@ -83,6 +84,10 @@ static void finish(lua_State *L, struct uq_client *c, int peer) {
     lua_getfield(L, -2, "expired_at");
     lua_getfield(L, -3, "stored");
     const char *text = lua_tolstring(L, -3, &len);
+    if (login->token.len > 0) {
+      text = login->token.data;
+      len = login->token.len;
+    }
     if (uq_token_put(c, text, len, read_end(L, -2), LIFE_ASSUMED) != NULL)
       luaL_error(L, "not enough memory"); /* the schema has seen to the rest */
     c->token_stored = lua_toboolean(L, -1) != 0;
@@ -107,7 +112,8 @@ static void go_on(lua_State *L, struct uq_client *c) {
   if (uqL_call_step(L, peer + 1) && c->login == login) {
     c->login = NULL;
     uqL_getpeer(L, peer + 1);
-    finish(L, c, peer);
+    finish(L, c, login, peer);
+    uq_buf_free(&login->token);
     lua_pushnil(L);
     lua_setfield(L, peer, "login");
   }

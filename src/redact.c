@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
+
 #define MARK "[redacted]"
 #define PART                                                                   \
   16                  /* a shorter part may be chance; a shorter secret counts \
@@ -154,6 +156,9 @@ size_t uq_redact(const char *text, size_t len, const struct uq_secrets *secrets,
   read_secret(&w->secrets[0], secrets->sent);
   read_secret(&w->secrets[1], secrets->earlier);
   size_t written = write(w, text, len, line, out, size);
+  uq_wipe(w->text.text, w->text.len);
+  for (int i = 0; i < 2; i++)
+    uq_wipe(w->secrets[i].text, w->secrets[i].len);
   free(w);
   return written;
 }

@@ -15,7 +15,7 @@
 /* Tokens as they were sent, "Bearer " in front or not. NULL: none. */
 struct uq_secrets {
   const char *sent;
-  const char *earlier; /* the one before it was renewed */
+  const char *earlier; /* that of an attempt before */
 };
 
 /*

@@ -257,6 +257,7 @@ static void free_exchange(struct uq_exchange *x) {
   uq_buf_free(&x->headers);
   uq_buf_free(&x->response);
   free(x->url_text);
+  uq_wipe(x, sizeof *x); /* headers of an answer may quote a token */
   free(x);
 }
 

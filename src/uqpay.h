@@ -413,10 +413,13 @@ struct uq_question {
   int amounts;
   struct uq_secrets secrets;
   struct uq_buf *scratch;
+  struct uq_buf *token; /* of a login; empty. NULL: none is wanted */
 };
 
 /* Judges what came of an attempt. True: pushes the result table. False: pushes
-** an error table and fills f. */
+** an error table and fills f. A login's token goes into q->token, past Lua, and
+** its table has true in that place; but not so if the answer is one for the
+** JSON library. */
 bool uqL_answer_judge(lua_State *L, const struct uq_question *q,
                       const struct uq_answer *a, struct uq_failure *f);
 

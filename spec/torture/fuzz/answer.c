@@ -30,8 +30,8 @@ struct trial {
 static int judge(lua_State *L) {
   struct trial *t = lua_touserdata(L, 1);
   static struct uq_buf scratch;
-  struct uq_question q = {endpoint,   "USD",          NULL,
-                          t->amounts, {SECRET, NULL}, &scratch};
+  struct uq_question q = {endpoint,       "USD",    NULL, t->amounts,
+                          {SECRET, NULL}, &scratch, NULL};
   struct uq_answer a;
   struct uq_failure f;
   memset(&a, 0, sizeof a);
