@@ -77,14 +77,15 @@ local function wrap(library)
   return "UQPAY_WRAP=" .. (n > 0 and more or "env LD_PRELOAD=" .. library .. " " .. words)
 end
 
--- The command that runs code. shifted = true: the child's `shift` (support/shift.c) moves
--- its clocks.
-function child.command(code, shifted)
+-- The command that runs code. preloaded: a library that is, and is at hand by its name:
+-- "scarce" denies the child memory, "shift", or true, moves its clocks (support/*.c).
+function child.command(code, preloaded)
   local words = { "env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,
     "UQPAY_SANDBOX_ENV=" .. sandbox_env(), "ASAN_OPTIONS=detect_leaks=0" }
-  if shifted then
-    words[#words + 1] = wrap(os.getenv "UQPAY_OUT" .. "/shift.so")
-    code = "local shift = require 'shift' " .. code
+  if preloaded then
+    local name = preloaded == true and "shift" or preloaded
+    words[#words + 1] = wrap(os.getenv "UQPAY_OUT" .. "/" .. name .. ".so")
+    code = ("local %s = require '%s' "):format(name, name) .. code
   end
   words[#words + 1] = os.getenv "UQPAY_LUA"
   words[#words + 1] = "-e"
@@ -93,9 +94,9 @@ function child.command(code, shifted)
 end
 
 -- Runs code to its good end, and returns what it printed.
-function child.run(code, shifted)
+function child.run(code, preloaded)
   sandbox.start()
-  local text = driver.output(child.command(code, shifted) .. " 2>&1; echo \"exit $?\"")
+  local text = driver.output(child.command(code, preloaded) .. " 2>&1; echo \"exit $?\"")
   local output, status = text:match "^(.*)exit (%d+)\n$"
   assert.equal("0", status, output)
   return output
