@@ -1,5 +1,5 @@
 -- Without memory to read a long number, a count was called none, and a code of 500 in the
--- body of a 200 was not seen: with amounts = "string" the call gave the balance beside it.
+-- body of a 200 not seen: with amounts = "string" the call gave the balance beside it.
 
 local child = require "spec.support.child"
 
