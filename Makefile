@@ -225,10 +225,10 @@ torture-memory:
 		END { failed += runs < 2; print passed + 0 " passed, " failed " failed"; \
 		exit failed > 0 }'
 
-torture-memory-run: export LUA_PATH = src/?.lua;;
+torture-memory-run: export LUA_PATH = src/?.lua;./?.lua;;
 torture-memory-run: $(OUT)/memory
 	@echo "== out of memory on $(LUA_BIN)"
-	@$(OUT)/memory $(if $(LONG),,-q)
+	@$(LUA_BIN) spec/torture/beside.lua $(OUT)/memory $(if $(LONG),,-q) $(CASES)
 
 $(OUT)/memory: spec/torture/memory.c spec/torture/server.c spec/torture/server.h \
 		$(OBJECTS)

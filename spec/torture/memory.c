@@ -248,6 +248,13 @@ static void preload(lua_State *L, const char *name, lua_CFunction open) {
   lua_pop(L, 2);
 }
 
+/* poll(fd): waits until it is readable. */
+static int wait_for(lua_State *L) {
+  struct pollfd p = {.fd = (int)lua_tointeger(L, 1), .events = POLLIN};
+  (void)poll(&p, 1, SECONDS * 1000);
+  return 0;
+}
+
 /* A state with the case's functions at 1 (what is done), 2 (what it came to)
 ** and 3 (all over again). */
 static lua_State *open_case(const char *name) {
@@ -257,6 +264,7 @@ static lua_State *open_case(const char *name) {
   luaL_openlibs(L);
   preload(L, "uqpay", luaopen_uqpay);
   preload(L, "uqpay.internal", luaopen_uqpay_internal);
+  lua_register(L, "poll", wait_for);
   if (luaL_loadfile(L, CASES) != 0)
     goto broken;
   lua_pushstring(L, name);
