@@ -282,15 +282,16 @@ end, function(count) same(1, count, "items before the end") end)
 good("balance, TLS", "sandbox", { http_version = "1.1" }, function(c)
   return c:balance "USD"
 end, function(b) same(5000.25, b.available_balance, "available_balance") end)
-good("balances, HTTP/2", "sandbox", { http_version = "2", before = require_all },
-  function(c)
-    local sum = 0
-    for _, balance, message, err in c:balances { "USD", "SGD" } do
-      if not balance then return nil, message, err end
-      sum = sum + balance.available_balance
-    end
-    return sum
-  end, function(sum) same(15000.25, sum, "the sum") end)
+-- With retries: a connection on which a stream lacked memory may be out of step.
+good("balances, HTTP/2", "sandbox", { http_version = "2", before = require_all,
+  max_retries = 2, retry_delay = 0.001, retry_delay_max = 0.001 }, function(c)
+  local sum = 0
+  for _, balance, message, err in c:balances { "USD", "SGD" } do
+    if not balance then return nil, message, err end
+    sum = sum + balance.available_balance
+  end
+  return sum
+end, function(sum) same(15000.25, sum, "the sum") end)
 
 good("balance, token store", "ok", { token = "none", client_id = "id",
   api_key = "secret-key", token_store = true }, function(c) return c:balance "USD" end)
@@ -446,11 +447,11 @@ local function judge(struck, ok, ...)
     and type(err.kind) == "string" and err.message == message then
     return "reported"
   end
-  error(why)
+  error(("%s (message: %s)"):format(why, tostring(message)))
 end
 
 local function again()
-  check(act())
+  judge(false, true, act())
   for _, c in ipairs(clients) do c:close() end
 end
 
