@@ -51,9 +51,9 @@ LIBS ?= -lcurl -lpthread -lm
 
 .PHONY: all deps bench-deps demo demo-openresty sandbox check spec pollers \
 	spec-poll spec-kqueue spec-kqueue-old asan asan-spec valgrind bench \
-	bench-openresty torture torture-memory torture-memory-run torture-fuzz \
-	torture-fuzz-run torture-soak torture-threads lint print-incdir install \
-	uninstall clean
+	bench-openresty torture torture-quick torture-memory torture-memory-run \
+	torture-fuzz torture-fuzz-run torture-soak torture-threads lint print-incdir \
+	install uninstall clean
 
 all: $(MODULE)
 
@@ -173,23 +173,6 @@ valgrind: export UQPAY_WRAP = valgrind -q --error-exitcode=42 --leak-check=full 
 valgrind:
 	@MAKE='$(MAKE)' sh spec/support/check.sh 'spec LUA=$(LUA)'
 
-# Long ones, each with its figures at the end. The soak: 100,000 balances over HTTP/1.1
-# and as many over HTTP/2, one in twenty with a fault.
-SOAK ?= 100000
-torture-soak: all
-	@UQPAY_OUT=$(OUT) LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)/?.so;;' \
-		$(LUA_BIN) spec/torture/soak.lua $(SOAK)
-
-# 32 threads with a Lua state each, under the thread sanitizer.
-torture-threads:
-	@$(MAKE) --no-print-directory all VARIANT=-tsan CC=gcc \
-		CFLAGS='-O1 -g -fsanitize=thread' > build/tsan.log || { cat build/tsan.log; exit 1; }
-	@gcc $(STD) $(WARN) -O1 -g -fsanitize=thread -I$(LUA_INCDIR) \
-		-o $(OUT)-tsan/threads spec/torture/threads.c -llua$(LUA) -lpthread
-	@UQPAY_OUT=$(OUT)-tsan LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)-tsan/?.so;;' \
-		TSAN_OPTIONS='exitcode=66 suppressions=spec/torture/tsan.supp' \
-		$(LUA_BIN) spec/torture/threads.lua $(OUT)-tsan/threads
-
 # This client against bare libcurl and what else there is, into the README's table;
 # minutes. LONG=1 makes a million calls to see that memory stays flat.
 LONG ?=
@@ -213,7 +196,13 @@ build/bench/%: spec/bench/%.c
 	$(CC) $(STD) $(WARN) $(CFLAGS) -o $@ $< -lcurl
 
 # Torture (spec/torture): each kind has a quick form, of seconds, and a long one, LONG=1.
-torture: torture-memory torture-fuzz
+# All the long ones, half an hour at most on two cores, and all the quick ones.
+TORTURES = memory:540 fuzz:840 soak:180 threads:120
+torture:
+	@MAKE='$(MAKE)' sh spec/torture/torture.sh LONG=1 $(TORTURES)
+
+torture-quick:
+	@MAKE='$(MAKE)' sh spec/torture/torture.sh $(TORTURES)
 
 # Out of memory at every allocation. The module's objects, in the driver, get their
 # memory from it.
@@ -248,6 +237,24 @@ torture-fuzz-run: $(FUZZ_TARGETS:%=$(OUT)/fuzz-%)
 $(OUT)/fuzz-%: spec/torture/fuzz/%.c $(wildcard spec/torture/fuzz/*.h) $(OBJECTS)
 	$(CC) -std=c99 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fsanitize=fuzzer -I$(LUA_INCDIR) \
 		-Isrc -o $@ $< $(OBJECTS) -llua$(LUA) -ldl $(LIBS)
+
+# The soak: so many balances over HTTP/1.1 and as many over HTTP/2, one in twenty with a
+# fault.
+SOAK ?= $(if $(LONG),100000,15000)
+torture-soak: all
+	@UQPAY_OUT=$(OUT) LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)/?.so;;' \
+		$(LUA_BIN) spec/torture/soak.lua $(SOAK)
+
+# 32 threads with a Lua state each, under the thread sanitizer.
+torture-threads:
+	@mkdir -p build
+	@$(MAKE) --no-print-directory all VARIANT=-tsan CC=gcc \
+		CFLAGS='-O1 -g -fsanitize=thread' > build/tsan.log || { cat build/tsan.log; exit 1; }
+	@gcc $(STD) $(WARN) -O1 -g -fsanitize=thread -I$(LUA_INCDIR) \
+		-o $(OUT)-tsan/threads spec/torture/threads.c -llua$(LUA) -lpthread
+	@UQPAY_OUT=$(OUT)-tsan LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)-tsan/?.so;;' \
+		TSAN_OPTIONS='exitcode=66 suppressions=spec/torture/tsan.supp' \
+		$(LUA_BIN) spec/torture/threads.lua $(OUT)-tsan/threads 32 $(if $(LONG),20,4)
 
 C_FILES = $(wildcard src/*.c src/*.h spec/support/*.c spec/bench/*.c \
 	spec/support/kqueue/*.c spec/support/kqueue/sys/*.h spec/torture/*.[ch] \
