@@ -51,10 +51,10 @@ LIBS ?= -lcurl -lpthread -lm
 
 .PHONY: all deps bench-deps demo demo-openresty sandbox check spec pollers \
 	spec-poll spec-kqueue spec-kqueue-old asan asan-spec valgrind bench \
-	bench-openresty torture torture-memory torture-memory-run torture-fuzz \
-	torture-fuzz-run torture-soak torture-threads torture-locale locale-spec \
-	torture-gc gc-spec torture-secrets torture-freed lint print-incdir install \
-	uninstall clean
+	bench-openresty torture torture-quick torture-memory torture-memory-run \
+	torture-fuzz torture-fuzz-run torture-soak torture-threads torture-locale \
+	locale-spec torture-gc gc-spec torture-secrets torture-freed lint \
+	print-incdir install uninstall clean
 
 all: $(MODULE)
 
@@ -174,56 +174,6 @@ valgrind: export UQPAY_WRAP = valgrind -q --error-exitcode=42 --leak-check=full 
 valgrind:
 	@MAKE='$(MAKE)' sh spec/support/check.sh 'spec LUA=$(LUA)'
 
-# Long ones, each with its figures at the end. The soak: 100,000 balances over HTTP/1.1
-# and as many over HTTP/2, one in twenty with a fault.
-SOAK ?= 100000
-torture-soak: all
-	@UQPAY_OUT=$(OUT) LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)/?.so;;' \
-		$(LUA_BIN) spec/torture/soak.lua $(SOAK)
-
-# 32 threads with a Lua state each, under the thread sanitizer.
-torture-threads:
-	@$(MAKE) --no-print-directory all VARIANT=-tsan CC=gcc \
-		CFLAGS='-O1 -g -fsanitize=thread' > build/tsan.log || { cat build/tsan.log; exit 1; }
-	@gcc $(STD) $(WARN) -O1 -g -fsanitize=thread -I$(LUA_INCDIR) \
-		-o $(OUT)-tsan/threads spec/torture/threads.c -llua$(LUA) -lpthread
-	@UQPAY_OUT=$(OUT)-tsan LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)-tsan/?.so;;' \
-		TSAN_OPTIONS='exitcode=66 suppressions=spec/torture/tsan.supp' \
-		$(LUA_BIN) spec/torture/threads.lua $(OUT)-tsan/threads
-
-# Specs in interpreters whose locale is German, by LUA_INIT: the busted process and all its
-# children. The messages of programs stay English. LONG=1: all specs, and C's locale, too.
-LOCALE_SPECS = amount balance clock engine_retry errors exact family locale numbers \
-	options pace quote retry time token
-torture-locale: build/locale/log
-	@MAKE='$(MAKE)' sh spec/support/check.sh $(foreach locale,de_DE $(if $(LONG),C),\
-		$(foreach lua,5.4 jit,'locale-spec LUA=$(lua) LOCALE=$(locale)'))
-
-locale-spec: export LOCPATH = $(CURDIR)/build/locale
-locale-spec: export LC_ALL = $(LOCALE)
-locale-spec: export LANGUAGE = en
-locale-spec: export LUA_INIT = assert(os.setlocale "$(LOCALE)")
-locale-spec: SPEC = $(if $(LONG),spec,$(LOCALE_SPECS:%=spec/%_spec.lua))
-locale-spec:
-	@$(MAKE) --no-print-directory spec SPEC='$(SPEC)'
-
-# Specs with the collector at its most eager, in the busted process and all its children;
-# in several processes, since each collection goes through all that busted keeps. LONG=1:
-# all specs.
-GC_SPECS = balance call call_waiting process share
-torture-gc:
-	@MAKE='$(MAKE)' sh spec/support/check.sh 'gc-spec LUA=5.4' 'gc-spec LUA=jit'
-
-gc-spec: export LUA_INIT = @$(CURDIR)/spec/torture/gc.lua
-gc-spec: SPEC = $(if $(LONG),$(wildcard spec/*_spec.lua) spec/regress,\
-	$(GC_SPECS:%=spec/%_spec.lua))
-gc-spec:
-	@printf '%s\n' $(SPEC) | xargs -n 8 sh -c \
-		'$(MAKE) --no-print-directory spec SPEC="$$*"' sh
-
-build/locale/log: spec/support/locales.sh
-	@sh $< build/locale
-
 # This client against bare libcurl and what else there is, into the README's table;
 # minutes. LONG=1 makes a million calls to see that memory stays flat.
 LONG ?=
@@ -247,7 +197,13 @@ build/bench/%: spec/bench/%.c
 	$(CC) $(STD) $(WARN) $(CFLAGS) -o $@ $< -lcurl
 
 # Torture (spec/torture): each kind has a quick form, of seconds, and a long one, LONG=1.
-torture: torture-memory torture-fuzz
+# All the long ones, half an hour at most on two cores, and all the quick ones.
+TORTURES = memory:540 fuzz:840 soak:180 threads:120
+torture:
+	@MAKE='$(MAKE)' sh spec/torture/torture.sh LONG=1 $(TORTURES)
+
+torture-quick:
+	@MAKE='$(MAKE)' sh spec/torture/torture.sh $(TORTURES)
 
 # The totals of so many runs.
 TOTALS = awk '{ print } /^[0-9]+ passed, / { runs++; passed += $$1; failed += $$3 } \
@@ -262,10 +218,10 @@ torture-memory:
 		VARIANT='-torture$(VARIANT)' CPPFLAGS='$(CPPFLAGS) $(TORTURED)'; done 2>&1 | \
 		$(call TOTALS,2)
 
-torture-memory-run: export LUA_PATH = src/?.lua;;
+torture-memory-run: export LUA_PATH = src/?.lua;./?.lua;;
 torture-memory-run: $(OUT)/memory
 	@echo "== out of memory on $(LUA_BIN)"
-	@$(OUT)/memory $(if $(LONG),,-q)
+	@$(LUA_BIN) spec/torture/beside.lua $(OUT)/memory $(if $(LONG),,-q) $(CASES)
 
 TORTURE_LIBS = $(if $(filter jit,$(LUA)),-lluajit-5.1,-llua$(LUA)) -ldl $(LIBS)
 $(OUT)/memory: spec/torture/memory.c spec/torture/server.c spec/torture/server.h \
@@ -309,6 +265,57 @@ torture-fuzz-run: $(FUZZ_TARGETS:%=$(OUT)/fuzz-%)
 $(OUT)/fuzz-%: spec/torture/fuzz/%.c $(wildcard spec/torture/fuzz/*.h) $(OBJECTS)
 	$(CC) -std=c99 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fsanitize=fuzzer -I$(LUA_INCDIR) \
 		-Isrc -o $@ $< $(OBJECTS) -llua$(LUA) -ldl $(LIBS)
+
+# The soak: so many balances over HTTP/1.1 and as many over HTTP/2, one in twenty with a
+# fault.
+SOAK ?= $(if $(LONG),100000,15000)
+torture-soak: all
+	@UQPAY_OUT=$(OUT) LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)/?.so;;' \
+		$(LUA_BIN) spec/torture/soak.lua $(SOAK)
+
+# 32 threads with a Lua state each, under the thread sanitizer.
+torture-threads:
+	@mkdir -p build
+	@$(MAKE) --no-print-directory all VARIANT=-tsan CC=gcc \
+		CFLAGS='-O1 -g -fsanitize=thread' > build/tsan.log || { cat build/tsan.log; exit 1; }
+	@gcc $(STD) $(WARN) -O1 -g -fsanitize=thread -I$(LUA_INCDIR) \
+		-o $(OUT)-tsan/threads spec/torture/threads.c -llua$(LUA) -lpthread
+	@UQPAY_OUT=$(OUT)-tsan LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)-tsan/?.so;;' \
+		TSAN_OPTIONS='exitcode=66 suppressions=spec/torture/tsan.supp' \
+		$(LUA_BIN) spec/torture/threads.lua $(OUT)-tsan/threads 32 $(if $(LONG),20,4)
+
+# Specs in interpreters whose locale is German, by LUA_INIT: the busted process and all its
+# children. The messages of programs stay English. LONG=1: all specs, and C's locale, too.
+LOCALE_SPECS = amount balance clock engine_retry errors exact family locale numbers \
+	options pace quote retry time token
+torture-locale: build/locale/log
+	@MAKE='$(MAKE)' sh spec/support/check.sh $(foreach locale,de_DE $(if $(LONG),C),\
+		$(foreach lua,5.4 jit,'locale-spec LUA=$(lua) LOCALE=$(locale)'))
+
+locale-spec: export LOCPATH = $(CURDIR)/build/locale
+locale-spec: export LC_ALL = $(LOCALE)
+locale-spec: export LANGUAGE = en
+locale-spec: export LUA_INIT = assert(os.setlocale "$(LOCALE)")
+locale-spec: SPEC = $(if $(LONG),spec,$(LOCALE_SPECS:%=spec/%_spec.lua))
+locale-spec:
+	@$(MAKE) --no-print-directory spec SPEC='$(SPEC)'
+
+# Specs with the collector at its most eager, in the busted process and all its children;
+# in several processes, since each collection goes through all that busted keeps. LONG=1:
+# all specs.
+GC_SPECS = balance call call_waiting process share
+torture-gc:
+	@MAKE='$(MAKE)' sh spec/support/check.sh 'gc-spec LUA=5.4' 'gc-spec LUA=jit'
+
+gc-spec: export LUA_INIT = @$(CURDIR)/spec/torture/gc.lua
+gc-spec: SPEC = $(if $(LONG),$(wildcard spec/*_spec.lua) spec/regress,\
+	$(GC_SPECS:%=spec/%_spec.lua))
+gc-spec:
+	@printf '%s\n' $(SPEC) | xargs -n 8 sh -c \
+		'$(MAKE) --no-print-directory spec SPEC="$$*"' sh
+
+build/locale/log: spec/support/locales.sh
+	@sh $< build/locale
 
 C_FILES = $(wildcard src/*.c src/*.h spec/support/*.c spec/bench/*.c \
 	spec/support/kqueue/*.c spec/support/kqueue/sys/*.h spec/torture/*.[ch] \

@@ -281,18 +281,23 @@ describe("a fork", function()
     assert.not_equal(used[1], used[2])
   end)
 
-  it("before the first call counts as well", function()
-    local output = run [[
-      local fork = require "fork"
-      local c = client()
-      local pid = fork.fork()
-      if pid == 0 then
-        say(select(3, c:balance "USD").kind)
-        fork.leave(0)
-      end
-      fork.wait(pid)
-      say(c:balance "USD".available_balance)]]
-    assert.equal("forked\n5000.25\n", output)
+  it("counts before the first call as well, and so does one unknown to libc", function()
+    for way, before in pairs { fork = "", clone = "c:balance 'USD'" } do
+      local output = run(([[
+        local fork = require "fork"
+        local c = client()
+        %s
+        local pid = fork.%s()
+        if pid == 0 then
+          say(select(3, c:balance "USD").kind)
+          say(client():balance "SGD".available_balance)
+          say(select(3, c:balance "USD").kind)
+          fork.leave(0)
+        end
+        fork.wait(pid)
+        say(c:balance "USD".available_balance)]]):format(before, way))
+      assert.equal("forked\n10000.00\nforked\n5000.25\n", output)
+    end
   end)
 
   -- Both processes come back from the function, in the middle of the same call.

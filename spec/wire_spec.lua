@@ -100,6 +100,21 @@ describe("within TLS a server that misbehaves", function()
     end)
   end
 
+  for name, send in pairs {
+    ["headers"] = "HTTP/1.1 200 OK\r\n" .. ("x: y\r\n"):rep(100000),
+    ["a header"] = "HTTP/1.1 200 OK\r\nx: " .. ("y"):rep(600000),
+    ["informational answers"] = ("HTTP/1.1 103 Hints\r\nx: y\r\n\r\n"):rep(20000),
+    ["a body"] = "HTTP/1.1 200 OK\r\n\r\n" .. (" "):rep(1200000),
+    ["chunks"] = behaviours.chunked .. behaviours.chunk((" "):rep(1000)):rep(1200),
+  } do
+    it("cannot send without end: " .. name, function()
+      serve({ "http/1.1" }, { read = true, send = send, keep = true },
+        { read = true, send = http(body(2)), keep = true })
+      connect { http_version = "1.1" }
+      check "too_large"
+    end)
+  end
+
   -- libcurl takes the end of TCP for an end of TLS. What was cut is no JSON.
   it("cannot pass off a cut for the end of an answer", function()
     serve({ "http/1.1" }, { read = true, cut = true,
@@ -273,6 +288,8 @@ describe("the deadline is kept", function()
     ["silence"] = { read = "h2", send = hello, keep = true },
     ["no window for the request"] = { send = frames.settings { [4] = 0 } .. frames.ack,
       keep = true },
+    ["a window for half of the request"] = { keep = true,
+      send = frames.settings { [4] = 10 } .. frames.ack },
     ["no stream for the request"] = { send = frames.settings { [3] = 0 } .. frames.ack,
       keep = true },
     ["a head alone"] = { read = "h2", keep = true,

@@ -338,8 +338,8 @@ static const char *check_count(lua_State *L, const char *text, size_t len,
   double value;
   bool number = type == UQ_JSON_NUMBER ||
                 (type == UQ_JSON_STRING && uq_number_valid(text, len));
-  if (!number || uq_number_double(text, len, &value) != UQ_NUMBER_OK ||
-      value < 0 || value > 1e15 || floor(value) != value)
+  if (!number || !uqL_json_double(L, text, len, &value) || value < 0 ||
+      value > 1e15 || floor(value) != value)
     return "a whole number expected";
   uqL_pushcount(L, value);
   lua_replace(L, -2);
@@ -485,7 +485,7 @@ static bool is_error_body(lua_State *L, const struct uq_question *q,
   double code = 0;
   lua_getfield(L, -1, "code");
   if (uqL_json_type(L, -1, &text, &len) == UQ_JSON_NUMBER)
-    uq_number_double(text, len, &code);
+    uqL_json_double(L, text, len, &code);
   lua_getfield(L, -2, q->endpoint->schema->name);
   lua_getfield(L, -3, "error");
   lua_getfield(L, -4, "message");

@@ -87,5 +87,8 @@ void uqL_push_redacted(lua_State *L, const char *text, size_t len, size_t max,
   char out[UQ_SHOWN_MAX];
   if (max > sizeof out)
     max = sizeof out;
-  lua_pushlstring(L, out, uq_redact(text, len, secrets, line, out, max));
+  size_t written = uq_redact(text, len, secrets, line, out, max);
+  if (written == UQ_REDACT_NOMEM)
+    luaL_error(L, "not enough memory");
+  lua_pushlstring(L, out, written);
 }

@@ -114,6 +114,14 @@ static bool push_integer(lua_State *L, const char *text, size_t len) {
   return uqL_pushint64(L, negative ? value : -value) != 0;
 }
 
+bool uqL_json_double(lua_State *L, const char *text, size_t len,
+                     double *value) {
+  enum uq_number_status status = uq_number_double(text, len, value);
+  if (status == UQ_NUMBER_NOMEM)
+    luaL_error(L, "not enough memory");
+  return status == UQ_NUMBER_OK;
+}
+
 bool uqL_json_push_number(lua_State *L, const char *text, size_t len,
                           int amounts, bool money) {
   struct uq_decimal exact;
@@ -130,16 +138,10 @@ bool uqL_json_push_number(lua_State *L, const char *text, size_t len,
   }
   if (!money && push_integer(L, text, len))
     return true;
-  switch (uq_number_double(text, len, &value)) {
-  case UQ_NUMBER_OK:
-    lua_pushnumber(L, value);
-    return true;
-  case UQ_NUMBER_NOMEM:
-    luaL_error(L, "not enough memory");
+  if (!uqL_json_double(L, text, len, &value))
     return false;
-  default:
-    return false;
-  }
+  lua_pushnumber(L, value);
+  return true;
 }
 
 long uqL_json_settle(lua_State *L, int amounts) {

@@ -8,17 +8,34 @@
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sys/mman.h>
 
 static pthread_once_t global_once = PTHREAD_ONCE_INIT;
 static bool global_ready;
 static unsigned generation;
 
+static volatile char *mark; /* NULL: it cannot be had */
+
 static void after_fork(void) { generation++; }
+
+/* Of some forks nobody tells after_fork, of clone(2) by itself for one: a page
+** that the system empties in a child does. */
+static void set_mark(void) {
+#if defined(MADV_WIPEONFORK)
+  char *page =
+      mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page != MAP_FAILED && madvise(page, 1, MADV_WIPEONFORK) == 0) {
+    *page = 1;
+    mark = page;
+  }
+#endif
+}
 
 /* Once per process and never undone. The module is pinned in memory: resolver
 ** threads of libcurl may outlive the Lua state that closes it. */
 static void global_init(void) {
   Dl_info self;
+  set_mark();
   global_ready = pthread_atfork(NULL, NULL, after_fork) == 0 &&
                  curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
   if (dladdr((void *)&global_once, &self) != 0 && self.dli_fname != NULL)
@@ -30,7 +47,15 @@ bool uq_process_init(void) {
   return global_ready;
 }
 
-unsigned uq_process_generation(void) { return generation; }
+/* Threads that begin together in a child may count it twice, which the first
+** client of it pays for with a refusal. */
+unsigned uq_process_generation(void) {
+  if (mark != NULL && *mark == 0) {
+    generation++;
+    *mark = 1;
+  }
+  return generation;
+}
 
 void uq_sigpipe_hold(struct uq_sigpipe *g) {
   sigset_t pipe_set, pending;

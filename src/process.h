@@ -16,7 +16,7 @@
 /* Sets curl up, once. False: it cannot be. */
 bool uq_process_init(void);
 
-/* How many forks lie between the process that set curl up and this one. */
+/* Grows from a process that has set curl up to its children. */
 unsigned uq_process_generation(void);
 
 struct uq_sigpipe {

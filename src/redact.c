@@ -148,8 +148,8 @@ static size_t write(struct work *w, const char *text, size_t len, bool line,
 size_t uq_redact(const char *text, size_t len, const struct uq_secrets *secrets,
                  bool line, char *out, size_t size) {
   struct work *w = malloc(sizeof *w);
-  if (w == NULL) /* better nothing than too much */
-    return 0;
+  if (w == NULL)
+    return UQ_REDACT_NOMEM;
   if (len > VIEW_MAX)
     len = VIEW_MAX;
   read_view(&w->text, text, len);

@@ -23,6 +23,7 @@ struct uq_secrets {
 ** the place of secrets and of longer parts of them. With line, control bytes
 ** become blanks. Returns the bytes written; no NUL is.
 */
+#define UQ_REDACT_NOMEM ((size_t)-1) /* nothing is written */
 size_t uq_redact(const char *text, size_t len, const struct uq_secrets *secrets,
                  bool line, char *out, size_t size);
 

@@ -449,6 +449,10 @@ bool uqL_json_decode(lua_State *L, const char *text, size_t len, bool mend,
 enum uq_json_type uqL_json_type(lua_State *L, int idx, const char **text,
                                 size_t *len);
 
+/* The double nearest to a number's text. False: it is beyond their range, and
+** *value is infinite or 0. */
+bool uqL_json_double(lua_State *L, const char *text, size_t len, double *value);
+
 /* Pushes a number's text as the Lua value that `amounts` asks for; money is a
 ** float, anything else an integer where it is one. False, nothing pushed: it is
 ** beyond the range of that. */

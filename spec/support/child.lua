@@ -72,7 +72,8 @@ local function sandbox_env()
 end
 
 -- The command that runs code. library: one of the specs that is preloaded, and a local of
--- the child: "shift" moves its clocks, "disk" has its disk fail (support/*.c).
+-- the child: "shift" moves its clocks, "disk" has its disk fail, "scarce" denies it memory
+-- (support/*.c).
 function child.command(code, library)
   local words = { "env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,
     "UQPAY_SANDBOX_ENV=" .. sandbox_env(), "ASAN_OPTIONS=detect_leaks=0" }

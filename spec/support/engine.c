@@ -607,6 +607,8 @@ static int redact(lua_State *L) {
   char *out = lua_newuserdata(L, size);
   size_t written =
       uq_redact(text, len, &secrets, lua_toboolean(L, 4) != 0, out, size);
+  if (written == UQ_REDACT_NOMEM)
+    return luaL_error(L, "not enough memory");
   lua_pushlstring(L, out, written);
   return 1;
 }

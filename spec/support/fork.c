@@ -22,13 +22,19 @@ ssize_t send(int fd, const void *bytes, size_t n, int flags) {
   return syscall(SYS_sendto, fd, bytes, n, flags & ~MSG_NOSIGNAL, NULL, 0);
 }
 
-/* fork() -> 0 in the child, the child's pid in the parent */
-static int fork_fork(lua_State *L) {
-  pid_t pid = fork();
+static int give_pid(lua_State *L, long pid) {
   if (pid < 0)
     return luaL_error(L, "cannot fork");
   lua_pushinteger(L, (lua_Integer)pid);
   return 1;
+}
+
+/* fork() -> 0 in the child, the child's pid in the parent */
+static int fork_fork(lua_State *L) { return give_pid(L, fork()); }
+
+/* clone(): the same, past the C library and whom it tells of forks */
+static int fork_clone(lua_State *L) {
+  return give_pid(L, syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
 }
 
 /* wait(pid) -> "exit" or "signal", and which */
@@ -103,6 +109,7 @@ static int fork_starve(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {{"fork", fork_fork},
+                                     {"clone", fork_clone},
                                      {"wait", fork_wait},
                                      {"leave", fork_leave},
                                      {"default_pipe", fork_default_pipe},

@@ -1,13 +1,39 @@
 /*
 ** scarce.c - libcurl without memory, for the specs alone. To be required before
 ** the first client is made: libcurl takes its memory from here then.
+**
+** Preloaded (LD_PRELOAD) it can refuse the module blocks of some size, too.
 ** SPDX-License-Identifier: MIT
 */
 #include <curl/curl.h>
+#include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdlib.h>
 #include <string.h>
+
+static size_t least, most; /* what malloc refuses; 0: nothing */
+
+void *__libc_malloc(size_t size);
+
+void *malloc(size_t size) {
+  if (most != 0 && size >= least && size <= most) {
+    errno = ENOMEM;
+    return NULL;
+  }
+  return __libc_malloc(size);
+}
+
+/* refuse([least, most]) -> is it so? Not where a sanitizer has a malloc of its
+** own. */
+static int scarce_refuse(lua_State *L) {
+  least = (size_t)luaL_optinteger(L, 1, 0);
+  most = (size_t)luaL_optinteger(L, 2, 0);
+  void *volatile block = malloc(most);
+  lua_pushboolean(L, block == NULL);
+  free(block);
+  return 1;
+}
 
 static long left;   /* allocations before the first that fails */
 static int denying; /* 0: none does */
@@ -57,5 +83,7 @@ int luaopen_scarce(lua_State *L) {
   lua_setfield(L, -2, "deny");
   lua_pushcfunction(L, scarce_grant);
   lua_setfield(L, -2, "grant");
+  lua_pushcfunction(L, scarce_refuse);
+  lua_setfield(L, -2, "refuse");
   return 1;
 }

@@ -1,14 +1,14 @@
 #!/bin/sh
 # fuzz.sh OUT RUNS TARGET...: runs each fuzz target OUT/fuzz-TARGET so many times from its
-# small corpus (spec/torture/corpus/TARGET) on, and prints how much of the file that it is
-# about was executed. Ends with the totals. What a target finds is left in OUT.
+# small corpus (spec/torture/corpus/TARGET) on, two at a time, and prints how much of the
+# file that it is about was executed. Ends with the totals. What a target finds is left in
+# OUT.
 set -u
 out=$1 runs=$2
 shift 2
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-fuzz.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
-passed=0 failed=0
 
 # lua-cjson loses a buffer with each text that it refuses: not ours, and never more than
 # the slice of a run can bear.
@@ -36,21 +36,33 @@ coverage() {
     done
 }
 
+# Leaves $dir/TARGET.done behind if all went well.
 fuzz() {
-    done=0
-    mkdir -p "$dir/$1"
+    done=0 began=$(date +%s)
+    mkdir "$dir/$1"
     while [ "$done" -lt "$runs" ]; do
         n=$((runs - done < slice ? runs - done : slice))
         LLVM_PROFILE_FILE=$dir/$1.$done.profraw "$out/fuzz-$1" -runs="$n" -max_len=1024 \
             -timeout=10 -artifact_prefix="$out/$1-" "$dir/$1" "spec/torture/corpus/$1" \
-            > "$dir/log" 2>&1 || { tail -n 40 "$dir/log"; return 1; }
+            > "$dir/$1.log" 2>&1 || { tail -n 40 "$dir/$1.log"; break; }
         done=$((done + n))
+    done
+    [ "$done" -lt "$runs" ] || touch "$dir/$1.done"
+    echo "$1: $done executions in $(($(date +%s) - began)) s$(coverage "$1")"
+    echo "runs: $done"
+}
+
+# A lane takes the next target that nobody has taken.
+lane() {
+    for target in "$@"; do
+        if mkdir "$dir/$target.taken" 2> /dev/null; then fuzz "$target"; fi
     done
 }
 
-for target in "$@"; do
-    if fuzz "$target"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-    echo "$target: $done executions$(coverage "$target")"
-done
+lane "$@" &
+lane "$@"
+wait
+passed=$(find "$dir" -name '*.done' | wc -l)
+failed=$(($# - passed))
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

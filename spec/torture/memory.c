@@ -14,12 +14,13 @@
 **
 **   memory [-q] [-s SWEEP] [-n N] [CASE...]
 **
-** -q, the quick form: every seventh allocation only; -s, -n: only this sweep,
+** -q, the quick form: every eleventh allocation only; -s, -n: only this sweep,
 ** only this allocation.
 **
-** One crash is not ours, and is counted by itself: libcurl (7.88 at least), out
-** of memory as it notes which transfers use a socket, destroys the hash of
-** these and uses it again, which is a division by its zero slots.
+** Two crashes are not ours, and are counted by themselves: libcurl (7.88 at
+** least), out of memory as it notes which transfers use a socket, destroys the
+** hash of these and uses it again, which is a division by its zero slots; and,
+** as it keeps a TLS session, it frees the names of that twice.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
@@ -43,7 +44,7 @@
 
 #define CASES "spec/torture/memory.lua"
 #define SECONDS 20       /* for one run; then it hangs */
-#define SECOND_CASE 7    /* the stride of the quick form, a prime */
+#define SECOND_CASE 11   /* the stride of the quick form, a prime */
 #define MAX_RUNS 100000  /* of one case in one sweep */
 #define ALL (1L << 40)   /* strikes: no more memory from there on */
 #define SHOWN_FAILURES 5 /* of a case; the others are only counted */
@@ -134,7 +135,17 @@ static void *curl_realloc(void *block, size_t size) {
 static char *curl_strdup(const char *text) {
   return source_strdup(&of_curl, text);
 }
-static void curl_free_block(void *block) { source_free(&of_curl, block); }
+
+static struct source *armed;
+
+/* Once its memory is to fail, nothing of libcurl's is really given back: see
+** above. */
+static void curl_free_block(void *block) {
+  if (armed != &of_curl)
+    source_free(&of_curl, block);
+  else if (block != NULL)
+    add(&of_curl.live, -1);
+}
 
 /* What the module's objects call: see the Makefile. */
 void *module_malloc(size_t size);
@@ -183,7 +194,6 @@ static struct {
   long crashes_of_libcurl;
 } * totals;
 
-static struct source *armed;
 static char doing[200]; /* for the alarm */
 
 static void arm(const struct sweep *sweep, long n) {
@@ -248,6 +258,13 @@ static void preload(lua_State *L, const char *name, lua_CFunction open) {
   lua_pop(L, 2);
 }
 
+/* poll(fd): waits until it is readable. */
+static int wait_for(lua_State *L) {
+  struct pollfd p = {.fd = (int)lua_tointeger(L, 1), .events = POLLIN};
+  (void)poll(&p, 1, SECONDS * 1000);
+  return 0;
+}
+
 /* A state with the case's functions at 1 (what is done), 2 (what it came to)
 ** and 3 (all over again). */
 static lua_State *open_case(const char *name) {
@@ -257,6 +274,7 @@ static lua_State *open_case(const char *name) {
   luaL_openlibs(L);
   preload(L, "uqpay", luaopen_uqpay);
   preload(L, "uqpay.internal", luaopen_uqpay_internal);
+  lua_register(L, "poll", wait_for);
   if (luaL_loadfile(L, CASES) != 0)
     goto broken;
   lua_pushstring(L, name);
@@ -321,7 +339,9 @@ static bool run(const struct sweep *sweep, const char *name, long n) {
     complain("blocks of the module's are left");
     good = false;
   }
-  if (good && !is_back(&of_curl, curl_live)) {
+  if (good && sweep->source == &of_curl && get(&of_curl.live) < curl_live) {
+    totals->crashes_of_libcurl++;
+  } else if (good && !is_back(&of_curl, curl_live)) {
     complain("blocks of libcurl's are left");
     good = false;
   }

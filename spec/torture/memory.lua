@@ -1,6 +1,6 @@
 -- memory.lua [CASE, PORT]: the cases of memory.c. Without a case: the list of their
 -- names. Of a case: what is done while memory fails, what to make of the outcome, and all
--- over again with memory enough.
+-- over again with memory enough. TLS and files are those of a sandbox, see beside.lua.
 --
 -- Such an outcome is right: an error "not enough memory"; what the case gives without a
 -- lack of memory; or a clean nil, message, err.
@@ -16,11 +16,31 @@ end
 
 local clients = {}
 
+-- What the sandbox has printed.
+local function sandbox(fact)
+  local path = assert(os.getenv "UQPAY_SANDBOX_ENV", "run by make torture-memory")
+  local file = assert(io.open(path))
+  local value = ("\n" .. file:read "*a"):match("\n" .. fact .. "=([^\n]*)")
+  file:close()
+  return value
+end
+
+-- A new path for a token store.
+local function new_path()
+  local path = os.getenv "UQPAY_SANDBOX_ENV" .. ".tokens"
+  os.remove(path)
+  return path
+end
+
 local function options(word, changes)
   local all = {
     base_url = ("http://127.0.0.1:%d/%s"):format(port or 0, word), token = "secret-token",
     max_retries = 0, timeout = 10,
   }
+  if word == "sandbox" then
+    all.base_url, all.ca_file = sandbox "url", sandbox "ca_file"
+    all.token = sandbox "token"
+  end
   for option, value in pairs(changes or {}) do
     if value == "none" then value = nil end
     all[option] = value
@@ -32,6 +52,7 @@ local function client(word, changes)
   local uqpay, all = require "uqpay", options(word, changes)
   if all.before then all.before() end
   all.before = nil
+  if all.token_store then all.token_store = uqpay.file_store(new_path()) end
   local c = uqpay.new(all)
   clients[#clients + 1] = c
   return c
@@ -235,6 +256,69 @@ good("each_balance", "ok", { before = require_all }, function(c)
   end
   return sum
 end, function(sum) same(5000.25, sum, "the sum") end)
+good("each_transaction, two windows", "ok", { before = require_all }, function(c)
+  local count = 0
+  for item, message, err in c:each_transaction {
+    start_time = "2024-01-01T00:00:00Z", end_time = "2024-05-01T00:00:00Z",
+  } do
+    if not item then return nil, message, err end
+    count = count + 1
+  end
+  return count
+end, function(count) same(1, count, "items, each once") end)
+
+-- Whoever goes on after an error is never told of an end before the last item.
+good("each_account, gone on", "ok", { before = require_all }, function(c)
+  local next_item, count, why = c:each_account(), 0, nil
+  for _ = 1, 9 do
+    local ok, item, message, err = pcall(next_item)
+    if ok and item == nil and message == nil then return count end
+    if ok and not item then return nil, message, err end
+    if ok then count = count + 1 else why = why or item end
+  end
+  error(why, 0)
+end, function(count) same(1, count, "items before the end") end)
+
+good("balance, TLS", "sandbox", { http_version = "1.1" }, function(c)
+  return c:balance "USD"
+end, function(b) same(5000.25, b.available_balance, "available_balance") end)
+-- With retries: a connection on which a stream lacked memory may be out of step.
+good("balances, HTTP/2", "sandbox", { http_version = "2", before = require_all,
+  max_retries = 2, retry_delay = 0.001, retry_delay_max = 0.001 }, function(c)
+  local sum = 0
+  for _, balance, message, err in c:balances { "USD", "SGD" } do
+    if not balance then return nil, message, err end
+    sum = sum + balance.available_balance
+  end
+  return sum
+end, function(sum) same(15000.25, sum, "the sum") end)
+
+good("balance, token store", "ok", { token = "none", client_id = "id",
+  api_key = "secret-key", token_store = true }, function(c) return c:balance "USD" end)
+
+case("file store", function()
+  local uqpay, path = require "uqpay", new_path()
+  local store
+  local function told(value, message)
+    if value then return value end
+    return nil, message, { kind = "config", message = message }
+  end
+  return function()
+    store = nil
+    collectgarbage() -- the lock of a run that was cut goes with its store
+    store = uqpay.file_store(path)
+    for _, use in ipairs {
+      function() return store.lock "key" end,
+      function() return store.set("key", "token", 33000000000) end,
+      function() return store.unlock "key" end,
+    } do
+      local done, message, err = told(use())
+      if not done then return nil, message, err end
+    end
+    return told(store.get "key")
+  end, function(token) same("token", token, "the token") end
+end)
+
 good("stats", "ok", {}, function(c) return c:stats() end, function(stats)
   same("number", type(stats.calls), "calls")
 end)
@@ -308,6 +392,39 @@ case("values", function()
   end
 end)
 
+-- What two coroutines of a loop do at once, and what came of it.
+local function good_loop(title, changes, act, check)
+  case("loop: " .. title, function()
+    require_all()
+    local loop = require "spec.support.plain_loop"(rawget(_G, "poll"))
+    local c = require "uqpay.loop"(loop).new(options("ok", changes))
+    clients[#clients + 1] = c
+    return function()
+      local results, run = { {}, {} }, loop.is_idle() and loop.run or loop.run_all
+      for n = 1, 2 do
+        loop.spawn(function()
+          local result = results[n]
+          result.value, result.message, result.err = act(c)
+        end)
+      end
+      run()
+      local one = results[results[1].value and 2 or 1]
+      return one.value, one.message, one.err
+    end, check or check_balance
+  end)
+end
+
+good_loop("balance", {}, function(c) return c:balance "USD" end)
+good_loop("balance, login", login, function(c) return c:balance "USD" end)
+good_loop("balances", {}, function(c)
+  local sum = 0
+  for _, balance, message, err in c:balances { "USD", "USD" } do
+    if not balance then return nil, message, err end
+    sum = sum + balance.available_balance
+  end
+  return sum
+end, function(sum) same(10000.5, sum, "the sum") end)
+
 -- ---------------------------------------------------------------------------------------
 
 if not name then return list end
@@ -330,11 +447,11 @@ local function judge(struck, ok, ...)
     and type(err.kind) == "string" and err.message == message then
     return "reported"
   end
-  error(why)
+  error(("%s (message: %s)"):format(why, tostring(message)))
 end
 
 local function again()
-  check(act())
+  judge(false, true, act())
   for _, c in ipairs(clients) do c:close() end
 end
 

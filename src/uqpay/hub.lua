@@ -46,7 +46,7 @@ function Hub:leave(slot)
   local last = parked[#parked]
   parked[slot.place], last.place = last, slot.place
   parked[#parked] = nil
-  slot.driver = nil
+  slot.driver = false
   if driver ~= self.running and not parked[1] then retire(self, driver) end
 end
 
@@ -60,12 +60,8 @@ end
 
 local park
 
--- Does the waiter wait? If it could not yield (in a hook, or where Lua 5.1 cannot), it
--- has gone on with an error, and may wait for something else by now.
-local function is_waiting(self, slot)
-  if self.loop.waits then return self.loop.waits(slot) end
-  local waiter = slot.waiter
-  if coroutine.status(waiter) ~= "suspended" then return false end
+-- Is the coroutine within that?
+local function is_in_park(waiter)
   local level, frame = 0, debug.getinfo(waiter, 0, "f")
   while frame and frame.func ~= park do
     level = level + 1
@@ -74,20 +70,33 @@ local function is_waiting(self, slot)
   return frame ~= nil
 end
 
+-- Does the waiter wait? If it could not yield (in a hook, or where Lua 5.1 cannot), it
+-- has gone on with an error, and may wait for something else by now. Without memory to
+-- look it is believed to: nobody would wake it again.
+local function is_waiting(self, slot)
+  if self.loop.waits then return self.loop.waits(slot) end
+  if coroutine.status(slot.waiter) ~= "suspended" then return false end
+  local looked, found = pcall(is_in_park, slot.waiter)
+  return found or not looked
+end
+
 local function wake(self, slot, failure)
   if not slot.driver then return end
+  local waiting = is_waiting(self, slot) -- first: it may raise an error
   self:leave(slot)
-  if is_waiting(self, slot) then
+  if waiting then
     slot.failure = failure
     self.loop.wake(slot) -- the waiter may run at once, and park again
   end
 end
 
--- Wakes all that are parked with the driver. Those woken may park others meanwhile.
+-- Wakes all that are parked with the driver. Those woken may park others meanwhile, who
+-- come behind them. Takes no memory: there may be none.
 local function wake_all(self, driver, failure)
-  local slots = {}
-  for n, slot in ipairs(driver.parked) do slots[n] = slot end
-  for _, slot in ipairs(slots) do wake(self, slot, failure) end
+  local parked = driver.parked
+  for n = #parked, 1, -1 do
+    if parked[n] then wake(self, parked[n], failure) end
+  end
 end
 
 -- Cancels the calls of those that a driver's loop has ended while they were parked.
@@ -114,8 +123,8 @@ local function dispatch(self, limit)
     local slot = self.slots[id]
     if slot then
       told = told + 1
+      slot[#slot + 1] = id -- first: it may raise an error
       self.slots[id], slot.calls[id] = nil, nil
-      slot[#slot + 1] = id
       wake(self, slot)
     else
       internal.pass(self.client, id) -- somebody waits for it elsewhere
@@ -134,21 +143,37 @@ end
 -- Runs beside the others as long as one of them is parked.
 local function drive(self, driver)
   local watch, more = driver.watch, false
+  driver.co = coroutine.running()
   while driver.parked[1] and driver.watch do
     if watch.wait(more) then forsake(self, driver) end
     local before = self.running
     self.running = driver
     local stepped, result = pcall(step, self, watch.limit)
     more = stepped and result
-    if not stepped then wake_all(self, driver, result) end
+    if not stepped then
+      internal.recall(self.client) -- the last that was named may not have been told
+      wake_all(self, driver, result)
+    end
     self.running = before
   end
+  retire(self, driver)
+end
+
+-- A driver whose coroutine has died (of a lack of memory, as its loop has told) may have
+-- missed what the others wait for.
+local function bury(self, driver)
+  if self.running == driver then self.running = nil end
+  wake_all(self, driver, "what waited for this client's calls has died of an error")
   retire(self, driver)
 end
 
 -- Waits, maybe in vain, for the slot to get an id. False: the loop cannot wait for it.
 function park(self, slot, key)
   local driver = self.drivers[key]
+  if driver and driver.co and coroutine.status(driver.co) == "dead" then
+    bury(self, driver)
+    driver = nil
+  end
   local fd = not driver and (self.loop.obstacle or self.client:pollfd())
   if fd then
     driver = { key = key, parked = {}, watch = self.loop.watch(fd, self) }
@@ -156,17 +181,22 @@ function park(self, slot, key)
   elseif not driver then
     return false
   end
+  slot.waiter, slot.thread, slot.failure = coroutine.running(), outermost(), false
   if slot.driver ~= driver then
     self:leave(slot)
-    slot.driver, slot.place = driver, #driver.parked + 1
-    driver.parked[slot.place] = slot
+    local parked = driver.parked
+    slot.driver, slot.place = false, #parked + 1
+    parked[slot.place] = slot
+    slot.driver = driver -- the last: memory may end before
   end
-  slot.waiter, slot.thread = coroutine.running(), outermost()
-  if fd then self.loop.spawn(function() drive(self, driver) end) end
+  if not driver.spawned then
+    self.loop.spawn(function() drive(self, driver) end)
+    driver.spawned = true
+  end
   self.loop.park(slot)
   local failure = slot.failure
   if failure then
-    slot.failure = nil
+    slot.failure = false
     error(failure, 0)
   end
   return true
@@ -191,7 +221,13 @@ function Hub:wait(slot)
       retire(self, driver)
       step(self)
     end
-    if not (key and self.drivers[key]) then dispatch(self) end -- nobody else will
+    if not (key and self.drivers[key]) then -- nobody else will
+      local ok, failure = pcall(dispatch, self)
+      if not ok then
+        internal.recall(self.client) -- the same
+        error(failure, 0)
+      end
+    end
     local obstacle = not key and self.loop and self.loop.obstacle
     if obstacle then error(obstacle "the iterator", 0) end
     if #slot == 0 and not self.closed and not (key and park(self, slot, key)) then

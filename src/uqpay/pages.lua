@@ -66,7 +66,9 @@ end
 -- The next page, or nil, message and error.
 local function receive(self)
   local call = self.call
-  if not call then error("this iterator waits for a page already", 0) end
+  if not call then
+    error("this iterator waits for a page already, or an error has ended it", 0)
+  end
   self.call = nil
   local over = call:step() -- if so, nobody would tell us
   local page, message, err = self.hub:await(call)
