@@ -72,7 +72,7 @@ local function sandbox_env()
 end
 
 -- The command that runs code. library: one of the specs that is preloaded, and a local of
--- the child: "shift" moves its clocks, "disk" has its disk fail, "scarce" denies it memory
+-- the child: "shift" moves its clocks, "disk" has its disk fail, "scarce" denies memory
 -- (support/*.c).
 function child.command(code, library)
   local words = { "env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,
