@@ -1,7 +1,6 @@
 /*
-** amount.h - decimal numbers as text: the grammar, the nearest double, and
-*back,
-** whatever the process locale says. Knows no Lua and no curl.
+** amount.h - decimal numbers as text: the grammar, the nearest double, and back
+** again, whatever the process locale says. Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_AMOUNT_H
