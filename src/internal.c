@@ -182,8 +182,7 @@ static int internal_refusal(lua_State *L) {
 
 /* question(client, ...) -> what client:balance(...) would ask for, if it raises
 ** nothing: currency, account ("": none), amounts (a number), timeout, and
-*whether
-** it has a key of its own. */
+** whether it has a key of its own. */
 static int internal_question(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   struct uq_options o = c->options;
