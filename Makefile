@@ -335,6 +335,7 @@ lint:
 	clang-tidy --quiet src/poll.c -- $(STD) -DUQ_POLLER_POLL 2> /dev/null
 	clang-tidy --quiet src/kqueue.c -- $(STD) $(KQUEUE) 2> /dev/null
 	clang-format --dry-run -Werror $(C_FILES)
+	@! grep -nE '^ ?\*[a-zA-Z]' $(C_FILES) || { echo "torn by clang-format"; exit 1; }
 	luacheck --quiet src spec examples rockspec/*.rockspec
 	luarocks lint rockspec/uqpay-scm-1.rockspec
 	for file in spec/support/*.sh spec/bench/*.sh spec/torture/*.sh .ci/run; do \
