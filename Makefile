@@ -303,7 +303,7 @@ locale-spec:
 # Specs with the collector at its most eager, in the busted process and all its children;
 # in several processes, since each collection goes through all that busted keeps. LONG=1:
 # all specs.
-GC_SPECS = balance call call_waiting process share
+GC_SPECS = balance call family process share
 torture-gc:
 	@MAKE='$(MAKE)' sh spec/support/check.sh 'gc-spec LUA=5.4' 'gc-spec LUA=jit'
 

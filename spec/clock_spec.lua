@@ -10,10 +10,15 @@ local sandbox = require "spec.support.sandbox"
 -- say, and do not add up.
 local prelude = [[
   local real = os.time()
-  local steps = {
-    ["hours ahead"] = 7200, ["hours behind"] = -7200, ["before 1970"] = -real - 2e8,
-    ["far ahead"] = 8e9, ["right"] = 0,
-  }
+  local list = { { "right", 0 }, { "hours behind", -7200 }, { "hours ahead", 7200 },
+    { "before 1970", -real - 2e8 }, { "far ahead", 8e9 } }
+  local function steps()
+    local n = 0
+    return function()
+      n = n + 1
+      if list[n] then return unpack(list[n]) end
+    end
+  end
   local stepped = 0
   local function set(seconds)
     shift.realtime(seconds - stepped)
@@ -21,7 +26,7 @@ local prelude = [[
   end
   -- Its call waits for that long, and no step changes that.
   local function patient(c, call, seconds)
-    for name, step in pairs(steps) do
+    for name, step in steps() do
       set(step)
       c:step(0)
       if call:step() then error(name .. ": it waits no more", 2) end
@@ -121,7 +126,7 @@ describe("a wall clock that is set, before, behind or back,", function()
             if info.endpoint == "balance" then set(step) end
           end })
         assert(c:token())
-        for name, seconds in pairs(steps) do
+        for name, seconds in steps() do
           step = seconds
           local before = clock()
           local balance, message, err = c:balance("USD", { timeout = 0.05 })
@@ -162,7 +167,7 @@ describe("a wall clock that is set, before, behind or back,", function()
 
   it("has dates of the server not believed, which are an hour or more away", function()
     run("local date = '" .. driver.http_date(os.time() + 25) .. [['
-      for name, step in pairs(steps) do
+      for name, step in steps() do
         set(step)
         if step ~= 0 then
           sandbox.fault { kind = "rate_limit", retry_after = date, endpoint = "balance" }
@@ -174,15 +179,36 @@ describe("a wall clock that is set, before, behind or back,", function()
     ]])
   end)
 
+  it("has certificates refused, no longer than it is wrong", function()
+    run [[
+      local c = uqpay.new(options { base_url = sandbox.url })
+      for name, step in steps() do
+        set(step)
+        local balance, message, err = c:balance "USD"
+        if name == "before 1970" or name == "far ahead" then
+          assert(not balance and err.kind == "tls", name)
+          assert(message:find("certificate", 1, true), message)
+        elseif name == "right" then
+          assert(balance, message)
+        end
+        c:close()
+        c = uqpay.new(options { base_url = sandbox.url })
+      end
+      set(0)
+      assert(c:balance "USD")
+    ]]
+  end)
+
   describe("ends no token", function()
     for _, form in ipairs { "seconds", "milliseconds", "string", "past", "zero" } do
       it("of a login that told its end as " .. form .. ", whenever it came", function()
         sandbox.settings { expired_at = form }
         run [[
-          for came, first in pairs(steps) do
+          for came, first in steps() do
             set(first)
             local c = uqpay.new(options())
-            for name, step in pairs(steps) do
+            assert(c:balance "USD")
+            for name, step in steps() do
               set(step)
               assert(c:balance "USD")
               same(1, c:stats().logins, came .. ", " .. name)
@@ -207,11 +233,11 @@ describe("a wall clock that is set, before, behind or back,", function()
       os.remove(path)
       local store = uqpay.file_store(path)
       local function new() return uqpay.new(options { token_store = store }) end
-      for came, first in pairs(steps) do
+      for came, first in steps() do
         set(first)
         local one = new()
         assert(one:balance "USD")
-        for name, step in pairs(steps) do
+        for name, step in steps() do
           set(step)
           local where = came .. ", " .. name
           assert(one:balance "USD")

@@ -778,6 +778,51 @@ describe("the module", function()
   end)
 end)
 
+-- A program closes a Lua state, and with it unloads the module, while a thread of libcurl
+-- looks a name up: it goes on in the library's code.
+describe("a state that is closed with a look-up under way", function()
+  it("leaves the module in memory, and the program alone", function()
+    local code = ([[
+      package.cpath = %q
+      local fork = require "fork"
+      local function count(path, pattern)
+        local n = 0
+        for line in io.lines(path) do if line:find(pattern) then n = n + 1 end end
+        return n
+      end
+      local function threads()
+        local text = ""
+        for line in io.lines "/proc/self/status" do text = text .. line .. "\n" end
+        return tonumber(text:match "Threads:%%s*(%%d+)")
+      end
+      print(count("/proc/self/maps", "/uqpay%%.so") > 0)
+      for n = 1, 3 do
+        fork.state(([=[
+          package.cpath = %%q
+          local uqpay = require "uqpay"
+          local client = uqpay.new { base_url = "https://nobody.invalid", token = "t" }
+          Call = client:start_balance "USD"
+          client:step(0)
+        ]=]):format(package.cpath))
+      end
+      print(count("/proc/self/maps", "/uqpay%%.so") > 0, threads() > 1)
+      local ends = os.time() + 60
+      while threads() > 1 do
+        assert(os.time() < ends)
+        require "socket".sleep(0.01)
+      end
+      print "alive"
+    ]]):format(package.cpath)
+    local text = driver.output(driver.command("env", "ASAN_OPTIONS=detect_leaks=0",
+      "UQPAY_WRAP=" .. driver.preload "fork", os.getenv "UQPAY_LUA", "-e", code)
+      .. " 2>&1; echo \"exit $?\"")
+    -- before 7.87 libcurl waits for its thread
+    local major, minor = uqpay.info().libcurl:match "^(%d+)%.(%d+)"
+    local quick = tonumber(major) > 7 or tonumber(minor) >= 87
+    assert.equal(("false\ntrue\t%s\nalive\nexit 0\n"):format(tostring(quick)), text)
+  end)
+end)
+
 -- Every way in which a Lua program comes to have a child.
 describe("a child", function()
   before_each(function() sandbox.reset() end)

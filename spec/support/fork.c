@@ -1,15 +1,18 @@
 /*
 ** fork.c - what plain Lua has no words for and the specs of processes need:
-** fork, wait, _exit, the state of SIGPIPE, and a lack of memory. For the specs
-** alone.
+** fork, wait, _exit, the state of SIGPIPE, other Lua states, and a lack of
+** memory. For the specs alone.
 **
 ** Preloaded (LD_PRELOAD) it makes send() raise SIGPIPE, which newer versions
-** of libcurl ask it not to do: so it is with the older ones.
+** of libcurl ask it not to do: so it is with the older ones. And the look-up of
+** names takes its time.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
 #include <lauxlib.h>
 #include <lua.h>
+#include <lualib.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -20,6 +23,16 @@
 
 ssize_t send(int fd, const void *bytes, size_t n, int flags) {
   return syscall(SYS_sendto, fd, bytes, n, flags & ~MSG_NOSIGNAL, NULL, 0);
+}
+
+int getaddrinfo(const char *node, const char *service,
+                const struct addrinfo *hints, struct addrinfo **result) {
+  (void)node;
+  (void)service;
+  (void)hints;
+  *result = NULL;
+  usleep(300000);
+  return EAI_AGAIN;
 }
 
 static int give_pid(lua_State *L, long pid) {
@@ -76,6 +89,22 @@ static int fork_pending_pipe(lua_State *L) {
   return 0;
 }
 
+/* state(code): runs it in a Lua state of its own, and closes that */
+static int fork_state(lua_State *L) {
+  const char *code = luaL_checkstring(L, 1);
+  lua_State *other = luaL_newstate();
+  if (other == NULL)
+    return luaL_error(L, "not enough memory");
+  luaL_openlibs(other);
+  if (luaL_loadstring(other, code) != 0 || lua_pcall(other, 0, 0, 0) != 0) {
+    lua_pushstring(L, lua_tostring(other, -1));
+    lua_close(other);
+    return lua_error(L);
+  }
+  lua_close(other);
+  return 0;
+}
+
 /* An allocator in front of Lua's own, which gives out no more after a while. */
 struct starvation {
   lua_Alloc alloc;
@@ -114,6 +143,7 @@ static const luaL_Reg functions[] = {{"fork", fork_fork},
                                      {"leave", fork_leave},
                                      {"default_pipe", fork_default_pipe},
                                      {"pending_pipe", fork_pending_pipe},
+                                     {"state", fork_state},
                                      {"starve", fork_starve},
                                      {NULL, NULL}};
 

@@ -50,17 +50,21 @@ local function wrap(new)
   end
 end
 
--- The module, each time that it is loaded.
-package.preload.uqpay = function(name)
-  local path
+local function find(name)
   for template in package.cpath:gmatch "[^;]+" do
-    path = template:gsub("%?", name)
+    local path = template:gsub("%?", name)
     local file = io.open(path, "rb")
     if file then
       file:close()
-      break
+      return path
     end
   end
+  error("module '" .. name .. "' not found", 0)
+end
+
+-- The module, each time that it is loaded.
+package.preload.uqpay = function(name)
+  local path = find(name)
   local uqpay = assert(package.loadlib(path, "luaopen_uqpay"))(name, path)
   uqpay.new = wrap(uqpay.new)
   return uqpay
