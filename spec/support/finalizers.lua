@@ -44,11 +44,12 @@ local prelude = [[
   end
 ]]
 
--- Runs code in a child to its good end and returns what it printed.
+-- Runs code in a child to its good end and returns what it printed. Nothing else may
+-- allocate there: LUA_INIT is for others.
 function finalizers.run(code)
-  local text = driver.output(driver.command("env", "LUA_PATH=" .. package.path,
-    "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA", "-e",
-    prelude .. code) .. " 2>&1; echo \"exit $?\"")
+  local text = driver.output(driver.command("env", "LUA_INIT=",
+    "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA",
+    "-e", prelude .. code) .. " 2>&1; echo \"exit $?\"")
   local output, status = text:match "^(.*)exit (%d+)\n$"
   assert.equal("0", status, output)
   return output
