@@ -224,14 +224,33 @@ describe("documented", function()
   it("are only make targets that exist", function()
     local makefile, count = content "Makefile", 0
     local function check(targets)
-      for target in targets:gmatch "%l+" do
+      for target in targets:gmatch "[%l-]+" do
         assert.is_truthy(makefile:find("\n" .. target .. ":", 1, true), target)
         count = count + 1
       end
     end
-    for target in readme:gmatch "`make (%l+)" do check(target) end
-    for targets in readme:gmatch "\n    make ([%l ]+)" do check(targets) end
+    for target in readme:gmatch "`make ([%l-]+)" do check(target) end
+    for targets in readme:gmatch "\n    make ([%l -]+)" do check(targets) end
     assert.is_true(count >= 12)
+  end)
+
+  it("is a proof of every promise of security, and each proof exists", function()
+    local section = readme:match "\n## Security\n(.-)\n## "
+    local count = 0
+    for proofs in section:gmatch "\n| %*%*[^\n]+ | ([^\n|]+) |" do
+      local found = 0
+      for name, file in proofs:gmatch "%[([%l%d_]+)%]%((%S-)%)" do
+        assert.equal("spec/" .. name .. "_spec.lua", file)
+        assert.is_true(driver.exists(file), file)
+        found = found + 1
+      end
+      for _ in proofs:gmatch "`make [%l-]+`" do found = found + 1 end -- as above
+      assert.is_true(found > 0, proofs)
+      count = count + 1
+    end
+    local _, rows = section:gsub("\n| %*%*", "")
+    assert.equal(rows, count)
+    assert.is_true(count >= 20)
   end)
 
   -- What the code prints, as a program of its own that asks the sandbox.

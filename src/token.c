@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "address.h"
 #include "ascii.h"
 #include "clock.h"
 #include "uqpay.h"
@@ -51,7 +52,7 @@ const char *uq_token_take(struct uq_buf *token, const char *text, size_t len) {
     return wrong;
   if (uq_buf_append(token, bearer, sizeof bearer - 1) != UQ_BUF_OK ||
       uq_buf_append(token, text + prefix, len - prefix) != UQ_BUF_OK)
-    return "not enough memory";
+    return uq_no_memory;
   return NULL;
 }
 
@@ -146,6 +147,8 @@ bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
   int status = lua_pcall(L, 1, 2, 0);
   c->token_running = false;
   int first = lua_gettop(L) - 1; /* token, end: when it has not raised */
+  if (status == LUA_ERRMEM)
+    lua_error(L);
   if (status != LUA_OK) {
     push_reason(L, "the token function raised: ", -1);
     return false;
@@ -174,8 +177,9 @@ bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
   const char *text = lua_tolstring(L, first, &len);
   const char *wrong =
       uq_token_put(c, text, len, (double)lua_tonumber(L, first + 1), 0);
-  if (wrong == NULL)
-    return true;
-  lua_pushfstring(L, "the token function: %s", wrong);
-  return false;
+  if (wrong == uq_no_memory)
+    luaL_error(L, "%s", wrong);
+  if (wrong != NULL)
+    lua_pushfstring(L, "the token function: %s", wrong);
+  return wrong == NULL;
 }

@@ -18,10 +18,12 @@ local prelude = [[
   end
   local function ask(c, results)
     loop.spawn(function()
-      local n = 0
-      for _, balance, message in c:balances { "USD", "SGD" } do
+      local n, iterate = 0, c:balances { "USD", "SGD" }
+      local query, balance, message = iterate() -- by hand, for Lua 5.1
+      while query do
         assert(balance, message)
         n = n + 1
+        query, balance, message = iterate()
       end
       results[#results + 1] = n
     end)

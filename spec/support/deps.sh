@@ -12,8 +12,8 @@ packages="
     lua5.4 liblua5.4-dev luajit2 libluajit2-5.1-dev
     lua-busted lua-socket lua-sec lua-check luarocks
     lua-cqueues lua-luv lua-copas lua-coxpcall
-    nginx libnginx-mod-http-lua openssl curl procps locales
-    clang clang-format clang-tidy llvm valgrind
+    nginx libnginx-mod-http-lua openssl curl procps locales iproute2
+    clang clang-format clang-tidy libclang-rt-dev llvm valgrind
 "
 target=deps
 if [ "${1-}" = bench ]; then

@@ -109,21 +109,25 @@ static int fork_state(lua_State *L) {
 struct starvation {
   lua_Alloc alloc;
   void *data;
-  long left; /* allocations that are still granted */
+  long left;    /* allocations that are still granted */
+  long strikes; /* and so many that are not, then; 0: none is any more */
 };
 
 static void *alloc_starved(void *data, void *block, size_t old, size_t size) {
   struct starvation *s = data;
-  if (size > (block != NULL ? old : 0) && s->left-- <= 0)
+  if (size > (block != NULL ? old : 0) && s->left-- <= 0 &&
+      (s->strikes == 0 || s->left >= -s->strikes))
     return NULL;
   return s->alloc(s->data, block, old, size);
 }
 
-/* starve(n, f) -> did it get to that?, what pcall(f) gives, one result at most.
-** f is out of memory after n allocations. */
+/* starve(n, f [, strikes]) -> did it get to that?, what pcall(f) gives, one
+** result at most. f is out of memory after n allocations, for good or for so
+** many. */
 static int fork_starve(lua_State *L) {
   struct starvation s;
   s.left = (long)luaL_checkinteger(L, 1);
+  s.strikes = (long)luaL_optinteger(L, 3, 0);
   luaL_checktype(L, 2, LUA_TFUNCTION);
   lua_settop(L, 2);
   s.alloc = lua_getallocf(L, &s.data);

@@ -26,6 +26,7 @@
 #define _GNU_SOURCE
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <execinfo.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -81,6 +82,7 @@ static bool is_denied(struct source *s) {
   if (strikes == 0)
     return false;
   long left = add(&s->left, -1);
+  errno = ENOMEM;
   return left < 0 && left >= -strikes;
 }
 
@@ -328,7 +330,7 @@ static bool run(const struct sweep *sweep, const char *name, long n) {
   bool strike = disarm();
   lua_pushboolean(L, status == 0);
   lua_insert(L, 4);
-  lua_pushboolean(L, strike);
+  lua_pushstring(L, strike ? sweep->name : NULL);
   lua_insert(L, 4);
   bool good = call(L, 2, lua_gettop(L) - 3, 1);
   if (good && strike)

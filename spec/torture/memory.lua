@@ -231,16 +231,20 @@ good("cancel", "ok", {}, function(c)
   if err.kind ~= "canceled" then return nil, message, err end -- it was over before
   return err
 end, function(err) same("canceled", err.kind, "kind") end)
--- The require of LuaJIT (and of Lua 5.1) answers "loop or previous error" for ever, once
--- memory failed for a module: the modules behind these methods are there before, then.
-local function require_all()
-  if not rawget(_G, "jit") then return end
+local function load_all()
   for _, module in ipairs { "uqpay.hub", "uqpay.batch", "uqpay.pages" } do
     require(module)
   end
 end
 
-good("balances", "ok", { before = require_all }, function(c)
+-- The require of LuaJIT (and of Lua 5.1) answers "loop or previous error" for ever, once
+-- memory failed for a module: the modules behind these methods are there before, then.
+-- Elsewhere two methods that load them are enough.
+local function load_early()
+  if rawget(_G, "jit") then load_all() end
+end
+
+good("balances", "ok", { before = load_early }, function(c)
   local sum = 0
   for _, balance, message, err in c:balances { "USD", "USD", "USD" } do
     if not balance then return nil, message, err end
@@ -248,7 +252,7 @@ good("balances", "ok", { before = require_all }, function(c)
   end
   return sum
 end, function(sum) same(15000.75, sum, "the sum") end)
-good("each_balance", "ok", { before = require_all }, function(c)
+good("each_balance", "ok", { before = load_early }, function(c)
   local sum = 0
   for balance, message, err in c:each_balance() do
     if not balance then return nil, message, err end
@@ -256,7 +260,7 @@ good("each_balance", "ok", { before = require_all }, function(c)
   end
   return sum
 end, function(sum) same(5000.25, sum, "the sum") end)
-good("each_transaction, two windows", "ok", { before = require_all }, function(c)
+good("each_transaction, two windows", "ok", { before = load_all }, function(c)
   local count = 0
   for item, message, err in c:each_transaction {
     start_time = "2024-01-01T00:00:00Z", end_time = "2024-05-01T00:00:00Z",
@@ -268,7 +272,7 @@ good("each_transaction, two windows", "ok", { before = require_all }, function(c
 end, function(count) same(1, count, "items, each once") end)
 
 -- Whoever goes on after an error is never told of an end before the last item.
-good("each_account, gone on", "ok", { before = require_all }, function(c)
+good("each_account, gone on", "ok", { before = load_all }, function(c)
   local next_item, count, why = c:each_account(), 0, nil
   for _ = 1, 9 do
     local ok, item, message, err = pcall(next_item)
@@ -283,7 +287,7 @@ good("balance, TLS", "sandbox", { http_version = "1.1" }, function(c)
   return c:balance "USD"
 end, function(b) same(5000.25, b.available_balance, "available_balance") end)
 -- With retries: a connection on which a stream lacked memory may be out of step.
-good("balances, HTTP/2", "sandbox", { http_version = "2", before = require_all,
+good("balances, HTTP/2", "sandbox", { http_version = "2", before = load_all,
   max_retries = 2, retry_delay = 0.001, retry_delay_max = 0.001 }, function(c)
   local sum = 0
   for _, balance, message, err in c:balances { "USD", "SGD" } do
@@ -395,7 +399,7 @@ end)
 -- What two coroutines of a loop do at once, and what came of it.
 local function good_loop(title, changes, act, check)
   case("loop: " .. title, function()
-    require_all()
+    load_all()
     local loop = require "spec.support.plain_loop"(rawget(_G, "poll"))
     local c = require "uqpay.loop"(loop).new(options("ok", changes))
     clients[#clients + 1] = c
@@ -432,7 +436,14 @@ if not name then return list end
 local act, check = cases[name]()
 local no_memory = "not enough memory"
 
--- What came of a run: "raised", "reported" or "good".
+-- Does an error tell of a lack of memory? libcurl does not always know why it failed.
+local function is_told(struck, err)
+  return err.kind == "memory" or struck:find "^curl"
+    or err.kind == "config" and err.message:find "[Mm]emory" -- of a file
+end
+
+-- What came of a run, in which sweep memory struck if it did: "raised", "reported" or
+-- "good".
 local function judge(struck, ok, ...)
   local value, message, err = ...
   if not ok then
@@ -444,14 +455,15 @@ local function judge(struck, ok, ...)
   local right, why = pcall(check, ...)
   if right then return "good" end
   if struck and value == nil and type(message) == "string" and type(err) == "table"
-    and type(err.kind) == "string" and err.message == message then
+    and type(err.kind) == "string" and err.message == message
+    and is_told(struck, err) then
     return "reported"
   end
   error(("%s (message: %s)"):format(why, tostring(message)))
 end
 
 local function again()
-  judge(false, true, act())
+  judge(nil, true, act())
   for _, c in ipairs(clients) do c:close() end
 end
 
