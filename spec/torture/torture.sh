@@ -11,7 +11,7 @@ variables=
 sum() { sed -n "s/^$1\$/\\1/p" "$dir/log" | awk '{ n += $1 } END { print n + 0 }'; }
 
 row() {
-    counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$dir/log" |
+    counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed.*$/\1 \2/p' "$dir/log" |
         tail -n 1)
     passed=${counts% *} failed=${counts#* } why=
     # one that came to a bad end without a failure has failed once
