@@ -20,7 +20,7 @@ local expected = {
                        " USD +111%.11 " },
   ["amounts.lua"] = { "^USD\t5000%.25\t2026%-11%-02 01:05:00\n", "SGD\t10000%.00\t",
                       "USD\t111%.11\t", "total\t10%p000%.00 SGD\t1000000\n",
-                      "total\t5,111%.36 USD\t511136\n", "missing\t888%.64 USD\n",
+                      "total\t5%p111%.36 USD\t511136\n", "missing\t888%.64 USD\n",
                       "tenths\t100%.0\n$" },
   -- more of it in across_accounts_spec.lua
   ["accounts.lua"] = { "^account +status +available +margin +frozen\n",
