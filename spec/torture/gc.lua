@@ -59,13 +59,15 @@ local function find(name)
       return path
     end
   end
-  error("module '" .. name .. "' not found", 0)
 end
 
--- The module, each time that it is loaded.
-package.preload.uqpay = function(name)
-  local path = find(name)
-  local uqpay = assert(package.loadlib(path, "luaopen_uqpay"))(name, path)
-  uqpay.new = wrap(uqpay.new)
-  return uqpay
-end
+-- The module, each time that it is loaded: before all others look for it.
+table.insert(package.searchers or package.loaders, 1, function(name)
+  local path = name == "uqpay" and find(name)
+  if not path then return nil end
+  return function()
+    local uqpay = assert(package.loadlib(path, "luaopen_uqpay"))(name, path)
+    uqpay.new = wrap(uqpay.new)
+    return uqpay
+  end
+end)
