@@ -159,7 +159,7 @@ return function(client, queries, called, calls, concurrency, progress)
     source = source, total = total, progress = progress,
     running = {}, queries = {}, count = 0, -- those in flight, by id; their number
     query = nil,    -- the next, if the source has given it already
-    held = false, slot = {},
+    held = false, slot = Hub.slot(),
     torn = false,   -- the slot may lack some that can go on
     finished = {}, head = 0, tail = 0, -- finished[head + 1 .. tail] wait to be handed out
     done = 0, failed = 0, started = internal.clock(),

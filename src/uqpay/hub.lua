@@ -19,11 +19,21 @@ function Hub.new(client, loop)
   }, Hub)
 end
 
+-- A slot that has room for what will be in it: LuaJIT loses entries of a table that has
+-- no memory to grow.
+function Hub.slot()
+  local slot = {
+    0, calls = {}, driver = false, place = 0, waiter = false, thread = false,
+    failure = false,
+  }
+  slot[1] = nil
+  return slot
+end
+
 -- slot is to get the id of the call when the call can be stepped. It keeps the call until
 -- then.
 function Hub:expect(call, slot)
   local id = call:id()
-  slot.calls = slot.calls or {}
   slot.calls[id] = call
   self.slots[id] = slot -- the last: memory may end at each of these
 end
@@ -242,7 +252,7 @@ end
 
 -- Waits for the call, and returns its results.
 function Hub:await(call)
-  local slot = {}
+  local slot = Hub.slot()
   while not call:done() do
     self:expect(call, slot)
     self:wait(slot)
