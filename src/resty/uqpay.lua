@@ -20,7 +20,7 @@ local clock = internal.clock -- ngx.now() is the wall clock, which may be set
 
 local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps ...
 local SHARE = 20    -- ... this part of the time since something happened
-local REST = 0.03   -- most seconds after a long one
+local LONG, REST = 0.002, 0.03 -- seconds: of a step that is, and most behind it
 local SWEEP = 0.02  -- seconds between two looks for those who are gone
 local WOKEN = 128   -- calls that go on before whatever else the worker does has a turn
 local MANY = 256    -- calls in flight: others begin a few at each step; ...
@@ -51,10 +51,14 @@ local function watch(_, hub)
     limit = WOKEN,
     wait = function(more)
       local pause = more and 0 or math.min((beat - happened) / SHARE, LONGEST)
-      -- As long as the step took: of timers that are always due nginx runs all, before it
-      -- accepts one connection. 0 would be none without a patch of nginx.
-      local rest = math.min(clock() - beat, REST)
-      ngx.sleep(math.max(pause, rest, SHORTEST))
+      local took = clock() - beat
+      -- Of timers that are due nginx runs all before it accepts one connection: after a
+      -- long step it has as long for itself.
+      if took > LONG then
+        pause = math.min(took, REST)
+        ngx.update_time() -- or the sleep would have begun before the step
+      end
+      ngx.sleep(math.max(pause, SHORTEST)) -- 0 would be none without a patch of nginx
       beat = clock()
       admit(hub, BEGUN)
       if beat - swept < SWEEP then return false end
