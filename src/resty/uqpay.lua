@@ -52,6 +52,7 @@ local function watch(_, hub)
     wait = function(more)
       local pause = more and 0 or math.min((beat - happened) / SHARE, LONGEST)
       local took = clock() - beat
+      hub.quick = took <= LONG
       -- Of timers that are due nginx runs all before it accepts one connection: after a
       -- long step it has as long for itself.
       if took > LONG then
@@ -86,6 +87,12 @@ local function obstacle(what)
     .. "ngx.timer.at(0, f)"):format(what, where, way)
 end
 
+-- Has there been an answer? Connections are open then.
+local function is_warm(hub)
+  hub.warm = hub.warm or hub.client:stats().succeeded > 0
+  return hub.warm
+end
+
 local loop = {
   obstacle = obstacle,
   inside = inside,
@@ -93,8 +100,12 @@ local loop = {
     ngx.timer.at(0, f) -- if that fails, somebody's patience ends, and he tries again
   end,
   watch = watch,
-  park = function(slot)
+  park = function(slot, hub)
     happened = clock()
+    if hub.quick and is_warm(hub) then -- the request goes now, not with the driver
+      hub.client:step()
+      hub.quick = clock() - happened <= LONG
+    end
     slot.semaphore = slot.semaphore or semaphore.new()
     slot.semaphore:wait(PATIENCE)
   end,
@@ -205,8 +216,7 @@ end
 local function take_turn(hub)
   local driver = hub.drivers[true]
   if not driver or #driver.parked < COLD then return end
-  hub.warm = hub.warm or hub.client:stats().succeeded > 0
-  if hub.warm and #driver.parked < MANY then return end
+  if is_warm(hub) and #driver.parked < MANY then return end
   hub.gate = hub.gate or semaphore.new()
   hub.gate:wait(PATIENCE)
 end

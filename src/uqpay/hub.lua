@@ -203,7 +203,7 @@ function park(self, slot, key)
     self.loop.spawn(function() drive(self, driver) end)
     driver.spawned = true
   end
-  self.loop.park(slot)
+  self.loop.park(slot, self)
   local failure = slot.failure
   if failure then
     slot.failure = false

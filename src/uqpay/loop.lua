@@ -6,7 +6,7 @@
 --   spawn(f): runs f beside the others, now or soon
 --   watch(fd) -> { wait = yields until fd is readable, or stop is called, or for nothing;
 --     stop = ends it: fd may be closed now }; wait may never return after stop
---   park(slot): yields until wake(slot), or for nothing
+--   park(slot, hub): yields until wake(slot), or for nothing
 --   wake(slot): lets slot.thread, which is parked, go on, now or soon
 -- and what only resty/uqpay.lua gives, whose loop has no descriptors, and may end a
 -- coroutine that is parked:
