@@ -195,12 +195,12 @@ static int internal_question(lua_State *L) {
   return 5;
 }
 
-/* limit(client, connections): see uq_transport_limit. */
+/* limit(client, connections, turn): see uq_transport_limit. */
 static int internal_limit(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   long connections = (long)luaL_checkinteger(L, 2);
   if (c->transport != NULL)
-    uq_transport_limit(c->transport, connections);
+    uq_transport_limit(c->transport, connections, luaL_checknumber(L, 3));
   return 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,6 @@
 #define NUMBERS 4            /* options of a request that are numbers */
 #define MAX_CONNECTIONS 1024 /* kept open */
 #define SILENCE 5.0          /* seconds; that long, nothing lives there */
-#define TURN 0.002           /* seconds; then a step leaves the rest behind */
 #define MAX_STREAMS 1000     /* of a connection; servers allow fewer, ... */
 #define STREAMS 100          /* ... but hardly any fewer than this */
 
@@ -50,6 +50,7 @@ struct uq_transport {
   long spoken;           /* the last answer's CURL_HTTP_VERSION_; 0: none */
   long connection_limit; /* at once; 0: none */
   long connections_most; /* the caller's limit; the same */
+  double turn;           /* seconds of a step; 0: as many as it takes */
   struct uq_idle connections; /* idle ones of HTTP/1.1 */
   struct uq_pulse pulse;      /* of those in use */
   double timer;               /* curl's, on uq_clock; below 0: not set */
@@ -243,8 +244,9 @@ uq_transport_new(const struct uq_transport_options *options) {
   return t;
 }
 
-void uq_transport_limit(struct uq_transport *t, long connections) {
+void uq_transport_limit(struct uq_transport *t, long connections, double turn) {
   t->connections_most = connections;
+  t->turn = turn;
 }
 
 bool uq_transport_forked(const struct uq_transport *t) {
@@ -680,14 +682,13 @@ static void fail_all(struct uq_transport *t, CURLMcode code) {
   }
 }
 
-/* Hands curl the events. Those that are left behind are reported again; an
-** event loop has other work, and a TLS handshake takes a millisecond. */
+/* Hands curl the events. Those that are left behind are reported again. */
 static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
                      int count) {
   int running;
   CURLMcode code = CURLM_OK;
-  double now = t->crowd || count > 1 ? uq_clock() : 0;
-  double end = now + TURN;
+  double now = t->crowd || t->turn > 0 ? uq_clock() : 0;
+  double end = t->turn > 0 ? now + t->turn : HUGE_VAL;
   for (int i = 0; i < count && code == CURLM_OK && now < end; i++) {
     int what = (events[i].what & UQ_POLL_IN ? CURL_CSELECT_IN : 0) |
                (events[i].what & UQ_POLL_OUT ? CURL_CSELECT_OUT : 0) |
@@ -695,7 +696,7 @@ static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
     if (t->crowd && (events[i].what & UQ_POLL_IN))
       uq_pulse_beat(&t->pulse, events[i].fd, now);
     code = curl_multi_socket_action(t->multi, events[i].fd, what, &running);
-    if (i + 1 < count)
+    if (t->turn > 0)
       now = uq_clock();
   }
   if (code == CURLM_OK && t->timer >= 0 && uq_clock() >= t->timer) {

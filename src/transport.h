@@ -79,9 +79,10 @@ uq_transport_new(const struct uq_transport_options *options);
 ** abandoned: nothing is written to the parent's connections. */
 void uq_transport_free(struct uq_transport *t);
 
-/* At most so many connections at once; requests wait for them. 0: as many as
-** there are requests. */
-void uq_transport_limit(struct uq_transport *t, long connections);
+/* For a caller who has other work. At most so many connections at once;
+** requests wait for them. 0: as many as there are requests. And a step leaves
+** to the next ones what is still to do after so many seconds; 0: nothing. */
+void uq_transport_limit(struct uq_transport *t, long connections, double turn);
 
 /* Was the transport made by another process than this one? */
 bool uq_transport_forked(const struct uq_transport *t);

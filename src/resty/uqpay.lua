@@ -20,7 +20,7 @@ local clock = internal.clock -- ngx.now() is the wall clock, which may be set
 
 local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps ...
 local SHARE = 20    -- ... this part of the time since something happened
-local LONG, REST = 0.002, 0.03 -- seconds: of a step that is, and most behind it
+local LONG, REST = 0.002, 0.03 -- seconds: a step ends then; most behind such a one
 local SWEEP = 0.02  -- seconds between two looks for those who are gone
 local WOKEN = 128   -- calls that go on before whatever else the worker does has a turn
 local MANY = 256    -- calls in flight: others begin a few at each step; ...
@@ -52,10 +52,10 @@ local function watch(_, hub)
     wait = function(more)
       local pause = more and 0 or math.min((beat - happened) / SHARE, LONGEST)
       local took = clock() - beat
-      hub.quick = took <= LONG
+      hub.quick = took < LONG
       -- Of timers that are due nginx runs all before it accepts one connection: after a
       -- long step it has as long for itself.
-      if took > LONG then
+      if not hub.quick then
         pause = math.min(took, REST)
         ngx.update_time() -- or the sleep would have begun before the step
       end
@@ -104,7 +104,7 @@ local loop = {
     happened = clock()
     if hub.quick and is_warm(hub) then -- the request goes now, not with the driver
       hub.client:step()
-      hub.quick = clock() - happened <= LONG
+      hub.quick = clock() - happened < LONG
     end
     slot.semaphore = slot.semaphore or semaphore.new()
     slot.semaphore:wait(PATIENCE)
@@ -192,7 +192,7 @@ end
 -- What a client has besides those of other loops.
 local function equip(self)
   local own, client = self.own, self.client
-  internal.limit(client, own.most)
+  internal.limit(client, own.most, LONG)
   if own.dict then
     internal.share_turns(client, function(limit)
       return sharing.turns(own.dict, own.identity, limit)
