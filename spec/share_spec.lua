@@ -667,9 +667,10 @@ describe("the lock of a token store", function()
   it("keeps one call at the renewal, for half of its time at most", function()
     child.run(aged .. [[
       sandbox.settings { hold = "token" }
-      local stays, goes = c:start_balance("USD", { timeout = 1 }), c:start_balance "USD"
+      local stays, goes = c:start_balance("USD", { timeout = 8 }), c:start_balance "USD"
       assert(not stays:step() and not goes:step())
       same("0 1", stays:attempts() .. " " .. goes:attempts())
+      shift.monotonic(4)
       for _, call in ipairs { goes, stays } do
         until_so(function() return call:step() end, function() c:step(0.01) end)
         assert(call:result())
