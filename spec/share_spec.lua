@@ -671,6 +671,8 @@ describe("the lock of a token store", function()
       assert(not stays:step() and not goes:step())
       same("0 1", stays:attempts() .. " " .. goes:attempts())
       shift.monotonic(4)
+      assert(not stays:step())
+      same(1, stays:attempts())
       for _, call in ipairs { goes, stays } do
         until_so(function() return call:step() end, function() c:step(0.01) end)
         assert(call:result())
