@@ -306,14 +306,7 @@ describe("a connection", function()
   before_each(function() sandbox.reset() end)
   after_each(faulty.stop)
 
-  local function connections()
-    local seen, count = {}, 0
-    for _, request in ipairs(sandbox.requests()) do
-      if not seen[request.connection] then count = count + 1 end
-      seen[request.connection] = true
-    end
-    return count
-  end
+  local connections = sandbox.connections
 
   for _, version in ipairs { "1.1", "2" } do
     it("is kept for the next calls, over HTTP/" .. version, function()

@@ -273,6 +273,16 @@ function sandbox.requests(endpoint)
   return list
 end
 
+-- How many connections the requests came by.
+function sandbox.connections()
+  local seen, count = {}, 0
+  for _, request in ipairs(sandbox.requests()) do
+    if not seen[request.connection] then count = count + 1 end
+    seen[request.connection] = true
+  end
+  return count
+end
+
 -- The requests that made a token.
 function sandbox.mints()
   local list = {}
