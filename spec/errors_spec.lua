@@ -529,10 +529,10 @@ describe("an error", function()
       check(err, {
         kind = "api", status = 503, type = "api_error", code = "down", attempts = 3,
         retry_stopped = "max_retries", retryable = true, request_id = "r",
-        on_behalf_of = sandbox.sub_account,
+        on_behalf_of = sandbox.sub_account, endpoint = "balance",
       }, "fields")
       assert.is_true(err.elapsed > 0 and err.elapsed < 30)
-      assert.equal(13, count(err))
+      assert.equal(14, count(err))
     end)
 
     it("of a caller's own key and no sub-account", function()

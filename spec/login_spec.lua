@@ -253,32 +253,55 @@ for _, style in ipairs(styles) do
       assert.equal(2, c:stats().logins)
     end)
 
-    it("may be refused its token twice: then the call ends", function()
-      local c = style.new(options())
-      good(style.all(c, times(1)))
-      fault { kind = "answer", times = 100, body = '{"auth_token":"t","expired_at":0}' }
+    -- Tokens that the API never accepts, n times.
+    local function bad_tokens(n)
+      fault { kind = "answer", times = n, body = '{"auth_token":"t","expired_at":0}' }
+    end
+
+    it("is made again while its tokens are refused", function()
+      local c = style.new(options { max_retries = 3 })
+      bad_tokens(3)
+      good(style.all(c, times(5)))
+      assert.equal(4, count "token")
+      bad_tokens(2)
       sandbox.expire_minted()
-      local results = style.all(c, times(10))
-      for _, result in ipairs(results) do
-        local err = failed("auth", unpack(result, 1, result.n))
-        assert.equal(401, err.status)
-        assert.is_true(err.attempts <= 2, err.attempts)
-        assert.equal("not_retryable", err.retry_stopped)
-      end
-      -- one mint and one resend a call at most; one mint for all that are at once
-      assert.is_true(count "balance" <= 1 + 20)
-      assert.is_true(count "token" <= (style.name == "blocking" and 11 or 2),
-        count "token")
+      good(style.all(c, times(5)))
+      assert.equal(7, count "token")
     end)
 
-    it("is not repeated for a call whose fresh token is refused", function()
-      fault { kind = "answer", times = 100, body = '{"auth_token":"t","expired_at":0}' }
-      local results = style.all(style.new(options()), times(10))
-      for _, result in ipairs(results) do
-        assert.equal(1, failed("auth", unpack(result, 1, result.n)).attempts)
-      end
-      assert.equal(10, count "balance")
-      assert.equal(style.name == "blocking" and 10 or 1, count "token")
+    for stage, warm in pairs { ["of a new client"] = false, ["of a warm one"] = true } do
+      it("ends the calls when max_retries tokens were refused, " .. stage, function()
+        local c = style.new(options { max_retries = 2 })
+        if warm then
+          good(style.all(c, times(1)))
+          sandbox.expire_minted()
+        end
+        local before, balances = count "token", count "balance"
+        bad_tokens(100)
+        local calls = style.name == "blocking" and 2 or 10
+        for _, result in ipairs(style.all(c, times(calls))) do
+          local err = failed("auth", unpack(result, 1, result.n))
+          assert.equal(401, err.status)
+          assert.equal("balance", err.endpoint)
+          assert.equal(3, err.attempts)
+          assert.is_true(err.retryable)
+          assert.equal("max_retries", err.retry_stopped)
+          assert.matches("token_store", err.message, 1, true)
+        end
+        assert.equal(balances + 3 * calls, count "balance")
+        -- one login for all that are refused at once
+        local most = (style.name == "blocking" and calls or 2) * 3
+        assert.is_true(count "token" - before <= most, count "token")
+        good(style.all(style.new(options { token = sandbox.token, client_id = false,
+          api_key = false }), times(1)))
+      end)
+    end
+
+    it("is made once more for a call without retries", function()
+      local c = style.new(options { max_retries = 0 })
+      bad_tokens(1)
+      good(style.all(c, times(1)))
+      assert.equal(2, count "token")
     end)
 
     it("gives the token itself", function()
@@ -437,13 +460,14 @@ describe("an error of a login", function()
 
   it("is of the kind that its status stands for", function()
     for status, kind in pairs {
-      [400] = "invalid_request", [401] = "auth", [403] = "permission",
-      [404] = "not_found", [408] = "timeout", [409] = "conflict", [429] = "rate_limit",
-      [500] = "api", [503] = "api", [302] = "protocol", [418] = "invalid_request",
+      [400] = "auth", [401] = "auth", [403] = "auth", [404] = "auth", [408] = "timeout",
+      [409] = "auth", [415] = "auth", [418] = "auth", [422] = "auth",
+      [429] = "rate_limit", [500] = "api", [503] = "api", [302] = "protocol",
     } do
       local err = fails(kind, { kind = "status", status = status, shape = "A",
         message = "so it is" })
       assert.equal(status, err.status)
+      assert.equal("token", err.endpoint)
       local again = status == 408 or status == 429 or status >= 500
       assert.equal(again, err.retryable)
       assert.equal(again and "max_retries" or "not_retryable", err.retry_stopped)
@@ -453,14 +477,16 @@ describe("an error of a login", function()
   end)
 
   it("names the environment or the address when these are wrong", function()
-    local err = fails("permission", nil, { client_id = sandbox.production_client_id,
+    local err = fails("auth", nil, { client_id = sandbox.production_client_id,
       api_key = sandbox.production_api_key })
     assert.matches("forbidden from UAT; client_id and api_key", err.message, 1, true)
-    err = fails("permission", nil, { client_id = sandbox.blocked_client_id,
+    err = fails("auth", nil, { client_id = sandbox.blocked_client_id,
       api_key = sandbox.blocked_api_key })
     assert.matches("address allowed", err.message, 1, true)
-    err = fails("invalid_request", nil, { client_id = "nobody" })
+    err = fails("auth", nil, { client_id = "nobody" })
     assert.matches("Invalid client id; client_id and api_key", err.message, 1, true)
+    err = fails("auth", nil, { base_url = sandbox.http_url .. "/v1" })
+    assert.matches("base_url", err.message, 1, true)
   end)
 
   it("keeps to Retry-After, or says it", function()
@@ -472,6 +498,14 @@ describe("an error of a login", function()
     assert.equal(60, err.retry_after)
     assert.is_true(err.retryable)
     assert.equal("deadline", err.retry_stopped)
+    -- the next call finds the client waiting for the server
+    local before = count "token"
+    err = login_failed("rate_limit", styles[1].all(c, times(1)))
+    assert.matches("the server has told the client to slow down (429)", err.message, 1,
+      true)
+    assert.equal("token", err.endpoint)
+    assert.is_true(err.retry_after > 30 and err.retry_after <= 60)
+    assert.equal(before, count "token")
   end)
 
   it("of the transport has what libcurl says", function()
@@ -518,8 +552,7 @@ describe("an error of a login", function()
   it("shows no api_key that the server sends back", function()
     local key = sandbox.api_key
     for _, status in ipairs { 400, 401, 403 } do
-      local err = fails(({ [400] = "invalid_request", [401] = "auth",
-        [403] = "permission" })[status], { kind = "answer", status = status,
+      local err = fails("auth", { kind = "answer", status = status,
         body = '{"code":"' .. key .. '","type":"' .. key .. '","message":"key ' .. key
         .. ' is none","missing_fields":["' .. key .. '"]}' })
       assert.matches("key [redacted] is none", err.message, 1, true)
@@ -557,7 +590,7 @@ local faults = {
   { "answer", "decode", final = true, body = "<html>" },
   { "answer", "schema", final = true, body = '{"token":"t"}' },
   { "status", "auth", final = true, status = 401 },
-  { "status", "permission", final = true, status = 403 },
+  { "status", "auth", final = true, status = 403 },
   { "delay", seconds = 0.03 },
 }
 
@@ -610,7 +643,9 @@ for _, style in ipairs(styles) do
             assert.is_true(logins >= 1 and logins <= (one and 1 or calls), logins)
             -- Requests that kept connections lose, libcurl sends over the next one.
             local sends = case[1]:find "^drop" and 1 + calls or 1
-            local most = logins * (case.final and 1 or 3) * sends
+            -- Each call sees three attempts fail; those refused later join later.
+            local joined = refused and calls or logins
+            local most = joined * (case.final and 1 or 3) * sends
             assert.is_true(count "token" - before <= most, count "token")
             -- A blocking call that fails in its login leaves no token for the next one.
             local sent = refused and (style.name == "blocking" and 1 or calls) or 0
@@ -648,8 +683,9 @@ for _, style in ipairs { styles[2], styles[3] } do
     end
 
     it("keep a deadline each", function()
-      local run = held({ timeout = 0.1 }, {
-        { "balance", "USD", { timeout = 0.05 } }, { "balance", "USD" },
+      local run = held({ timeout = 60 }, {
+        { "balance", "USD", { timeout = 0.05 } },
+        { "balance", "USD", { timeout = 0.1 } },
         { "balance", "USD", { timeout = 60 } }, { "token", { timeout = 60 } },
       })
       local ends = socket.gettime() + 0.2
@@ -659,7 +695,36 @@ for _, style in ipairs { styles[2], styles[3] } do
       login_failed("timeout", { results[1], results[2] })
       succeeded(unpack(results[3], 1, results[3].n))
       assert.equal(sandbox.mints()[1].minted, results[4][1])
-      assert.equal(1, count "token") -- though it took longer than the client's timeout
+      assert.equal(1, count "token") -- though it took longer than theirs
+    end)
+
+    it("keep retries each", function()
+      fault { kind = "html", times = 2 }
+      local c = style.new(options { max_retries = 5, retry_delay = 0.05,
+        retry_delay_max = 0.1 })
+      local results = style.all(c, {
+        { "balance", "USD", { max_retries = 0 } },
+        { "balance", "USD", { max_retries = 1 } },
+        { "balance", "USD", { max_retries = 2 } }, { "balance", "USD" },
+      })
+      for n = 1, 2 do
+        local err = login_failed("api", { results[n] })
+        assert.equal("max_retries", err.retry_stopped)
+        assert.equal(502, err.status)
+      end
+      good { results[3], results[4] }
+      assert.equal(3, count "token")
+    end)
+
+    it("go on when the client has no retries", function()
+      fault { kind = "html", times = 2 }
+      local c = style.new(options { max_retries = 0, retry_delay = 0.05,
+        retry_delay_max = 0.1 })
+      local results = style.all(c, {
+        { "balance", "USD" }, { "balance", "USD", { max_retries = 2 } },
+      })
+      login_failed("api", { results[1] })
+      good { results[2] }
     end)
 
     it("see it through a client that is closed", function()

@@ -96,6 +96,15 @@ static enum uq_kind kind_of_status(int status) {
   }
 }
 
+/* A login that is refused is refused for its credentials, whatever the status.
+** (408 and 429 say nothing of them.) */
+static enum uq_kind kind_of_refusal(const struct uq_question *q, int status,
+                                    enum uq_kind kind) {
+  bool refused =
+      status >= 400 && status < 500 && status != 408 && status != 429;
+  return q->endpoint->login && refused ? UQ_AUTH : kind;
+}
+
 /* What an error body says of itself; "" where it says nothing. */
 struct envelope {
   char message[MAX_MESSAGE + 1];
@@ -166,6 +175,8 @@ static const char *advice(enum uq_kind kind, const struct envelope *e,
     return "; client_id and api_key must be those of this environment, and "
            "this "
            "host's address allowed to use them";
+  if (login && kind == UQ_NOT_FOUND)
+    return "; is base_url the one of the API? It ends in /api";
   switch (kind) {
   case UQ_AUTH:
     if (says_format(e))
@@ -259,7 +270,7 @@ static bool judge_envelope(lua_State *L, const struct uq_question *q,
   read_envelope(L, &q->secrets, &e);
   enum uq_kind kind = judge_kind(status, &e, f);
   push_message(L, a->status, &e);
-  refuse(L, q, a, kind);
+  refuse(L, q, a, kind_of_refusal(q, a->status, kind));
   uqL_error_add(L, advice(kind, &e, q->endpoint->login));
   uqL_error_set(L, "type", e.type);
   if (e.numeric &&
@@ -291,7 +302,7 @@ static bool judge_bare_status(lua_State *L, const struct uq_question *q,
     lua_pushfstring(L, "HTTP %d with %s", a->status,
                     a->body.len == 0 ? "an empty body"
                                      : "a body that is no JSON object");
-  return refuse(L, q, a, kind);
+  return refuse(L, q, a, kind_of_refusal(q, a->status, kind));
 }
 
 static bool judge_error_status(lua_State *L, const struct uq_question *q,

@@ -40,10 +40,15 @@ static void add_context(lua_State *L, const struct uq_call *call) {
   lua_pop(L, 2);
 }
 
-/* Completes the error table at the top, whose message needs no context, and
-** ends the call with it. */
-static int end_with(lua_State *L, struct uq_call *call, const char *stopped) {
+/* Completes the error table at the top, whose message needs no context. */
+static void complete(lua_State *L, const struct uq_call *call,
+                     const char *stopped) {
   uqL_error_set(L, "retry_stopped", stopped);
+  lua_getfield(L, -1, "endpoint"); /* a login's error has it already */
+  bool named = !lua_isnil(L, -1);
+  lua_pop(L, 1);
+  if (!named)
+    uqL_error_set(L, "endpoint", call->endpoint->name);
   uqL_error_set(L, "idempotency_key", call->key);
   uqL_error_set(L, "on_behalf_of", call->options.on_behalf_of);
   lua_pushinteger(L, call->attempts);
@@ -54,6 +59,11 @@ static int end_with(lua_State *L, struct uq_call *call, const char *stopped) {
   lua_pushboolean(L, lua_toboolean(L, -1)); /* nil: an error of our own */
   lua_setfield(L, -3, "retryable");
   lua_pop(L, 1);
+}
+
+/* The same, and ends the call with it. */
+static int end_with(lua_State *L, struct uq_call *call, const char *stopped) {
+  complete(L, call, stopped);
   uq_call_end(call, false);
   return uqL_error_return(L);
 }
@@ -87,33 +97,43 @@ static int fail_forked(lua_State *L, struct uq_call *call) {
 
 static const char no_answer[] = "no answer";
 
-static int fail_late(lua_State *L, struct uq_call *call, const char *what) {
+/* endpoint: the request that was waited for. */
+static int fail_late(lua_State *L, struct uq_call *call, const char *what,
+                     const struct uq_endpoint *endpoint) {
   char timeout[UQ_NUMBER_TEXT];
   uq_number_text(call->options.timeout, 15, timeout);
   lua_pushfstring(L, "%s within the timeout of %s s", what, timeout);
   uqL_error_new(L, UQ_TIMEOUT);
   lua_pushboolean(L, 1);
   lua_setfield(L, -2, "retryable");
+  uqL_error_set(L, "endpoint", endpoint->name);
   return fail(L, call, "deadline");
 }
 
-/* The rate limit lets the call go at `when`, which is too late. */
-static int fail_for_haste(lua_State *L, struct uq_call *call, double now,
-                          double when) {
+/* A rate limit lets the call, or the login that it waits for, go at `when`,
+** which is too late. */
+static int fail_rate_limited(lua_State *L, struct uq_call *call, bool login,
+                             double now, double when) {
+  const struct uq_client *c = call->client;
   double wait = when > now ? when - now : 0;
-  bool held = call->client->pace.held > now;
+  bool held = (login ? &c->login_pace : &c->pace)->held > now;
   char soonest[UQ_NUMBER_TEXT], timeout[UQ_NUMBER_TEXT];
   uq_number_text(wait, 3, soonest);
   uq_number_text(call->options.timeout, 15, timeout);
-  lua_pushfstring(L, "%s: the call could go in %s s, and has a timeout of %s s",
-                  held ? "the server has told the client to slow down (429)"
-                       : "the client's rate_limit is used up",
-                  soonest, timeout);
+  lua_pushfstring(
+      L, "%s%s: the %s could go in %s s, and the call has a timeout of %s s",
+      login ? UQ_LOGIN_FAILED_TEXT : "",
+      held    ? "the server has told the client to slow down (429)"
+      : login ? "the client's limit of logins is used up"
+              : "the client's rate_limit is used up",
+      login ? "login" : "call", soonest, timeout);
   uqL_error_new(L, UQ_RATE_LIMIT);
   lua_pushboolean(L, 1);
   lua_setfield(L, -2, "retryable");
   lua_pushnumber(L, wait);
   lua_setfield(L, -2, "retry_after");
+  uqL_error_set(L, "endpoint",
+                (login ? UQ_ENDPOINT_TOKEN : call->endpoint)->name);
   return fail(L, call, "deadline");
 }
 
@@ -186,13 +206,13 @@ static bool start_exchange(struct uq_call *call) {
   request.url = url;
   request.body = call->endpoint->method[0] == 'P' ? call->body : NULL;
   request.timeout_ms =
-      call->is_login ? 0 : to_ms(call->deadline - call->attempted);
+      call->is_login ? 0 : to_ms(call->attempt_end - call->attempted);
   request.connect_timeout_ms = to_ms(call->options.connect_timeout);
   request.max_response_bytes = (size_t)call->options.max_response_bytes;
   request.crowd = call->is_object && !call->is_login;
   call->token_serial = c->token_serial;
-  call->login_had |= call->login != 0 && !c->token_stored;
   call->login = 0;
+  call->login_failures = 0;
   call->login_begun = false;
   uq_exchange_start(call->exchange, &request);
   return true;
@@ -236,9 +256,10 @@ static int before_attempt(lua_State *L, int idx) {
 }
 
 /* When a call in flight is late. libcurl keeps no time for one that waits for
-** a connection. */
+** a connection, nor for a login, which may be left alone: its answer may have
+** come long ago. */
 static double flight_end(const struct uq_call *call) {
-  return call->deadline + UQ_GRACE;
+  return call->attempt_end + (call->is_login ? 0 : UQ_GRACE);
 }
 
 static bool is_late(const struct uq_call *call) {
@@ -258,7 +279,9 @@ static int begin_attempt(lua_State *L, int idx) {
     return fail_forked(L, call);
   call->attempted = uq_clock();
   if (call->attempted >= call->deadline)
-    return fail_late(L, call, no_answer);
+    return fail_late(L, call, no_answer, call->endpoint);
+  call->attempt_end =
+      call->is_login ? call->attempted + uq_login_limit(c) : call->deadline;
   if (is_key_spent(call)) /* by a call that a hook has made */
     return fail_spent(L, call);
   if (is_first_use(call) && !key_was_sent(c, call->key))
@@ -277,25 +300,39 @@ static int begin_attempt(lua_State *L, int idx) {
   return 0;
 }
 
-/* The token was refused. True: another one is there now, for one more try. The
-** error table at the top may give way to one that says why there is none. */
-static bool renew_token(lua_State *L, int idx) {
+/* A random number in [0, 1); without randomness, one half. */
+static double chance(void) {
+  uint32_t bits;
+  return uq_random(&bits, sizeof bits) ? (double)bits / 4294967296.0 : 0.5;
+}
+
+static struct uq_retry_policy policy_of(const struct uq_call *call) {
+  const struct uq_options *o = &call->options;
+  return (struct uq_retry_policy){o->max_retries, o->retry_delay,
+                                  o->retry_delay_max};
+}
+
+/* The token that the call was sent with is over. Where a new one ends the one
+** before it, a token that was never accepted fell to another program's login:
+** the next login of this client waits for a moment, or both would go on so. */
+static void drop_token(const struct uq_call *call) {
+  struct uq_client *c = call->client;
+  struct uq_retry_policy policy = policy_of(call);
+  if (c->token.len == 0)
+    return;
+  uq_token_drop(c);
+  if (c->token_used || c->token_stored)
+    return;
+  double wait = uq_retry_wait(&policy, (int)++c->token_refusals, chance());
+  c->login_after = uq_clock() + wait;
+}
+
+/* The token function is asked for another token, once a call. True: there is
+** one. The error table at the top may give way to one that says why not. */
+static bool ask_again(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   struct uq_client *c = call->client;
-  unsigned refused = call->token_serial;
   int table = lua_gettop(L);
-  bool login = c->api_key.len > 0;
-  if (call->is_login || (!login && !c->token_function))
-    return false;
-  if (call->token_renewed)
-    return false;
-  call->token_renewed = true;
-  if (c->token_serial != refused) /* another call has renewed it already */
-    return true;
-  if (login) { /* one a call, unless another is under way */
-    uq_token_drop(c);
-    return !call->login_had || c->login != NULL;
-  }
   call->token_asked = true;
   bool asked = uqL_token_ask(L, idx, c, "rejected");
   if (!asked && call->client != NULL) {
@@ -305,13 +342,44 @@ static bool renew_token(lua_State *L, int idx) {
     lua_replace(L, table);
   }
   lua_settop(L, table);
-  return asked && call->client != NULL && c->token_serial != refused;
+  return asked && call->client != NULL && c->token_serial != call->token_serial;
 }
 
-/* A random number in [0, 1); without randomness, one half. */
-static double chance(void) {
-  uint32_t bits;
-  return uq_random(&bits, sizeof bits) ? (double)bits / 4294967296.0 : 0.5;
+/* The token was refused; the error table is at the top. Is there another one
+** now, or will a login get one in time? If not, `stopped` says why no further
+** login is made; NULL: none could be. */
+static struct uq_retry renew_token(lua_State *L, int idx) {
+  static const struct uq_retry renewed = {true, 0, NULL},
+                               none = {false, 0, NULL};
+  struct uq_call *call = to_call(L, idx);
+  struct uq_client *c = call->client;
+  bool login = c->api_key.len > 0;
+  if (call->is_login || (!login && !c->token_function))
+    return none;
+  if (login && c->token_serial == call->token_serial)
+    drop_token(call);
+  int most =
+      login && call->options.max_retries > 1 ? call->options.max_retries : 1;
+  if (call->renewals == most)
+    return login ? (struct uq_retry){false, 0, "max_retries"} : none;
+  call->renewals++;
+  if (c->token_serial != call->token_serial) /* another call has renewed it */
+    return renewed;
+  if (login && c->login_after >= call->deadline)
+    return (struct uq_retry){false, 0, "deadline"};
+  return login || ask_again(L, idx) ? renewed : none;
+}
+
+/* The call ends since its token was refused, though logins have given others:
+** the error table at the top says that the next one may be good. */
+static void note_refused_token(lua_State *L, const struct uq_call *call) {
+  lua_pushboolean(L, 1);
+  lua_setfield(L, -2, "retryable");
+  if (!call->home->share)
+    uqL_error_add(L,
+                  "; if other processes log in with these credentials, their "
+                  "logins may end this one's tokens: share one by "
+                  "token_store");
 }
 
 struct uq_pace *uq_attempt_pace(const struct uq_call *call,
@@ -321,8 +389,9 @@ struct uq_pace *uq_attempt_pace(const struct uq_call *call,
 
 /* Waits for the moment, if that is not past. Nobody steps a login for its own
 ** sake: those who wait for it know when. */
-static void wait_until(struct uq_call *call, double wake) {
+static void wait_until(struct uq_call *call, enum uq_wait what, double wake) {
   call->state = UQ_CALL_WAITING;
+  call->waits_for = what;
   call->turn.wake = wake;
   if (!call->is_login)
     uq_schedule_wait(&call->client->schedule, &call->turn, wake);
@@ -349,8 +418,7 @@ static double slow_down(struct uq_call *call, const struct uq_failure *f,
 static struct uq_retry decide(struct uq_call *call,
                               const struct uq_failure *f) {
   const struct uq_options *o = &call->options;
-  struct uq_retry_policy policy = {o->max_retries, o->retry_delay,
-                                   o->retry_delay_max};
+  struct uq_retry_policy policy = policy_of(call);
   double now = uq_clock();
   if (f->status == 429) {
     double pause = slow_down(call, f, &policy, now);
@@ -362,17 +430,30 @@ static struct uq_retry decide(struct uq_call *call,
   if (f->unsent) /* as often as it takes */
     policy.max_retries = 1;
   int attempt = f->unsent ? 1 : ++call->retries;
-  return uq_retry_decide(&policy, f, attempt, now, call->deadline, chance());
+  if (call->is_login) /* those who wait for it decide */
+    policy.max_retries = attempt;
+  struct uq_retry verdict =
+      uq_retry_decide(&policy, f, attempt, now, call->deadline, chance());
+  if (!call->is_login || !verdict.again)
+    return verdict;
+  verdict.wait = fmin(verdict.wait, MAX_PAUSE);
+  if (!uq_login_wanted(call, now + verdict.wait))
+    return (struct uq_retry){false, 0, "max_retries"};
+  return verdict;
 }
 
 /* An attempt has failed; its error table is at the top. */
 static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
   struct uq_call *call = to_call(L, idx);
-  struct uq_retry verdict = {true, 0, NULL};
-  bool renewed = f->token_refused && renew_token(L, idx);
+  struct uq_retry verdict = {false, 0, NULL};
+  if (f->token_refused)
+    verdict = renew_token(L, idx);
+  bool renewed = verdict.again;
   if (call->client == NULL)
     return fail(L, call, call->ended->stopped);
-  if (!renewed)
+  if (verdict.stopped != NULL)
+    note_refused_token(L, call);
+  else if (!renewed)
     verdict = decide(call, f);
   if (!verdict.again)
     return fail(L, call, verdict.stopped);
@@ -382,6 +463,11 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
     uqL_hook_retry(L, idx, verdict.wait);
   if (call->client == NULL)
     return fail(L, call, call->ended->stopped);
+  if (call->is_login) {
+    add_context(L, call);
+    complete(L, call, NULL);
+    uqL_login_keep_error(L, idx);
+  }
   /* what comes next may be the answer to this one, stored under the same key */
   if (renewed || (f->lost && call->earlier.data == NULL)) {
     uq_buf_free(&call->earlier);
@@ -390,7 +476,7 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
   }
   if (call->options.idempotency_key[0] == '\0' && !f->lost)
     call->key[0] = '\0'; /* a definite answer is stored under the old one */
-  wait_until(call, uq_clock() + verdict.wait);
+  wait_until(call, UQ_WAIT_RETRY, uq_clock() + verdict.wait);
   lua_pop(L, 1); /* the error table */
   return 0;
 }
@@ -414,6 +500,10 @@ static int settle(lua_State *L, int idx) {
                           &call->scratch,
                           call->is_login ? &call->token : NULL};
   bool good = uqL_answer_judge(L, &q, &call->answer, &f);
+  if (call->is_login)
+    uq_login_took(call);
+  else if (good)
+    uq_token_accepted(call->home, call->token_serial);
   if (good || (f.status != 0 && f.status != 429))
     uq_pace_accepted(uq_attempt_pace(call, call->home), uq_clock(),
                      call->attempted);
@@ -431,18 +521,13 @@ static int settle(lua_State *L, int idx) {
   return results;
 }
 
-/* The same for a login, which has a limit of its own and nobody beside it. */
-static int take_login_turn(lua_State *L, struct uq_call *call, double now,
-                           bool *go) {
+/* The same for a login, which has a limit of its own and nobody beside it. The
+** calls that wait for it see whether that is too long. */
+static void take_login_turn(struct uq_call *call, double now, bool *go) {
   struct uq_pace *pace = &call->client->login_pace;
   *go = uq_pace_take(pace, now);
-  if (*go)
-    return 0;
-  double when = uq_pace_next(pace);
-  if (when >= call->deadline)
-    return fail_for_haste(L, call, now, when);
-  wait_until(call, when);
-  return 0;
+  if (!*go)
+    wait_until(call, UQ_WAIT_TURN, uq_pace_next(pace));
 }
 
 /* The client lets the call go, but other processes have to, too. */
@@ -455,13 +540,13 @@ static int take_shared_turn(lua_State *L, int idx, double now, bool *go) {
   if (call->client == NULL)
     return fail_ended(L, call);
   if (!in_time)
-    return fail_for_haste(L, call, now, now + wait);
+    return fail_rate_limited(L, call, false, now, now + wait);
   if (*go)
     return 0;
   if (call->lined_up == 0)
     call->lined_up = now;
   call->granted = true;
-  wait_until(call, now + wait);
+  wait_until(call, UQ_WAIT_TURN, now + wait);
   return 0;
 }
 
@@ -471,8 +556,10 @@ static int take_turn(lua_State *L, int idx, bool *go) {
   struct uq_call *call = to_call(L, idx);
   struct uq_client *c = call->client;
   double now = uq_clock();
-  if (call->is_login)
-    return take_login_turn(L, call, now, go);
+  if (call->is_login) {
+    take_login_turn(call, now, go);
+    return 0;
+  }
   bool queued = call->options.queued;
   bool first = call->called || c->schedule.in_line == 0;
   bool late = !queued && call->lined_up > 0 && now >= call->deadline;
@@ -486,11 +573,11 @@ static int take_turn(lua_State *L, int idx, bool *go) {
     double when = first ? uq_pace_next(&c->pace)
                         : uq_pace_due(&c->pace, now, c->schedule.in_line);
     if (late || (!queued && when >= call->deadline))
-      return fail_for_haste(L, call, now, when);
+      return fail_rate_limited(L, call, false, now, when);
     if (call->lined_up == 0)
       call->lined_up = now;
     if (call->called) { /* it came too late: somebody else has gone */
-      wait_until(call, when);
+      wait_until(call, UQ_WAIT_TURN, when);
       return 0;
     }
     call->state = UQ_CALL_IN_LINE;
@@ -536,20 +623,36 @@ static double login_end(const struct uq_call *call) {
   double end = call->deadline;
   if (login != NULL && login->state == UQ_CALL_WAITING)
     end = fmin(end, login->turn.wake);
-  else if (login != NULL && login->state == UQ_CALL_IN_FLIGHT &&
-           uq_attempt_ready(login)) /* at once: nobody has told of that */
-    end = fmin(end, uq_clock());
+  else if (login != NULL && login->state == UQ_CALL_IN_FLIGHT)
+    end =
+        fmin(end, uq_attempt_ready(login) /* at once: nobody has told of that */
+                      ? uq_clock()
+                      : flight_end(login));
   if (call->attends > uq_clock())
     end = fmin(end, call->attends);
   return end;
 }
 
-/* What a call that waits for the login lacks. */
-static const char *missing(const struct uq_call *call) {
-  const struct uq_client *c = call->client;
-  bool queues = c->share && !c->share_locked && c->login->attempts == 0;
-  return queues ? "login failed: no lock of the token store"
-                : "login failed: no token";
+/* The call cannot wait for the login any longer. */
+static int fail_without_token(lua_State *L, struct uq_call *call) {
+  const struct uq_call *login = call->client->login;
+  bool waits = login != NULL && login->state == UQ_CALL_WAITING;
+  if (waits && login->waits_for == UQ_WAIT_TURN)
+    return fail_rate_limited(L, call, true, uq_clock(), login->turn.wake);
+  return fail_late(L, call,
+                   waits && login->waits_for == UQ_WAIT_LOCK
+                       ? UQ_LOGIN_FAILED_TEXT "no lock of the token store"
+                       : UQ_LOGIN_FAILED_TEXT "no token",
+                   UQ_ENDPOINT_TOKEN);
+}
+
+/* Will the login, which waits, go on only when the call's time is over? */
+static bool is_too_late(const struct uq_call *call, double now) {
+  const struct uq_call *login = call->client->login;
+  return now >= call->deadline ||
+         (login != NULL && login->state == UQ_CALL_WAITING &&
+          login->waits_for != UQ_WAIT_RETRY &&
+          login->turn.wake >= call->deadline);
 }
 
 /* A login asks the token store first. 0: it waits, or goes on if *go. */
@@ -571,9 +674,7 @@ static int ask_store(lua_State *L, int idx, bool *go) {
     uq_call_end(call, true);
     return 1;
   case UQ_SHARE_BUSY:
-    if (uq_clock() + UQ_SHARE_RETRY >= call->deadline)
-      return fail_late(L, call, "no lock of the token store");
-    wait_until(call, uq_clock() + UQ_SHARE_RETRY);
+    wait_until(call, UQ_WAIT_LOCK, uq_clock() + UQ_SHARE_RETRY);
     return 0;
   case UQ_SHARE_FAILED:
     return fail_with(L, call, UQ_CONFIG, lua_tostring(L, -1));
@@ -581,6 +682,31 @@ static int ask_store(lua_State *L, int idx, bool *go) {
     *go = true;
     return 0;
   }
+}
+
+/* What a login needs before an attempt: that no token was refused a moment ago,
+** and a look into the token store. 0: it waits, or goes on if *go. */
+static int prepare_login(lua_State *L, int idx, bool *go) {
+  struct uq_call *call = to_call(L, idx);
+  const struct uq_client *c = call->client;
+  if (uq_clock() < c->login_after) {
+    wait_until(call, UQ_WAIT_RETRY, c->login_after);
+    return 0;
+  }
+  *go = !c->share;
+  return *go ? 0 : ask_store(L, idx, go);
+}
+
+/* The call waits for the login. */
+static int wait_for_login(lua_State *L, struct uq_call *call, bool new_wait) {
+  double now = uq_clock();
+  if (call->options.queued && call->attempts == 0 && new_wait)
+    call->deadline = now + call->options.timeout; /* begins now */
+  if (is_too_late(call, now))
+    return fail_without_token(L, call);
+  wait_until(call, UQ_WAIT_TURN, login_end(call));
+  call->state = UQ_CALL_LOGIN;
+  return 0;
 }
 
 /* The call is to begin an attempt, or to wait for what that needs. */
@@ -593,23 +719,16 @@ static int prepare(lua_State *L, int idx) {
     return fail_ended(L, call);
   if (login == UQ_LOGIN_FAILED)
     return end_with(L, call, NULL); /* the message has the login's context */
-  if (login == UQ_LOGIN_WAIT) {
-    if (call->options.queued && call->attempts == 0 && new_wait)
-      call->deadline = uq_clock() + call->options.timeout; /* begins now */
-    if (uq_clock() >= call->deadline)
-      return fail_late(L, call, missing(call));
-    wait_until(call, login_end(call));
-    call->state = UQ_CALL_LOGIN;
-    return 0;
-  }
+  if (login == UQ_LOGIN_WAIT)
+    return wait_for_login(L, call, new_wait);
   call->state = UQ_CALL_READY;
+  int results = 0;
   if (call->endpoint->login && !call->is_login) {
-    int results = ask_token(L, idx);
+    results = ask_token(L, idx);
     return results > 0 ? results : give_token(L, call);
   }
-  int results = 0;
-  if (call->is_login && call->client->share && call->attempts == 0) {
-    results = ask_store(L, idx, &go);
+  if (call->is_login) {
+    results = prepare_login(L, idx, &go);
     if (!go)
       return results;
     go = false;
@@ -643,6 +762,14 @@ bool uq_attempt_ready(const struct uq_call *call) {
   }
 }
 
+/* The time of a login's attempt is over, but perhaps nobody has looked whether
+** its answer has come. */
+static void look_for_answer(struct uq_call *call) {
+  uq_transport_step(call->client->transport, 0);
+  if (!uq_exchange_done(call->exchange))
+    uq_exchange_expire(call->exchange);
+}
+
 static int step(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   if (call->client == NULL)
@@ -651,13 +778,15 @@ static int step(lua_State *L, int idx) {
     return fail_forked(L, call);
   if (call->state == UQ_CALL_IN_FLIGHT) {
     bool late = is_late(call);
-    if (late && call->is_login) /* nobody may have looked for its answer */
-      uq_transport_step(call->client->transport, 0);
+    if (late && call->is_login) /* it may have been left alone */
+      look_for_answer(call);
     if (uq_exchange_done(call->exchange))
       return settle(L, idx);
-    return late ? fail_late(L, call, no_answer) : 0;
+    return late ? fail_late(L, call, no_answer, call->endpoint) : 0;
   }
-  if (!uq_attempt_ready(call))
+  /* one that waits for the login may have been woken for what another has seen
+  ** already: it must learn how long to wait now */
+  if (call->state != UQ_CALL_LOGIN && !uq_attempt_ready(call))
     return 0;
   if (call->state == UQ_CALL_IN_LINE)
     call->called = true;

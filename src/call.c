@@ -405,8 +405,10 @@ struct uq_call *uqL_call_login(lua_State *L, int client,
                                const struct uq_options *o) {
   lua_pushliteral(L, "");
   struct uq_call *call = new_object(L, client, UQ_ENDPOINT_TOKEN, o);
-  if (call != NULL)
+  if (call != NULL) {
     call->is_login = true;
+    call->deadline = HUGE_VAL; /* those who wait for it have theirs */
+  }
   return call;
 }
 

@@ -22,6 +22,13 @@ enum uq_call_state {
   UQ_CALL_ENDED
 };
 
+/* What a call in the state WAITING waits for. */
+enum uq_wait {
+  UQ_WAIT_RETRY, /* the back-off after a failed attempt, or a refused token */
+  UQ_WAIT_TURN,  /* the rate limit */
+  UQ_WAIT_LOCK   /* the lock of the token store */
+};
+
 /* What ends a call from outside. */
 struct uq_ending {
   enum uq_kind kind;
@@ -38,6 +45,7 @@ struct uq_call {
   const char *query; /* a string that the stack or the peer table keeps */
   struct uq_options options;
   enum uq_call_state state;
+  enum uq_wait waits_for;
   const struct uq_ending *ended; /* why, if it was before its time */
   struct uq_exchange *exchange;  /* while in flight */
   struct uq_answer answer;       /* while it is judged */
@@ -47,17 +55,18 @@ struct uq_call {
   double id;                     /* among the client's calls */
   double started, deadline;      /* on uq_clock */
   double attempted;              /* when the last attempt began */
+  double attempt_end;            /* when its time is over */
   double lined_up;               /* when it came into the line; 0: it did not */
   bool called;                   /* out of the line, to take its turn */
   bool granted;                  /* it waits for its turn among processes */
   int attempts, retries;
+  int renewals;          /* of a token that was refused */
   unsigned login;        /* what the next attempt waits for; 0: no login */
+  int login_failures;    /* attempts of logins that failed while it waited */
   double attends;        /* until then it stays with a login: see login.c */
   unsigned token_serial; /* the token of the last attempt */
   bool login_begun;      /* it has, for the next attempt */
-  bool login_had;        /* some attempt had a token fresh from the API */
   bool token_asked;      /* the token function was, for this call */
-  bool token_renewed;    /* after a 401: once a call */
   bool busy;             /* being stepped */
   bool is_login;         /* the client's own: others wait for it */
   bool is_object;        /* a call object, with a peer table of its own ... */

@@ -221,13 +221,15 @@ int uqL_client_new(lua_State *L) {
   uq_schedule_init(&c->schedule);
   luaL_getmetatable(L, UQ_CLIENT);
   lua_setmetatable(L, 2);
-  lua_newtable(L);
+  lua_createtable(L, 2, 4);
   lua_pushvalue(L, -1);
   uqL_setpeer(L, 2);
   lua_pushvalue(L, 2);
   lua_setfield(L, -2, "client"); /* a call holds this table, and so us */
   lua_pushboolean(L, 0);
   lua_rawseti(L, -2, UQ_PEER_SPARE);
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, -2, UQ_PEER_LOGIN);
   uq_buf_init(&c->token, 16384);
   uq_buf_init(&c->api_key, 1024);
   uqL_options_new(L, 1, c); /* may raise: __gc must free the token */

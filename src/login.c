@@ -4,6 +4,11 @@
 ** for all its calls, stepped by whichever of them is stepped. It is made at the
 ** first need, and ahead of the token's end while that is still good.
 **
+** Calls that wait for it share the work, and nothing else: each has its own
+** timeout and retries. The limit of an attempt of the login is fixed when it is
+** sent. When it fails, another one is made if some call still waits for it that
+** has retries and time left.
+**
 ** A login in flight may be left alone: the next call finds its answer. Not so
 ** while it holds the lock of the token store, for which other processes wait:
 ** some call stays with it, or it ends and the lock is given back.
@@ -26,6 +31,13 @@
 #define PAUSE 10.0        /* seconds after a login ahead of need has failed */
 #define ATTENDED 5.0      /* seconds that a call without need stays with one */
 
+/* The limit of an attempt: half of the client's timeout, from 5 seconds (or the
+** timeout, if that is less) to 30. */
+#define LIMIT_SHARE 2
+#define LIMIT_MIN 5.0
+#define LIMIT_MAX 30.0
+#define LIMIT_GROWN 10.0 /* it doubles after silence up to this */
+
 static double shorter(double seconds, double life, int share) {
   return fmin(seconds, life / share);
 }
@@ -43,8 +55,42 @@ static bool is_old(const struct uq_client *c) {
 /* the login                                                                 */
 /* ------------------------------------------------------------------------ */
 
-/* Begins a login, unless the client is closed. Its call belongs to the client's
-** peer table, at the top. */
+/* The limit of the first attempt. */
+static double first_limit(const struct uq_client *c) {
+  double timeout = c->options.timeout;
+  return fmin(fmax(timeout / LIMIT_SHARE, fmin(timeout, LIMIT_MIN)), LIMIT_MAX);
+}
+
+double uq_login_limit(const struct uq_client *c) {
+  return c->login_limit > 0 ? c->login_limit : first_limit(c);
+}
+
+/* After silence the next attempt has more time: the server may be slow. Then
+** its answers tell how slow. */
+void uq_login_took(const struct uq_call *login) {
+  struct uq_client *c = login->home;
+  double seconds;
+  if (login->answer.kind == UQ_TIMEOUT)
+    seconds = uq_login_limit(c);
+  else if (login->answer.status != 0)
+    seconds = uq_clock() - login->attempted;
+  else
+    return;
+  c->login_limit = fmax(first_limit(c), fmin(2 * seconds, LIMIT_GROWN));
+}
+
+/* The login belongs to the client's peer table. Makes the call at idx the
+** login, or none if idx is 0. The peer table is at peer. */
+static void set_login(lua_State *L, struct uq_client *c, int peer, int idx) {
+  if (idx != 0)
+    lua_pushvalue(L, idx);
+  else
+    lua_pushboolean(L, 0);
+  lua_rawseti(L, peer, UQ_PEER_LOGIN);
+  c->login = idx != 0 ? lua_touserdata(L, idx) : NULL;
+}
+
+/* Begins a login, unless the client is closed. The peer table is at the top. */
 static void begin(lua_State *L, struct uq_client *c) {
   int peer = lua_gettop(L);
   struct uq_options o = c->options;
@@ -56,8 +102,7 @@ static void begin(lua_State *L, struct uq_client *c) {
       c->login != NULL) { /* a finalizer's call has begun one */
     uq_call_cancel(login);
   } else if (login != NULL) {
-    lua_setfield(L, peer, "login");
-    c->login = login;
+    set_login(L, c, peer, lua_gettop(L));
     c->logins++;
   }
   lua_settop(L, peer);
@@ -107,15 +152,13 @@ static void finish(lua_State *L, struct uq_client *c,
 static void go_on(lua_State *L, struct uq_client *c) {
   int peer = lua_gettop(L);
   struct uq_call *login = c->login;
-  lua_getfield(L, peer, "login");
-  /* it may be busy, or settled by somebody else meanwhile */
+  lua_rawgeti(L, peer, UQ_PEER_LOGIN);
+  /* it may be busy, or finished by another call's step in the same moment */
   if (uqL_call_step(L, peer + 1) && c->login == login) {
-    c->login = NULL;
+    set_login(L, c, peer, 0); /* the stack has it: finish may begin another */
     uqL_getpeer(L, peer + 1);
     finish(L, c, login, peer);
     uq_buf_free(&login->token);
-    lua_pushnil(L);
-    lua_setfield(L, peer, "login");
   }
   lua_settop(L, peer);
 }
@@ -128,6 +171,35 @@ static bool is_attended(const struct uq_client *c) {
   return call != NULL;
 }
 
+/* Can the call wait for another attempt of the login, made at `wake`? */
+static bool can_wait(const struct uq_call *call, double wake) {
+  return call->login_failures <= call->options.max_retries &&
+         wake < call->deadline;
+}
+
+/* A failure is not counted for a call that has just come. */
+bool uq_login_wanted(const struct uq_call *login, double wake) {
+  const struct uq_client *c = login->client;
+  bool wanted = false;
+  if (!is_attended(c))
+    return login->retries <= login->options.max_retries;
+  for (struct uq_call *call = c->calls; call != NULL; call = call->next) {
+    if (call->state != UQ_CALL_LOGIN)
+      continue;
+    if (call->login == c->logins)
+      call->login_failures++;
+    wanted = wanted || can_wait(call, wake);
+  }
+  return wanted;
+}
+
+void uqL_login_keep_error(lua_State *L, int idx) {
+  uqL_client_peer(L, idx);
+  lua_pushvalue(L, -2);
+  lua_setfield(L, -2, "login_error");
+  lua_pop(L, 1);
+}
+
 void uqL_login_leave(lua_State *L, int idx) {
   const struct uq_call *call = lua_touserdata(L, idx);
   struct uq_client *c = call->home;
@@ -136,12 +208,13 @@ void uqL_login_leave(lua_State *L, int idx) {
       is_attended(c))
     return;
   uqL_client_peer(L, idx);
+  int peer = lua_gettop(L);
   if (c->login != NULL) {
     uq_call_cancel(c->login);
-    c->login = NULL;
+    set_login(L, c, peer, 0);
     c->login_pause = uq_clock() + PAUSE;
   }
-  uqL_share_end(L, c, lua_gettop(L));
+  uqL_share_end(L, c, peer);
   lua_pop(L, 1);
 }
 
@@ -151,11 +224,11 @@ void uqL_login_leave(lua_State *L, int idx) {
 
 /* Pushes the error table of a call whose login has failed: a copy of the
 ** login's, which other calls have as well. The peer table is at the top. */
-static enum uq_login_state fail(lua_State *L) {
+static enum uq_login_state fail(lua_State *L, const struct uq_call *call) {
   lua_getfield(L, -1, "login_error");
   int from = lua_gettop(L);
   lua_getfield(L, from, "message");
-  lua_pushfstring(L, "login failed: %s", lua_tostring(L, -1));
+  lua_pushfstring(L, UQ_LOGIN_FAILED_TEXT "%s", lua_tostring(L, -1));
   lua_remove(L, -2);
   uqL_error_new(L, UQ_AUTH);
   for (lua_pushnil(L); lua_next(L, from) != 0;) {
@@ -167,12 +240,21 @@ static enum uq_login_state fail(lua_State *L) {
     lua_insert(L, -2);
     lua_rawset(L, -4);
   }
+  lua_getfield(L, -1, "retryable");
+  bool retryable = lua_toboolean(L, -1) != 0;
+  lua_pop(L, 1);
+  if (retryable)
+    uqL_error_set(L, "retry_stopped",
+                  call->login_failures > call->options.max_retries
+                      ? "max_retries"
+                      : "deadline");
   return UQ_LOGIN_FAILED;
 }
 
 static enum uq_login_state refuse(lua_State *L, const char *why) {
-  lua_pushfstring(L, "login failed: %s", why);
+  lua_pushfstring(L, UQ_LOGIN_FAILED_TEXT "%s", why);
   uqL_error_new(L, UQ_AUTH);
+  uqL_error_set(L, "endpoint", UQ_ENDPOINT_TOKEN->name);
   return UQ_LOGIN_FAILED;
 }
 
@@ -184,24 +266,27 @@ static bool is_served(const struct uq_call *call) {
          c->login_failed < call->login && c->token.len > 0;
 }
 
-/* The call waits for the login, too. Who waits longest, counts. */
-static void join(struct uq_call *call) {
-  const struct uq_client *c = call->home;
-  call->login = c->logins;
-  if (c->login != NULL)
-    c->login->deadline = fmax(c->login->deadline, call->deadline);
+/* The call waits for the login, too. */
+static void join(struct uq_call *call) { call->login = call->home->logins; }
+
+/* Has the login failed, and will it go on too late for the call? */
+static bool is_over_for(const struct uq_call *call) {
+  const struct uq_call *login = call->client->login;
+  return login != NULL && login->state == UQ_CALL_WAITING &&
+         login->waits_for == UQ_WAIT_RETRY && login->retries > 0 &&
+         !can_wait(call, login->turn.wake);
 }
 
-/* A call without a token waits for the login, or begins one; once. One that
-** somebody left behind is no reason to fail: its answer may be an hour old. The
-** client's peer table is at the top. */
+/* A call without a token waits for the login, or begins one; once. The failure
+** of one that was left alone is not its own: that answer may be an hour old.
+** The client's peer table is at the top. */
 static enum uq_login_state wait(lua_State *L, struct uq_call *call) {
   struct uq_client *c = call->client;
   call->state = UQ_CALL_LOGIN; /* uqL_login_leave must know of it */
   do {
     if (c->login == NULL) {
       if (call->login != 0 && c->login_failed >= call->login)
-        return fail(L);
+        return fail(L, call);
       if (call->login_begun)
         return refuse(L, "its token was dropped before it could be used");
       call->login_begun = true;
@@ -212,6 +297,8 @@ static enum uq_login_state wait(lua_State *L, struct uq_call *call) {
       return refuse(L, "its hooks and the token store must not use its client");
     if (c->login != NULL)
       go_on(L, c);
+    if (call->client != NULL && is_over_for(call))
+      return fail(L, call);
     if (call->client != NULL && c->login != NULL) {
       join(call);
       return UQ_LOGIN_WAIT;

@@ -76,8 +76,10 @@ const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
     return wrong;
   }
   if (c->token.len != fresh.len ||
-      memcmp(c->token.data, fresh.data, fresh.len) != 0)
+      memcmp(c->token.data, fresh.data, fresh.len) != 0) {
     c->token_serial++;
+    c->token_used = false;
+  }
   uq_buf_free(&c->token);
   c->token = fresh;
   double now = uq_clock_unix();
@@ -93,6 +95,13 @@ void uq_token_drop(struct uq_client *c) {
   uq_buf_free(&c->refused);
   c->refused = c->token;
   uq_buf_init(&c->token, c->refused.max);
+}
+
+void uq_token_accepted(struct uq_client *c, unsigned serial) {
+  if (c->token_serial != serial)
+    return;
+  c->token_used = true;
+  c->token_refusals = 0;
 }
 
 /* Does the buffer hold this token? */

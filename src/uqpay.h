@@ -147,10 +147,15 @@ struct uq_client {
   double token_until;     /* the same on uq_clock, which nobody sets back */
   double token_life;      /* seconds, when it was got */
   unsigned token_serial;  /* counts the tokens */
-  struct uq_call *login;  /* the login that goes on; the peer table keeps it */
-  double login_pause;     /* on uq_clock: none ahead of need before */
-  unsigned logins;        /* counts those begun ... */
-  unsigned login_failed;  /* ... and names the last that failed */
+  bool token_used;        /* the API has accepted the token */
+  unsigned
+      token_refusals;    /* tokens of logins in a row that it never accepted */
+  struct uq_call *login; /* the login in progress, see login.c */
+  double login_limit;    /* seconds for its next attempt; 0: not known yet */
+  double login_pause;    /* on uq_clock: none ahead of need before */
+  double login_after;    /* the same: none at all */
+  unsigned logins;       /* counts those begun ... */
+  unsigned login_failed; /* ... and names the last that failed */
   bool token_function, token_running;
   bool share;         /* there is a token store; ... */
   bool share_locked;  /* ... the client has its lock; ... */
@@ -174,8 +179,10 @@ void uqL_client_open(lua_State *L);
 /* uqpay.new */
 int uqL_client_new(lua_State *L);
 
-/* Where the peer table of a client keeps its spare call, or false. */
+/* Where the peer table of a client keeps its spare call and its login, or
+** false. To change these fields allocates nothing. */
 #define UQ_PEER_SPARE 1
+#define UQ_PEER_LOGIN 2
 
 /* Pushes the peer table of the client, or of the client of the call, at idx. */
 void uqL_client_peer(lua_State *L, int idx);
@@ -206,6 +213,9 @@ const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
 
 /* Forgets the client's token, but for what it was. */
 void uq_token_drop(struct uq_client *c);
+
+/* The API has accepted the token of that number. */
+void uq_token_accepted(struct uq_client *c, unsigned serial);
 
 /* Is this the token that the client has, or that it has dropped last? */
 bool uq_token_known(const struct uq_client *c, const char *text, size_t len);
@@ -261,6 +271,23 @@ enum uq_login_state { UQ_LOGIN_DONE, UQ_LOGIN_WAIT, UQ_LOGIN_FAILED };
 /* Has the client of the call at idx, which logs in by itself, a token for it?
 ** WAIT: ask again when the call is ready. FAILED: pushes the error table. */
 enum uq_login_state uqL_login(lua_State *L, int idx);
+
+/* Seconds that the next attempt of a login may take. */
+double uq_login_limit(const struct uq_client *c);
+
+/* An attempt of a login is over, with its outcome at hand. */
+void uq_login_took(const struct uq_call *login);
+
+/* An attempt of the login has failed; another can be made at `wake`. True if
+** some call waits for it that has retries and time left, or if none waits and
+** the client's max_retries allow it. */
+bool uq_login_wanted(const struct uq_call *login, double wake);
+
+/* An attempt of the login at idx has failed, and another will be made: keeps
+** the error table at the top for calls that cannot wait for that. */
+void uqL_login_keep_error(lua_State *L, int idx);
+
+#define UQ_LOGIN_FAILED_TEXT "login failed: " /* messages begin with it */
 
 /* The call at idx has ended: if nobody waits any more for a login that holds
 ** the lock of the token store, that ends, too, and gives the lock back. */

@@ -35,13 +35,13 @@ for _, style in ipairs(styles) do
       assert.equal(sandbox.mints()[1].minted, store.token)
     end)
 
-    it("leads to one login a call, and one more request", function()
+    it("leads to a login for each refusal, max_retries at most", function()
       sandbox.fault { kind = "status", status = 401, shape = "C", message = "jwt expired",
         endpoint = "balance", times = 9 }
       local result = style.all(new(store_of(sandbox.expired_token)),
         { { "balance", "USD" } })[1]
-      assert.equal(2, fixture.failed("auth", unpack(result, 1, result.n)).attempts)
-      assert.same({ token = 1, balance = 2 }, sandbox.counts().endpoints)
+      assert.equal(3, fixture.failed("auth", unpack(result, 1, result.n)).attempts)
+      assert.same({ token = 2, balance = 3 }, sandbox.counts().endpoints)
     end)
   end)
 end

@@ -25,7 +25,7 @@ describe("a token that is refused by 403", function()
   end)
 
   for message, mints in pairs {
-    ["Token has expired"] = 2, ["login expired"] = 2, ["jwt expired"] = 2,
+    ["Token has expired"] = 3, ["login expired"] = 3, ["jwt expired"] = 3,
     ["the product has expired"] = 1, ["no permission for this token"] = 1,
     ["x-client-id or email cannot be empty"] = 1,
   } do
@@ -33,7 +33,7 @@ describe("a token that is refused by 403", function()
       local c = client()
       fixture.succeeded(c:accounts())
       sandbox.fault { kind = "status", status = 403, shape = "B", code = 403,
-        message = message, endpoint = "accounts", times = 2 }
+        message = message, endpoint = "accounts", times = mints }
       local err = fixture.failed("permission", c:accounts())
       assert.equal(mints, err.attempts)
       assert.equal(mints, #sandbox.mints())

@@ -81,7 +81,8 @@ for _, kind in ipairs(uqpay.kinds) do kinds[kind] = true end
 
 -- Every field an error may have, and its type. The annotations are held against this.
 fixture.error_fields = {
-  kind = "string", message = "string", status = "number", type = "string",
+  kind = "string", message = "string", endpoint = "string", status = "number",
+  type = "string",
   code = "string or number", missing_fields = "table", request_id = "string",
   retry_after = "number", retryable = "boolean", retry_stopped = "string",
   attempts = "number", idempotency_key = "string", on_behalf_of = "string",

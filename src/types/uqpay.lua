@@ -194,6 +194,7 @@ local uqpay = {}
 ---@field attempts integer          # requests sent
 ---@field elapsed number            # seconds, the whole call
 ---@field retryable boolean         # may the same call succeed later?
+---@field endpoint string            # the request that failed: "balance", "list_balances", "transactions", "accounts"; "token" for a login
 ---@field retry_stopped? string     # why no further attempt: "not_retryable", "max_retries", "deadline", "closed", "canceled"
 ---@field status? integer           # HTTP status, when an answer came
 ---@field type? string              # the API's own
