@@ -31,9 +31,10 @@
 #define PAUSE 10.0        /* seconds after a login ahead of need has failed */
 #define ATTENDED 5.0      /* seconds that a call without need stays with one */
 
-/* The limit of an attempt: half of the client's timeout, from 5 seconds (or the
-** timeout, if that is less) to 30. */
-#define LIMIT_SHARE 2
+/* The limit of an attempt: half of the client's timeout, from 5 seconds to 30;
+** of a short timeout three quarters, so that another attempt may be in time. */
+#define LIMIT_SHARE 0.5
+#define LIMIT_SHARE_MAX 0.75
 #define LIMIT_MIN 5.0
 #define LIMIT_MAX 30.0
 #define LIMIT_GROWN 10.0 /* it doubles after silence up to this */
@@ -58,7 +59,8 @@ static bool is_old(const struct uq_client *c) {
 /* The limit of the first attempt. */
 static double first_limit(const struct uq_client *c) {
   double timeout = c->options.timeout;
-  return fmin(fmax(timeout / LIMIT_SHARE, fmin(timeout, LIMIT_MIN)), LIMIT_MAX);
+  double least = fmin(timeout * LIMIT_SHARE_MAX, LIMIT_MIN);
+  return fmin(fmax(timeout * LIMIT_SHARE, least), LIMIT_MAX);
 }
 
 double uq_login_limit(const struct uq_client *c) {

@@ -9,7 +9,7 @@ local styles = require "spec.support.styles"
 local failed, succeeded = fixture.failed, fixture.succeeded
 local unpack = table.unpack or unpack
 
--- An attempt of a login of these clients may take 0.3 seconds.
+-- An attempt of a login of these clients may take a quarter of a second.
 local function options(changes)
   local all = { token = false, client_id = sandbox.client_id, api_key = sandbox.api_key,
     base_url = sandbox.http_url, timeout = 0.3 }
@@ -110,7 +110,7 @@ describe("the limit of a login's attempt", function()
   it("grows for a server that is slow, and stays so", function()
     sandbox.fault { kind = "delay", seconds = 1, endpoint = "token", times = 9 }
     local c = fixture.client { token = false, client_id = sandbox.client_id,
-      api_key = sandbox.api_key, base_url = sandbox.http_url, timeout = 0.6 }
+      api_key = sandbox.api_key, base_url = sandbox.http_url, timeout = 0.8 }
     succeeded(c:balance("USD", { timeout = 60 }))
     local before = logins()
     assert.is_true(before > 1)
