@@ -671,6 +671,8 @@ static bool name_trust(const struct uq_exchange *x, struct uq_answer *a) {
       x->code != CURLE_PEER_FAILED_VERIFICATION)
     return false;
   wrong = uq_trust_chosen_fault(o, &path, &error);
+  if (wrong == NULL && x->code == CURLE_SSL_CACERT_BADFILE && path != NULL)
+    wrong = "no certificate in it that the TLS library takes";
   if (wrong == NULL)
     return false;
   a->kind = UQ_CONFIG;
