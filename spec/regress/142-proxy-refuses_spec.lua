@@ -106,7 +106,9 @@ describe("a proxy that refuses", function()
   -- password; then the address.
   local function socks(...)
     local steps, reads = {}, { 4, 2 + #"user" + 1 + #"secretpw", 10 }
-    for n, text in ipairs { ... } do steps[n] = { read = reads[n], send = text, keep = true } end
+    for n, text in ipairs { ... } do
+      steps[n] = { read = reads[n], send = text, keep = true }
+    end
     steps[#steps].keep = nil
     return steps
   end

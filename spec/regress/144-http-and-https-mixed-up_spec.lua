@@ -1,5 +1,5 @@
--- http to a port of TLS, and https to one without: the messages were libcurl's and the TLS
--- library's riddles ("Received HTTP/0.9 when not allowed", "wrong version number").
+-- http to a port of TLS, and https to one without: the messages were riddles of libcurl
+-- and the TLS library ("Received HTTP/0.9 when not allowed", "wrong version number").
 
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
