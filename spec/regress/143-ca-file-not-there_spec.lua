@@ -105,8 +105,8 @@ describe("CA certificates", function()
       .. "--clear-groups " or "") .. driver.command(os.getenv "UQPAY_LUA", "-e", code)
       .. " 2>&1")
     for option, name in pairs { ca_file = "ca.pem", ca_path = "hashed" } do
-      assert.matches(("'%s' to 'new' (%s/%s: Permission denied)"):format(option, dir, name),
-        text, 1, true)
+      assert.matches(("'%s' to 'new' (%s/%s: Permission denied)")
+        :format(option, dir, name), text, 1, true)
     end
   end)
 
