@@ -32,7 +32,7 @@ local empty = [[
   local uqpay = require "uqpay"
   for number = 1, 1000 do
     local options = { token = "token", currency = "USD", base_url = "https://127.0.0.1/",
-      ca_file = "/ca", app_info = { name = "n", version = "1" }, on_request = print,
+      ca_path = "/", app_info = { name = "n", version = "1" }, on_request = print,
       proxy = "http://127.0.0.1:1", retry_delay = 9 }
     arm(number, function(n)
       if n < number then return end
