@@ -36,9 +36,9 @@ VARIANT ?=
 EXTRA ?=
 OUT = build/$(LUA)$(VARIANT)
 
-BINDING = uqpay internal client call attempt hook token login share filestore \
+BINDING = uqpay internal client call attempt reclaim hook token login share filestore \
 	endpoint query options answer error json values
-ENGINE = transport handle idle pulse received outcome process address poller \
+ENGINE = transport handle trust idle pulse received outcome process address poller \
 	epoll kqueue poll clock schedule pace retry store filelock private redact \
 	quote flat amount decimal currency moment uuid buf
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))

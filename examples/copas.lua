@@ -24,7 +24,7 @@ for n, query in ipairs(queries) do
   end)
 end
 
-while left > 0 do   -- a program without other work calls copas.loop()
+while left > 0 do   -- copas.loop() ends then, too; not that of copas 1
   ticks = ticks + 1
   copas.step(0.001)
 end

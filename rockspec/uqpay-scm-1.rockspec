@@ -30,10 +30,10 @@ build = {
     uqpay = {
       sources = {
         "src/uqpay.c", "src/internal.c", "src/client.c", "src/call.c",
-        "src/attempt.c", "src/hook.c", "src/token.c", "src/login.c", "src/share.c",
+        "src/attempt.c", "src/reclaim.c", "src/hook.c", "src/token.c", "src/login.c", "src/share.c",
         "src/filestore.c", "src/endpoint.c", "src/query.c", "src/options.c",
         "src/answer.c", "src/error.c", "src/json.c", "src/values.c",
-        "src/transport.c", "src/handle.c", "src/idle.c", "src/pulse.c",
+        "src/transport.c", "src/handle.c", "src/trust.c", "src/idle.c", "src/pulse.c",
         "src/received.c", "src/outcome.c", "src/process.c", "src/address.c",
         "src/poller.c", "src/epoll.c", "src/kqueue.c", "src/poll.c", "src/clock.c",
         "src/schedule.c", "src/pace.c", "src/retry.c", "src/store.c",

@@ -165,7 +165,7 @@ describe("SIGPIPE", function()
       local c = client()
       assert(c:balance "USD")
       c:balance "ZZZ"
-      client { ca_file = "/nonexistent" }:balance "USD"
+      client { base_url = "https://127.0.0.1:1/api" }:balance "USD"
       c = nil
       collectgarbage()
       say(pipe_bit "SigIgn", pipe_bit "SigBlk", before == signals())]])
@@ -430,7 +430,7 @@ describe("descriptors", function()
         n = n + 1
         local changes = ({
           { base_url = "https://127.0.0.1:1/api" }, { base_url = sandbox.expired_url },
-          { timeout = 0.01 }, { token = "nonsense" }, { ca_file = "/nonexistent" },
+          { timeout = 0.01 }, { token = "nonsense" }, { proxy = "socks5://127.0.0.1:1" },
           { proxy = "http://127.0.0.1:1" },
         })[n % 6 + 1]
         if changes.timeout then sandbox.fault { kind = "delay", seconds = 0.05 } end

@@ -90,12 +90,6 @@ describe("TLS", function()
     refused({ ca_file = false }, "the system's")
   end)
 
-  it("is refused when the CA file is missing or none", function()
-    for _, file in ipairs { "/nonexistent/ca.pem", certificate "server.key" } do
-      refused({ ca_file = file }, file)
-    end
-  end)
-
   it("is refused for the other name of a good host", function()
     -- the certificate has both names; elsewhere.invalid's has neither
     local by_name = { base_url = sandbox.url:gsub("127%.0%.0%.1", "localhost") }

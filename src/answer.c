@@ -283,6 +283,13 @@ static bool judge_envelope(lua_State *L, const struct uq_question *q,
   return false;
 }
 
+/* Does the body, which is not JSON, say that the port is one for TLS? */
+static bool wants_tls(const struct uq_answer *a) {
+  return a->plain && a->status == 400 && a->body.len > 0 &&
+         (uq_contains(a->body.data, a->body.len, "https") ||
+          uq_contains(a->body.data, a->body.len, "ssl"));
+}
+
 /* An error status whose body is no JSON object: a proxy's page, or nothing. */
 static bool judge_bare_status(lua_State *L, const struct uq_question *q,
                               const struct uq_answer *a, struct uq_failure *f) {
@@ -299,9 +306,10 @@ static bool judge_bare_status(lua_State *L, const struct uq_question *q,
   if (kind == UQ_PROTOCOL)
     lua_pushfstring(L, "HTTP %d is no answer to this request", a->status);
   else
-    lua_pushfstring(L, "HTTP %d with %s", a->status,
+    lua_pushfstring(L, "HTTP %d with %s%s", a->status,
                     a->body.len == 0 ? "an empty body"
-                                     : "a body that is no JSON object");
+                                     : "a body that is no JSON object",
+                    wants_tls(a) ? uq_tls_expected : "");
   return refuse(L, q, a, kind_of_refusal(q, a->status, kind));
 }
 

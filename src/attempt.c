@@ -7,6 +7,7 @@
 ** too, for a key that it has seen. A caller's own key is never changed.
 ** SPDX-License-Identifier: MIT
 */
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -266,6 +267,18 @@ static bool is_late(const struct uq_call *call) {
   return uq_clock() >= flight_end(call);
 }
 
+/* Sends the attempt: 0, or the results of a call that ends here. */
+static int send_attempt(lua_State *L, struct uq_call *call) {
+  struct uq_client *c = call->client;
+  call->state = UQ_CALL_IN_FLIGHT; /* it may be over at once */
+  call->turn.wake = call->attempted;
+  if (!start_exchange(call))
+    return fail_with(L, call, UQ_MEMORY, "not enough memory");
+  if (!call->is_login && !uq_exchange_done(call->exchange))
+    uq_schedule_wait(&c->schedule, &call->turn, flight_end(call));
+  return 0;
+}
+
 /* Begins an attempt: 0, or the results of a call that ends here. */
 static int begin_attempt(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
@@ -291,13 +304,24 @@ static int begin_attempt(lua_State *L, int idx) {
     c->stats.attempts++;
   else if (call->attempts == 1)
     c->stats.logins++;
-  call->state = UQ_CALL_IN_FLIGHT; /* it may be over at once */
-  call->turn.wake = call->attempted;
-  if (!start_exchange(call))
-    return fail_with(L, call, UQ_MEMORY, "not enough memory");
-  if (!call->is_login && !uq_exchange_done(call->exchange))
-    uq_schedule_wait(&c->schedule, &call->turn, flight_end(call));
-  return 0;
+  call->resumed = false;
+  return send_attempt(L, call);
+}
+
+/* Nothing could be sent for lack of descriptors: the attempt goes on after a
+** collection, once. False: it cannot; the call may be ended now. */
+static bool resume(lua_State *L, struct uq_call *call) {
+  struct uq_client *c = call->client;
+  int error = call->answer.os_errno;
+  if (call->resumed || (error != EMFILE && error != ENFILE))
+    return false;
+  call->resumed = true;
+  (void)uqL_reclaim(L, c);
+  if (call->client == NULL || uq_transport_forked(c->transport) ||
+      (c->token.len == 0 && !call->is_login))
+    return false;
+  call->attempted = uq_clock();
+  return call->attempted < call->deadline;
 }
 
 /* A random number in [0, 1); without randomness, one half. */
@@ -490,6 +514,10 @@ static int settle(lua_State *L, int idx) {
   int results = 1;
   call->exchange = NULL;
   uq_exchange_take(x, &call->answer); /* it is the call's alone: see rule 8 */
+  if (resume(L, call)) {
+    uq_answer_done(&call->answer, call->client->transport);
+    return send_attempt(L, call);
+  }
   call->home->stats.connections += (double)call->answer.connects;
   struct uq_question q = {call->endpoint,
                           call->options.currency,

@@ -203,11 +203,18 @@ bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit) {
   }
 }
 
-int uq_call_fd(struct uq_client *c) {
-  if (uq_transport_forked(c->transport))
+static int get_fd(struct uq_client *c) {
+  if (c->transport == NULL || uq_transport_forked(c->transport))
     return -1;
   int fd = uq_transport_fd(c->transport);
   tell_others(c);
+  return fd;
+}
+
+int uqL_call_fd(lua_State *L, struct uq_client *c) {
+  int fd = get_fd(c);
+  if (fd < 0 && !uq_transport_forked(c->transport) && uqL_reclaim(L, c))
+    fd = get_fd(c);
   return fd;
 }
 
@@ -487,7 +494,7 @@ static int call_attempts(lua_State *L) {
 /* call:pollfd() -> the client's descriptor; nil: there is none. */
 static int call_pollfd(lua_State *L) {
   struct uq_call *call = check_call(L);
-  int fd = is_live(call) ? uq_call_fd(call->client) : -1;
+  int fd = is_live(call) ? uqL_call_fd(L, call->client) : -1;
   if (fd >= 0)
     lua_pushinteger(L, fd);
   else
@@ -500,7 +507,8 @@ static int call_pollfd(lua_State *L) {
 ** does not wait for it. So a finished call has one: standard input's. */
 static int call_getfd(lua_State *L) {
   struct uq_call *call = check_call(L);
-  lua_pushinteger(L, is_live(call) ? uq_call_fd(call->client) : STDIN_FILENO);
+  lua_pushinteger(L,
+                  is_live(call) ? uqL_call_fd(L, call->client) : STDIN_FILENO);
   return 1;
 }
 

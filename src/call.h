@@ -67,6 +67,7 @@ struct uq_call {
   unsigned token_serial; /* the token of the last attempt */
   bool login_begun;      /* it has, for the next attempt */
   bool token_asked;      /* the token function was, for this call */
+  bool resumed;          /* the attempt was, when descriptors were lacking */
   bool busy;             /* being stepped */
   bool is_login;         /* the client's own: others wait for it */
   bool is_object;        /* a call object, with a peer table of its own ... */

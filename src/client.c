@@ -166,7 +166,7 @@ static int client_ready(lua_State *L) {
 /* client:pollfd() -> one descriptor for all calls, readable when client:step
 ** has something to do; nil: there is none. */
 static int client_pollfd(lua_State *L) {
-  int fd = uq_call_fd(check_client(L));
+  int fd = uqL_call_fd(L, check_client(L));
   if (fd < 0)
     lua_pushnil(L);
   else

@@ -61,6 +61,8 @@ static int store_get(lua_State *L) {
   struct uq_store s = check_store(L);
   entry.key = check_key(L, &entry.key_len);
   enum uq_result result = uq_store_get(&s, &entry, token);
+  if (result == UQ_FAILED && uqL_reclaim(L, NULL))
+    result = uq_store_get(&s, &entry, token);
   if (result == UQ_FAILED)
     return fail(L, &s);
   if (result == UQ_NOT) {
@@ -87,7 +89,10 @@ static int store_set(lua_State *L) {
     entry.end = (double)luaL_checknumber(L, 3);
   luaL_argcheck(L, entry.end >= 0 && entry.end < UQ_STORE_END_MAX, 3,
                 "Unix seconds expected");
-  if (uq_store_set(&s, &entry) == UQ_FAILED)
+  enum uq_result result = uq_store_set(&s, &entry);
+  if (result == UQ_FAILED && uqL_reclaim(L, NULL))
+    result = uq_store_set(&s, &entry);
+  if (result == UQ_FAILED)
     return fail(L, &s);
   lua_pushboolean(L, true);
   return 1;
@@ -99,6 +104,8 @@ static int store_lock(lua_State *L) {
   struct uq_store s = check_store(L);
   const char *key = check_key(L, &len);
   enum uq_result result = uq_store_lock(&s, key, len);
+  if (result == UQ_FAILED && uqL_reclaim(L, NULL))
+    result = uq_store_lock(&s, key, len);
   if (result == UQ_FAILED)
     return fail(L, &s);
   lua_pushboolean(L, result == UQ_DONE);

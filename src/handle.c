@@ -4,53 +4,23 @@
 */
 #include "handle.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
+
+#include "trust.h"
 
 #define MAX_IDLE_SECONDS 50        /* before the usual 60 of balancers */
 #define MAX_CONNECTION_SECONDS 600 /* then the certificate is checked anew */
 
-/* Does the directory hold certificates under their hashes, as OpenSSL's rehash
-** leaves them ("5ed36f99.0")? */
-static bool is_hashed_dir(const char *path) {
-  DIR *dir = opendir(path);
-  bool found = false;
-  struct dirent *entry;
-  if (dir == NULL)
-    return false;
-  while (!found && (entry = readdir(dir)) != NULL)
-    found = strlen(entry->d_name) == 10 && entry->d_name[8] == '.' &&
-            strspn(entry->d_name, "0123456789abcdef") == 8;
-  closedir(dir);
-  return found;
-}
-
-/*
-** Which authorities are trusted: those of the options alone; else libcurl's
-** default, but only one of its two places. With both, OpenSSL reads the whole
-** bundle at every new connection, some 30 ms of CPU; the hashed directory alone
-** costs next to nothing.
-*/
 static CURLcode set_trust(CURL *easy, const struct uq_transport_options *o) {
-  const char *file = o->ca_file, *path = o->ca_path;
-  if (file == NULL && path == NULL) {
-    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
-    if (v->age < CURLVERSION_SEVENTH || v->ssl_version == NULL ||
-        strstr(v->ssl_version, "OpenSSL") == NULL || v->capath == NULL ||
-        v->cainfo == NULL)
-      return CURLE_OK;
-    if (is_hashed_dir(v->capath))
-      path = v->capath;
-    else
-      file = v->cainfo;
-  }
-  CURLcode code = curl_easy_setopt(easy, CURLOPT_CAINFO, file);
+  struct uq_trust t = uq_trust_choose(o);
+  if (t.leave)
+    return CURLE_OK;
+  CURLcode code = curl_easy_setopt(easy, CURLOPT_CAINFO, t.file);
   if (code == CURLE_OK)
-    code = curl_easy_setopt(easy, CURLOPT_CAPATH, path);
-  if (code == CURLE_NOT_BUILT_IN && path == NULL)
+    code = curl_easy_setopt(easy, CURLOPT_CAPATH, t.path);
+  if (code == CURLE_NOT_BUILT_IN && t.path == NULL)
     code = CURLE_OK; /* a TLS library that knows no directories */
   return code;
 }
@@ -104,8 +74,8 @@ CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o) {
     proxy = ""; /* libcurl would look for one before each request */
   if (proxy != NULL)
     UQ_SET(easy, CURLOPT_PROXY, proxy);
-  if (proxy != NULL && proxy[0] == '\0')
-    UQ_SET(easy, CURLOPT_NOPROXY, "*"); /* nor for exceptions */
+  if (proxy != NULL) /* NO_PROXY is about the environment's only */
+    UQ_SET(easy, CURLOPT_NOPROXY, proxy[0] == '\0' ? "*" : "");
   TRY(CURLOPT_MAXAGE_CONN, (long)MAX_IDLE_SECONDS);
 #if LIBCURL_VERSION_NUM >= 0x075000
   TRY(CURLOPT_MAXLIFETIME_CONN, (long)MAX_CONNECTION_SECONDS);

@@ -5,12 +5,14 @@
 ** SPDX-License-Identifier: MIT
 */
 #include <assert.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "address.h"
 #include "amount.h"
+#include "trust.h"
 #include "uqpay.h"
 
 #define MAX_TEXT 512 /* bytes of a string */
@@ -623,12 +625,28 @@ static void settle_new(lua_State *L, const struct reading *r) {
   }
 }
 
+/* Is the file or folder of CA certificates one that can be used? For lack of
+** descriptors a call finds out. */
+static void check_trust(lua_State *L, const struct reading *r, const char *name,
+                        const char *path, bool folder) {
+  int error;
+  if (path == NULL)
+    return;
+  const char *wrong = uq_trust_fault(path, folder, &error);
+  if (wrong == NULL || error == EMFILE || error == ENFILE)
+    return;
+  lua_pushfstring(L, "%s: %s", path, wrong);
+  bad_option(L, r, name, lua_tostring(L, -1));
+}
+
 void uqL_options_new(lua_State *L, int idx, struct uq_client *c) {
   struct reading r = {"new", FOR_NEW, NULL, &c->options, c, lua_gettop(L)};
   luaL_checktype(L, idx, LUA_TTABLE);
   c->options = defaults;
   read_table(L, &r, idx);
   settle_new(L, &r);
+  check_trust(L, &r, "ca_file", c->options.ca_file, false);
+  check_trust(L, &r, "ca_path", c->options.ca_path, true);
 }
 
 void uqL_options_batch(lua_State *L, int idx, struct uq_options *o) {

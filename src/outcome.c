@@ -4,9 +4,11 @@
 */
 #include "outcome.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "ascii.h"
+#include "transport.h"
 
 #define ROW(code, kind, lost) \
   { CURLE_##code, "CURLE_" #code, UQ_##kind, lost, false }
@@ -40,7 +42,7 @@ static const struct uq_outcome outcomes[] = {
     ROW(BAD_CONTENT_ENCODING, DECODE, false),
     ROW(FILESIZE_EXCEEDED, TOO_LARGE, false),
     ROW(USE_SSL_FAILED, TLS, false),
-    ROW(SSL_CACERT_BADFILE, TLS, false),
+    ROW(SSL_CACERT_BADFILE, CONFIG, false),
     ROW(SSL_SHUTDOWN_FAILED, TLS, false),
     ROW(SSL_CRL_BADFILE, TLS, false),
     ROW(SSL_ISSUER_ERROR, TLS, false),
@@ -79,4 +81,80 @@ struct uq_outcome uq_outcome_of(CURLcode code, const char *text) {
     found.lost = true;
   }
   return found;
+}
+
+/* May what a SOCKS proxy says pass with time? */
+static bool may_pass(CURLproxycode reason) {
+  switch (reason) {
+  case CURLPX_CLOSED:
+  case CURLPX_RECV_ADDRESS:
+  case CURLPX_RECV_AUTH:
+  case CURLPX_RECV_CONNECT:
+  case CURLPX_RECV_REQACK:
+  case CURLPX_SEND_AUTH:
+  case CURLPX_SEND_CONNECT:
+  case CURLPX_SEND_REQUEST:
+  case CURLPX_RESOLVE_HOST:
+  case CURLPX_REPLY_CONNECTION_REFUSED:
+  case CURLPX_REPLY_GENERAL_SERVER_FAILURE:
+  case CURLPX_REPLY_HOST_UNREACHABLE:
+  case CURLPX_REPLY_NETWORK_UNREACHABLE:
+  case CURLPX_REPLY_TTL_EXPIRED:
+  case CURLPX_REQUEST_FAILED: /* all that SOCKS 4 says of a server */
+    return true;
+  default:
+    return false;
+  }
+}
+
+bool uq_outcome_proxy(CURL *easy, CURLcode code, bool *lost, char *text,
+                      size_t size) {
+  long status = 0, reason = 0;
+  curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
+  if (status != 0 && status / 100 != 2) {
+    *lost = status >= 500;
+    snprintf(text, size, "the proxy answered %ld to CONNECT%s", status,
+             status == 407 ? " (its credentials belong into the option "
+                             "proxy)"
+                           : "");
+    return true;
+  }
+  if (code != CURLE_PROXY)
+    return false;
+  curl_easy_getinfo(easy, CURLINFO_PROXY_ERROR, &reason);
+  char said[CURL_ERROR_SIZE];
+  snprintf(said, sizeof said, "%s", text);
+  *lost = may_pass((CURLproxycode)reason);
+  snprintf(text, size, "the proxy refused the connection: %s", said);
+  return true;
+}
+
+/* Signs of an answer that is no TLS, by TLS library. */
+static bool is_not_tls(const char *text) {
+  static const char *const signs[] = {
+      "wrong version number", "wrong_version_number", "unexpected tls packet"};
+  for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
+    if (uq_contains(text, strlen(text), signs[i]))
+      return true;
+  }
+  return false;
+}
+
+const char uq_tls_expected[] =
+    "; does the server expect TLS (https) at this port?";
+
+const char *uq_outcome_hint(CURLcode code, bool encrypted, const char *text) {
+  if (encrypted)
+    return code == CURLE_SSL_CONNECT_ERROR && is_not_tls(text)
+               ? "; the server does not speak TLS at this port: plain http?"
+               : "";
+  switch (code) {
+  case CURLE_UNSUPPORTED_PROTOCOL:
+  case CURLE_WEIRD_SERVER_REPLY:
+  case CURLE_GOT_NOTHING:
+  case CURLE_RECV_ERROR:
+    return uq_tls_expected;
+  default:
+    return "";
+  }
 }

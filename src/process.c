@@ -7,8 +7,13 @@
 
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ENOUGH 4 /* descriptors for a name look-up, or a connection */
 
 static pthread_once_t global_once = PTHREAD_ONCE_INIT;
 static bool global_ready;
@@ -55,6 +60,24 @@ unsigned uq_process_generation(void) {
     *mark = 1;
   }
   return generation;
+}
+
+int uq_process_lack(void) {
+  int fds[ENOUGH], n = 0, error = 0;
+  int kind = SOCK_DGRAM;
+#if defined(SOCK_CLOEXEC)
+  kind |= SOCK_CLOEXEC;
+#endif
+  while (n < ENOUGH && error == 0) {
+    fds[n] = socket(AF_UNIX, kind, 0);
+    if (fds[n] >= 0)
+      n++;
+    else
+      error = errno;
+  }
+  while (n > 0)
+    close(fds[--n]);
+  return error == EMFILE || error == ENFILE ? error : 0;
 }
 
 void uq_sigpipe_hold(struct uq_sigpipe *g) {

@@ -19,6 +19,10 @@ bool uq_process_init(void);
 /* Grows from a process that has set curl up to its children. */
 unsigned uq_process_generation(void);
 
+/* Are next to no descriptors left? The errno that says so; 0: there are enough
+** for a name look-up or a connection. */
+int uq_process_lack(void);
+
 struct uq_sigpipe {
   sigset_t before;
   bool pending; /* it was pending already: then it is not ours to drain */

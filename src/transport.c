@@ -26,6 +26,7 @@
 #include "poller.h"
 #include "process.h"
 #include "pulse.h"
+#include "trust.h"
 
 #define MAX_HEADERS 8             /* lines of a request */
 #define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
@@ -74,6 +75,7 @@ struct uq_exchange {
   const char *refused_why; /* ... for people */
   bool started;            /* libcurl has seen this request */
   int start_errno;         /* why it has not */
+  int socket_errno;        /* why a socket could not be opened; 0: all were */
   bool in_multi, done;
   enum uq_http_version version; /* the handle is set to it; AUTO: not yet */
   long numbers[NUMBERS]; /* the same of other options; a new handle's are 0 */
@@ -122,6 +124,21 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
     uq_pulse_begin(&t->pulse, fd, uq_clock());
   }
   return uq_poller_watch(&t->poller, fd, watch) == 0 ? 0 : -1;
+}
+
+/* Opens a socket as libcurl would, which does not tell why it cannot. */
+static curl_socket_t on_open(void *exchange, curlsocktype type,
+                             struct curl_sockaddr *address) {
+  struct uq_exchange *x = exchange;
+  int kind = address->socktype;
+  (void)type;
+#if defined(SOCK_CLOEXEC)
+  kind |= SOCK_CLOEXEC;
+#endif
+  int fd = socket(address->family, kind, address->protocol);
+  if (fd < 0)
+    x->socket_errno = errno;
+  return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 static int on_close(void *transport, curl_socket_t fd) {
@@ -184,6 +201,8 @@ static CURLcode set_callbacks(struct uq_exchange *x) {
   UQ_SET(easy, CURLOPT_HEADERFUNCTION, on_header);
   UQ_SET(easy, CURLOPT_HEADERDATA, x);
   UQ_SET(easy, CURLOPT_HTTPHEADER, x->lines);
+  UQ_SET(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+  UQ_SET(easy, CURLOPT_OPENSOCKETDATA, x);
   UQ_SET(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
   UQ_SET(easy, CURLOPT_CLOSESOCKETDATA, x->transport);
   return CURLE_OK;
@@ -220,7 +239,8 @@ static int open_multi(struct uq_transport *t) {
     return 0;
   curl_multi_cleanup(t->multi);
   t->multi = NULL;
-  return ENOMEM;
+  int lack = uq_process_lack();
+  return lack != 0 ? lack : ENOMEM;
 }
 
 /* Closes the multi handle and its connections. No request is in flight. */
@@ -509,6 +529,7 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   x->error[0] = '\0';
   x->started = x->done = false;
   x->start_errno = error;
+  x->socket_errno = 0;
   if (error != 0) {
     snprintf(x->error, sizeof x->error, "cannot open a poller: %s",
              strerror(error));
@@ -611,6 +632,64 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
   }
 }
 
+/* The lack of descriptors that a transfer failed for: an errno, or 0. libcurl
+** does not tell. */
+static int find_lack(const struct uq_exchange *x) {
+  int error = x->socket_errno;
+  switch (x->code) {
+  case CURLE_COULDNT_CONNECT:
+  case CURLE_ABORTED_BY_CALLBACK:
+    return error == EMFILE || error == ENFILE ? error : 0;
+  case CURLE_COULDNT_RESOLVE_HOST:
+  case CURLE_COULDNT_RESOLVE_PROXY:
+  case CURLE_FAILED_INIT:
+  case CURLE_OUT_OF_MEMORY:
+  case CURLE_SSL_CACERT_BADFILE:
+  case CURLE_PEER_FAILED_VERIFICATION: /* its authority may be in a file */
+    return x->received.bytes == 0 ? uq_process_lack() : 0;
+  default:
+    return 0;
+  }
+}
+
+/* True: names the lack. */
+static bool name_lack(const struct uq_exchange *x, struct uq_answer *a) {
+  int error = find_lack(x);
+  if (error == 0)
+    return false;
+  a->os_errno = error;
+  if (a->kind == UQ_CONFIG || a->kind == UQ_MEMORY) {
+    a->kind = UQ_CONNECT;
+    a->lost = true;
+  }
+  size_t len = strlen(a->message);
+  snprintf(a->message + len, sizeof a->message - len, ": %s", strerror(error));
+  return true;
+}
+
+/* Were the CA certificates the reason? True: names it. */
+static bool name_trust(const struct uq_exchange *x, struct uq_answer *a) {
+  const struct uq_transport_options *o = &x->transport->options;
+  const char *path, *wrong;
+  int error;
+  if (x->code != CURLE_SSL_CACERT_BADFILE &&
+      x->code != CURLE_PEER_FAILED_VERIFICATION)
+    return false;
+  wrong = uq_trust_chosen_fault(o, &path, &error);
+  if (wrong == NULL && x->code == CURLE_SSL_CACERT_BADFILE && path != NULL)
+    wrong = "no certificate in it that the TLS library takes";
+  if (wrong == NULL)
+    return false;
+  a->kind = UQ_CONFIG;
+  a->os_errno = error;
+  snprintf(a->message, sizeof a->message, "%s: %s: %s",
+           path == o->ca_file   ? "ca_file"
+           : path == o->ca_path ? "ca_path"
+                                : "the system's CA certificates",
+           wrong, path);
+  return true;
+}
+
 /* What libcurl has to say of a failed transfer. */
 static void describe(const struct uq_exchange *x, struct uq_answer *a) {
   const char *message =
@@ -625,6 +704,15 @@ static void describe(const struct uq_exchange *x, struct uq_answer *a) {
     curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &os_errno);
   a->os_errno = (int)os_errno;
   snprintf(a->message, sizeof a->message, "%s", message);
+  if (!x->started)
+    return;
+  if (uq_outcome_proxy(x->easy, x->code, &a->lost, a->message,
+                       sizeof a->message))
+    a->kind = UQ_CONNECT;
+  else if (!name_lack(x, a) && !name_trust(x, a) && a->connects > 0 &&
+           x->received.bytes == 0)
+    snprintf(a->message, sizeof a->message, "%s%s", message,
+             uq_outcome_hint(x->code, !a->plain, message));
 }
 
 /* Moves the content of a buffer; what is left is empty. */
@@ -638,6 +726,7 @@ void uq_exchange_take(struct uq_exchange *x, struct uq_answer *a) {
   if (x->started) {
     curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &a->connects);
+    a->plain = !uq_address_encrypted(x->url_text);
   }
   a->status = (int)status;
   a->received = x->received;

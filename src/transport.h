@@ -62,11 +62,15 @@ struct uq_answer {
   const char *curl_name;
   int os_errno;
   long connects;                /* connections opened for it */
+  bool plain;                   /* it was sent without TLS */
   char message[UQ_MESSAGE_MAX]; /* why there is no answer, for people */
 };
 
 /* Wipes and frees what it owns; it is all zero again. */
 void uq_answer_free(struct uq_answer *a);
+
+/* A guess to add to a message. */
+extern const char uq_tls_expected[];
 
 struct uq_transport;
 struct uq_exchange; /* one request and its answer */

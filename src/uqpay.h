@@ -167,7 +167,8 @@ struct uq_client {
   struct uq_call *spare;       /* for the next blocking call; NULL: none */
   struct uq_schedule schedule; /* of its calls */
   struct uq_pace pace, login_pace;
-  double ids; /* given to calls so far */
+  double ids;           /* given to calls so far */
+  double reclaim_pause; /* on uq_clock: no collection for descriptors before */
   struct uq_stats stats;
   char keys[UQ_KEYS_REMEMBERED][UQ_UUID_LEN + 1]; /* callers' own, a ring */
   unsigned next_key;
@@ -192,6 +193,13 @@ void uqL_client_peer(lua_State *L, int idx);
 /* Pushes what start of uqpay.internal needs to know of a batch: the options of
 ** its calls. */
 void uqL_batch_new(lua_State *L, const struct uq_options *o);
+
+/* ---- reclaim.c ---------------------------------------------------------- */
+
+/* If descriptors are lacking: collects garbage, which may hold some. False: it
+** did not. c is the client that needs them, or NULL; it may be closed
+** afterwards. */
+bool uqL_reclaim(lua_State *L, struct uq_client *c);
 
 /* ---- token.c ------------------------------------------------------------ */
 
@@ -405,8 +413,9 @@ void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
 ** debug hook raises. */
 bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit);
 
-/* The client's descriptor, in line with its calls. -1: there is none. */
-int uq_call_fd(struct uq_client *c);
+/* The client's descriptor, in line with its calls. -1: there is none. The
+** client may be closed afterwards. */
+int uqL_call_fd(lua_State *L, struct uq_client *c);
 
 /* When uqL_call_wait is due on uq_clock, whatever the descriptor says; below 0:
 ** not for its own sake. */

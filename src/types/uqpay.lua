@@ -53,10 +53,10 @@ local uqpay = {}
 ---@field retry_delay_max? number             # ceiling of the doubling (default 5; at least retry_delay; 0 to 3600)
 ---@field max_response_bytes? integer         # of a body (default 1048576; 1024 to 67108864)
 ---@field amounts? "number"|"string"|"exact"  # money as the nearest double, its digits, or a uqpay.amount (default "number")
----@field ca_file? string                     # authorities, PEM; then no others are trusted
+---@field ca_file? string                     # authorities, PEM, readable; then no others are trusted
 ---@field ca_path? string                     # folder of authorities, hashed as by `openssl rehash`
 ---@field pinned_public_key? string           # "sha256//<base64>", several with ";" between
----@field proxy? string                       # URL of a proxy; "" for none, whatever the environment says
+---@field proxy? string                       # URL of a proxy, whatever NO_PROXY says; "" for none
 ---@field http_version? "auto"|"1.1"|"2"      # (default "auto": 1.1 up to the first call object, then 2)
 ---@field app_info? uqpay.app_info            # your program, named in User-Agent
 ---@field on_request? fun(info: uqpay.request_info)   # before each attempt

@@ -1,4 +1,5 @@
--- uqpay.copas: uqpay for copas threads.
+-- uqpay.copas: uqpay for copas threads. `copas.loop()` of copas 1 never ends, whatever
+-- runs in it: a program that has an end calls `copas.step()` until its threads are done.
 -- SPDX-License-Identifier: MIT
 
 local copas = require "copas"

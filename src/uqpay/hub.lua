@@ -230,6 +230,7 @@ function Hub:wait(slot)
     if driver and driver.watch.dead and driver.watch.dead() then
       retire(self, driver)
       step(self)
+      wake_all(self, driver) -- they look for another driver
     end
     if not (key and self.drivers[key]) then -- nobody else will
       local ok, failure = pcall(dispatch, self)

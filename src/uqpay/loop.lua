@@ -8,6 +8,8 @@
 --     stop = ends it: fd may be closed now }; wait may never return after stop
 --   park(slot, hub): yields until wake(slot), or for nothing
 --   wake(slot): lets slot.thread, which is parked, go on, now or soon
+-- and what only some give:
+--   dead() of what watch gives: will wait never return, or has spawn broken its promise?
 -- and what only resty/uqpay.lua gives, whose loop has no descriptors, and may end a
 -- coroutine that is parked:
 --   obstacle(what): why what cannot wait here, if inside() is false; nobody ever blocks,
@@ -15,7 +17,6 @@
 --   waits(slot): is slot.thread parked?
 --   limit of what watch gives: so many are woken at once, and wait(true) between
 --   its wait returns true: have a look who is no longer there
---   its dead(): has spawn's promise been broken?
 -- SPDX-License-Identifier: MIT
 
 local Hub = require "uqpay.hub"

@@ -40,6 +40,7 @@ return require "uqpay.loop" {
       stop = function()
         if not handle:is_closing() then handle:close() end
       end,
+      dead = function() return handle:is_closing() end, -- by uv.walk, for one
     }
   end,
 
