@@ -401,6 +401,47 @@ void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
   step_call(L, lua_gettop(L), false);
 }
 
+/* Replaces the message at the top by the error of a call that is refused. */
+static void push_refusal(lua_State *L, const struct uq_endpoint *e,
+                         const struct uq_options *o) {
+  uqL_error_unsent(L, UQ_INVALID_REQUEST);
+  uqL_error_set(L, "endpoint", e->name);
+  uqL_error_set(L, "on_behalf_of", o->on_behalf_of);
+  uqL_error_set(L, "idempotency_key", o->idempotency_key);
+}
+
+int uqL_call_refuse(lua_State *L, int client, const struct uq_endpoint *e,
+                    const struct uq_options *o) {
+  push_refusal(L, e, o);
+  struct uq_client *c = lua_touserdata(L, client);
+  c->stats.calls++;
+  c->stats.failed++;
+  return uqL_error_return(L);
+}
+
+void uqL_call_start_refused(lua_State *L, int client,
+                            const struct uq_endpoint *e,
+                            const struct uq_options *o) {
+  push_refusal(L, e, o);
+  lua_pushliteral(L, ""); /* the query */
+  struct uq_call *call = new_object(L, client, e, o);
+  if (call == NULL) {
+    luaL_error(L, UQ_CLOSED);
+    return;
+  }
+  call->client->stats.calls++;
+  uq_call_end(call, false);
+  lua_insert(L, -2);
+  int results = uqL_error_return(L);
+  uqL_getpeer(L, -1 - results);
+  for (int i = results; i > 0; i--) {
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, i);
+  }
+  lua_pop(L, 1);
+  call->results = results;
+}
+
 struct uq_call *uqL_call_login(lua_State *L, int client,
                                const struct uq_options *o) {
   lua_pushliteral(L, "");
@@ -411,7 +452,7 @@ struct uq_call *uqL_call_login(lua_State *L, int client,
 }
 
 static struct uq_call *check_call(lua_State *L) {
-  return luaL_checkudata(L, 1, UQ_CALL);
+  return uqL_self(L, UQ_CALL, "call");
 }
 
 /* call:step() -> is it finished? Never blocks. */

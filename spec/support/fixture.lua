@@ -86,7 +86,7 @@ fixture.error_fields = {
   retry_after = "number", retryable = "boolean", retry_stopped = "string",
   attempts = "number", idempotency_key = "string", on_behalf_of = "string",
   curl_code = "number", curl_name = "string", os_errno = "number",
-  elapsed = "number", body = "string",
+  elapsed = "number", body = "string", endpoint = "string",
 }
 
 local function check_field(name, value)

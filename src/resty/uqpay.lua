@@ -116,7 +116,7 @@ local loop = {
   waits = function(slot) return slot.semaphore:count() < 0 end,
 }
 
-local face, Client = require "uqpay.loop"(loop)
+local face, Client, check = require "uqpay.loop"(loop)
 local new = face.new
 
 local function bad(option, expected)
@@ -224,6 +224,7 @@ end
 local function guard(method, waits)
   local plain = Client[method]
   Client[method] = function(self, ...)
+    check(self, method)
     settle(self)
     local message = waits and obstacle(method)
     if message then return nil, message, internal.refusal(message) end
@@ -245,16 +246,17 @@ guard("balances", true)
 guard("invalidate_token", false)
 guard("stats", false)
 
--- With a cache the answer may be another request's. A call with a key of its own, or one
--- that raises, is none of the cache's.
+-- With a cache the answer may be another request's. A call with a key of its own, one
+-- that raises and one that is refused are not the cache's.
 local balance = Client.balance
 function Client:balance(...)
+  check(self, "balance")
   settle(self)
   local cache = self.own.cache
   if not cache or self.hub.closed or not inside() then return balance(self, ...) end
   local ok, currency, account, amounts, timeout, keyed =
     pcall(internal.question, self.client, ...)
-  if not ok or keyed then return balance(self, ...) end
+  if not ok or not currency or keyed then return balance(self, ...) end
   local arguments, count = { ... }, select("#", ...)
   local key = ("uqpay balance %s %s %s %d"):format(cache.identity, account:lower(),
     currency, amounts)
