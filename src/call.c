@@ -372,18 +372,23 @@ static bool step_call(lua_State *L, int idx, bool engine) {
 
 bool uqL_call_step(lua_State *L, int idx) { return step_call(L, idx, false); }
 
+/* Pushes a call object, not set up. Its table keeps the query at the top. */
+static struct uq_call *push_object(lua_State *L, int client) {
+  lua_createtable(L, 3, 2);
+  lua_insert(L, -2);
+  lua_setfield(L, -2, "query");
+  lua_pushvalue(L, client);
+  lua_setfield(L, -2, "client");
+  return make_call(L);
+}
+
 /* Pushes a call object, not begun. Its table keeps the query at the top. NULL:
 ** see set_up. */
 static struct uq_call *new_object(lua_State *L, int client,
                                   const struct uq_endpoint *e,
                                   const struct uq_options *o) {
   const char *query = lua_tostring(L, -1);
-  lua_createtable(L, 3, 2);
-  lua_insert(L, -2);
-  lua_setfield(L, -2, "query");
-  lua_pushvalue(L, client);
-  lua_setfield(L, -2, "client");
-  struct uq_call *call = make_call(L);
+  struct uq_call *call = push_object(L, client);
   if (set_up(L, call, client, e, query, o) == NULL)
     return NULL;
   call->is_object = true;
@@ -410,27 +415,26 @@ static void push_refusal(lua_State *L, const struct uq_endpoint *e,
   uqL_error_set(L, "idempotency_key", o->idempotency_key);
 }
 
-int uqL_call_refuse(lua_State *L, int client, const struct uq_endpoint *e,
+int uqL_call_refuse(lua_State *L, const struct uq_endpoint *e,
                     const struct uq_options *o) {
   push_refusal(L, e, o);
-  struct uq_client *c = lua_touserdata(L, client);
-  c->stats.calls++;
-  c->stats.failed++;
   return uqL_error_return(L);
 }
 
+/* The client does not know the object: no call was begun. */
 void uqL_call_start_refused(lua_State *L, int client,
                             const struct uq_endpoint *e,
                             const struct uq_options *o) {
+  struct uq_client *c = lua_touserdata(L, client);
   push_refusal(L, e, o);
   lua_pushliteral(L, ""); /* the query */
-  struct uq_call *call = new_object(L, client, e, o);
-  if (call == NULL) {
-    luaL_error(L, UQ_CLOSED);
-    return;
-  }
-  call->client->stats.calls++;
-  uq_call_end(call, false);
+  struct uq_call *call = push_object(L, client);
+  call->endpoint = e;
+  call->query = "";
+  call->options = *o;
+  call->home = c;
+  call->id = ++c->ids;
+  call->is_object = true;
   lua_insert(L, -2);
   int results = uqL_error_return(L);
   uqL_getpeer(L, -1 - results);

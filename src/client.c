@@ -64,7 +64,7 @@ static int client_call(lua_State *L) {
   const struct uq_endpoint *e = called(L);
   struct uq_options o = c->options;
   if (!uqL_options_call(L, 2, e, e->name, &o))
-    return uqL_call_refuse(L, 1, e, &o);
+    return uqL_call_refuse(L, e, &o);
   return uqL_call_run(L, 1, e, &o);
 }
 

@@ -397,13 +397,12 @@ int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
 void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
                     const struct uq_options *o);
 
-/* Fails a call before anything is sent, for the message at the top says that a
-** value of its options o is refused. Returns the number of results pushed. */
-int uqL_call_refuse(lua_State *L, int client, const struct uq_endpoint *e,
+/* The failure of a call that is not begun: the message at the top says which
+** value of its options is refused. Returns the number of results pushed. */
+int uqL_call_refuse(lua_State *L, const struct uq_endpoint *e,
                     const struct uq_options *o);
 
-/* The same: replaces the message by a call object, ended. Raises if the client
-** is closed. */
+/* The same: replaces the message by a call object that has ended. */
 void uqL_call_start_refused(lua_State *L, int client,
                             const struct uq_endpoint *e,
                             const struct uq_options *o);

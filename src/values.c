@@ -38,7 +38,7 @@ static const struct uq_decimal *to_amount(lua_State *L, int idx) {
 }
 
 static const struct uq_decimal *check_amount(lua_State *L) {
-  return uqL_self(L, UQ_AMOUNT, "amount");
+  return luaL_checkudata(L, 1, UQ_AMOUNT);
 }
 
 /* Pushes the start of a text from outside. */
