@@ -126,6 +126,7 @@ end
 -- The dictionary that an option names.
 local function dictionary(option, name)
   if type(name) ~= "string" then bad(option, "string expected, got " .. type(name)) end
+  if name == "" then bad(option, "a dictionary's name expected, got an empty string") end
   local dict = ngx.shared[name]
   if not dict then bad(option, "nginx.conf has no lua_shared_dict '" .. name .. "'") end
   return dict
@@ -155,13 +156,15 @@ local function read_cache(cache, options, shared)
       bad("cache." .. name, expected .. " expected, got " .. type(value))
     end
   end
+  if cache.identity == "" then bad("cache.identity", "got an empty string") end
   local ttl, stale = cache.ttl, cache.stale or 0
   if not ttl or not (ttl >= 0.001 and ttl <= 86400) then
-    bad("cache.ttl", "seconds from 0.001 to 86400 expected")
+    bad("cache.ttl", "seconds from 0.001 to 86400 expected, got " .. tostring(ttl))
   elseif not (stale >= 0 and stale <= 86400) then
     bad("cache.stale", "seconds from 0 to 86400 expected")
   elseif type(options.token) == "function" and not cache.identity then
-    bad("cache.identity", "a name of whose token it is expected with a token function")
+    bad("cache.identity", "a name of whose token it is expected with a token function, "
+      .. "got nil")
   end
   return {
     store = new_cache(dictionary("cache.dict", cache.dict or shared), ttl, stale),
