@@ -208,7 +208,8 @@ describe("a short account id", function()
   it("is told by hooks and errors", function()
     local told
     local client = client_of { on_request = function(info) told = info.on_behalf_of end }
-    local err = failed("invalid_request", client:balance("USD", { on_behalf_of = ids[1] }))
+    local err = failed("invalid_request",
+      client:balance("USD", { on_behalf_of = ids[1] }))
     assert.equal(ids[1], told)
     assert.equal(ids[1], err.on_behalf_of)
     assert.equal("sub_account_not_found", err.code)

@@ -192,8 +192,9 @@ describe("workers of nginx", function()
       for _ = 1, 2 do
         assert.equal("invalid_request: bad option 'currency' to 'balance' (an upper-case "
           .. 'currency code such as "USD" expected)\n', get "/balance?currency=usd")
-        assert.equal("invalid_request: bad option 'on_behalf_of' to 'balance' (a UUID, or "
-          .. 'a short id such as "CB4488338944", expected)\n', get "/balance?account=CB1")
+        assert.equal("invalid_request: bad option 'on_behalf_of' to 'balance' (a UUID, "
+          .. 'or a short id such as "CB4488338944", expected)\n',
+          get "/balance?account=CB1")
       end
       assert.equal(0, #sandbox.requests())
     end)

@@ -545,8 +545,8 @@ describe("within nginx", function()
       assert.matches("\nContent%-Type: application/json\r", head)
       balance = ask("/balance/USD?account=" .. sandbox.sub_account, 200)
       assert.equal("111.11", balance.available_balance)
-      assert.same({ kind = "invalid_request", message = "bad option 'currency' to 'balance' "
-        .. '(an upper-case currency code such as "USD" expected)' },
+      assert.same({ kind = "invalid_request", message = "bad option 'currency' to "
+        .. '\'balance\' (an upper-case currency code such as "USD" expected)' },
         ask("/balance/USDOLLAR", 400))
       assert.equal("invalid_request", ask("/balance/ZZZ", 400).kind)
       assert.equal("invalid_request", ask("/balance/USD?account=x", 400).kind)

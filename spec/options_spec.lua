@@ -1,6 +1,6 @@
 -- Options and arguments: every edge that is taken, every value that is refused. What is
--- refused names the option, sends nothing and quotes no secret. A value of a call that may
--- come from outside the program fails the call; all else raises.
+-- refused names the option, sends nothing and quotes no secret. A value of a call that
+-- may come from outside the program fails the call; all else raises.
 
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
@@ -383,7 +383,9 @@ describe("options", function()
 
     it("raise for a mistake in the program, whatever values are beside it", function()
       for _ = 1, 5 do
-        for _, mistake in ipairs { { nonsense = 1 }, { timeout = "5" }, { timeout = 0 } } do
+        for _, mistake in ipairs {
+          { nonsense = 1 }, { timeout = "5" }, { timeout = 0 },
+        } do
           mistake.on_behalf_of, mistake.idempotency_key = "me", "x"
           refusal("a mistake", client.balance, client, "usd", mistake)
         end
@@ -406,7 +408,9 @@ describe("options", function()
     it("that were refused count as no call, and tell no hook", function()
       local told = 0
       local function hook() told = told + 1 end
-      local one = fixture.client { on_request = hook, on_response = hook, on_retry = hook }
+      local one = fixture.client {
+        on_request = hook, on_response = hook, on_retry = hook,
+      }
       failure("a value", one.balance, one, "usd")
       failure("a value", one.start_balance, one, "usd")
       local stats = one:stats()
@@ -541,7 +545,7 @@ describe("options", function()
       assert.matches("table expected", refusal("new", uqpay.new, nil), 1, true)
     end)
 
-    it("of balance: a currency of a wrong form fails the call, of a wrong type raises", function()
+    it("of balance: a currency of a wrong type raises, of a wrong form fails", function()
       for _, bad in ipairs(options.currency.bad) do
         names(failure(show(bad), client.balance, client, bad), "currency", "balance",
           show(bad))
@@ -645,8 +649,8 @@ describe("options", function()
         assert.matches("got an empty string", failure("currency", client.balance, client,
           argument), 1, true)
       end
-      assert.matches("got an empty string", refusal("file_store", uqpay.file_store, ""), 1,
-        true)
+      assert.matches("got an empty string",
+        refusal("file_store", uqpay.file_store, ""), 1, true)
     end)
   end)
 

@@ -694,8 +694,8 @@ describe("every item", function()
       bad("bad option 'start_time", { start_time = "2026-03-01" })
       bad("bad option 'end_time", { end_time = "2026-03-01T00:00:00" })
       bad("bad option 'end_time", { start_time = "2026-03-01T00:00:00Z", end_time = "x" })
-      raises("bad option 'start_time' to 'each_transaction' (string expected, got number)",
-        client.each_transaction, client, { start_time = 1772294400 })
+      raises("bad option 'start_time' to 'each_transaction' (string expected, got "
+        .. "number)", client.each_transaction, client, { start_time = 1772294400 })
       for _, ends in ipairs {
         { "2026-03-01T00:00:00+08:00", "2026-02-28T15:59:59Z" },
         { "2026-03-01T00:00:00.5Z", "2026-03-01T00:00:00.499999999Z" },

@@ -82,8 +82,9 @@ static void bad_key(lua_State *L, int idx, const char *name) {
     lua_pushfstring(L, "%s: a list expected, but it has the key '%s'", name,
                     lua_tostring(L, -1));
   } else if (lua_type(L, -1) == LUA_TNUMBER) {
-    lua_pushfstring(L, "%s: a list from 1 on expected, but it has the key %f",
-                    name, lua_tonumber(L, -1));
+    lua_pushvalue(L, -1); /* to become a string */
+    lua_pushfstring(L, "%s: a list from 1 on expected, but it has the key %s",
+                    name, lua_tostring(L, -1));
   } else {
     lua_pushfstring(L, "%s: a list expected, but it has a %s as a key", name,
                     luaL_typename(L, -1));
@@ -100,8 +101,8 @@ int uqL_check_list(lua_State *L, int idx, const char *name) {
   }
   for (lua_pushnil(L); lua_next(L, idx) != 0; count++) {
     lua_pop(L, 1);
-    double key = lua_type(L, -1) == LUA_TNUMBER ? (double)lua_tonumber(L, -1)
-                                                : 0;
+    double key =
+        lua_type(L, -1) == LUA_TNUMBER ? (double)lua_tonumber(L, -1) : 0;
     if (!(key >= 1) || floor(key) != key)
       bad_key(L, idx, name);
     last = key > last ? key : last;

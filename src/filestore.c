@@ -136,10 +136,9 @@ int uqL_file_store_new(lua_State *L) {
   uqL_check_dot(L, "file_store", "(...)");
   const char *path = luaL_checklstring(L, 1, &len);
   luaL_argcheck(L, len > 0, 1, "path of a file expected, got an empty string");
-  luaL_argcheck(L,
-                len <= UQ_PATH_MAX && strlen(path) == len &&
-                    path[len - 1] != '/',
-                1, "path of a file, of at most 1024 bytes, expected");
+  luaL_argcheck(
+      L, len <= UQ_PATH_MAX && strlen(path) == len && path[len - 1] != '/', 1,
+      "path of a file, of at most 1024 bytes, expected");
   lua_newtable(L);
   struct file_store *f = lua_newuserdata(L, sizeof *f);
   memcpy(f->path, path, len + 1);

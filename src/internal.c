@@ -34,7 +34,8 @@ void uqL_batch_new(lua_State *L, const struct uq_options *o) {
   lua_setmetatable(L, -2);
 }
 
-/* Reads the query at 2 for the batch at 1. Returns why it is refused, or nil. */
+/* Reads the query at 2 for the batch at 1. Returns why it is refused, or nil.
+ */
 static int read_query(lua_State *L) {
   struct batch *b = lua_touserdata(L, 1);
   b->state = READING;

@@ -68,7 +68,8 @@ static const char *const http_names[] = {"auto", "1.1", "2", NULL};
 static const struct option options[] = {
     {"environment", OPT_NAME, FOR_NEW, AT(environment), 0, 0, environment_names,
      NULL},
-    {"base_url", OPT_TEXT, FOR_NEW, AT(base_url), 0, 0, NULL, uq_check_base_url},
+    {"base_url", OPT_TEXT, FOR_NEW, AT(base_url), 0, 0, NULL,
+     uq_check_base_url},
     {"token", OPT_TOKEN, FOR_NEW, 0, 0, 0, NULL, NULL},
     {"client_id", OPT_TEXT, FOR_NEW, AT(client_id), 0, 0, NULL,
      uq_check_credential},
@@ -141,7 +142,7 @@ struct reading {
   struct uq_options *options;
   struct uq_refusal *refused; /* NULL: a wrong value raises */
   struct uq_client *client;   /* for FOR_NEW: token, hooks; else NULL */
-  int peer;                 /* index of its peer table */
+  int peer;                   /* index of its peer table */
 };
 
 void uq_refuse(struct uq_refusal *refused, const char *option,
@@ -416,8 +417,9 @@ static void append_app(lua_State *L, const struct reading *r, int idx,
     bad_type(L, r, option, "string");
   const char *text = lua_tolstring(L, -1, &len);
   if (len > 100 || !uq_check_agent(text, len))
-    bad_text(L, r, option,
-             "a word of 1 to 100 visible ASCII bytes without brackets expected");
+    bad_text(
+        L, r, option,
+        "a word of 1 to 100 visible ASCII bytes without brackets expected");
   lua_remove(L, -2);
   lua_pushstring(L, before);
   lua_insert(L, -2);
@@ -588,7 +590,7 @@ static void settle_new(lua_State *L, const struct reading *r) {
 }
 
 void uqL_options_new(lua_State *L, int idx, struct uq_client *c) {
-  struct reading r = {"new", FOR_NEW, NULL, &c->options,
+  struct reading r = {"new", FOR_NEW, NULL,         &c->options,
                       NULL,  c,       lua_gettop(L)};
   luaL_checktype(L, idx, LUA_TTABLE);
   c->options = defaults;

@@ -112,9 +112,9 @@ static bool ends_before_start(lua_State *L, int table) {
     both = uq_moment_parse(text, len, NULL, &end) == UQ_MOMENT_OK;
   }
   lua_pop(L, 2);
-  return both && (end.seconds < start.seconds ||
-                  (end.seconds == start.seconds &&
-                   end.nanoseconds < start.nanoseconds));
+  return both &&
+         (end.seconds < start.seconds || (end.seconds == start.seconds &&
+                                          end.nanoseconds < start.nanoseconds));
 }
 
 void uqL_query_push(lua_State *L, const struct uq_endpoint *e, int idx,

@@ -300,7 +300,9 @@ static int check_places(lua_State *L) {
   }
   const char *code = lua_tolstring(L, 2, &len);
   int places = uq_currency_exponent(code, len);
-  if (places < 0)
+  if (len == 0)
+    lua_pushliteral(L, "ISO 4217 has no decimals for an empty string");
+  else if (places < 0)
     lua_pushfstring(L,
                     "ISO 4217 has no decimals for '%s': give their number "
                     "instead of the currency",
@@ -404,7 +406,9 @@ int uqL_time(lua_State *L) {
     luaL_checktype(L, 2, LUA_TSTRING);
     const char *name = lua_tolstring(L, 2, &len);
     luaL_argcheck(L, uq_zone_parse(name, len, &zone), 2,
-                  "\"Z\" or an offset such as \"+08:00\" expected");
+                  len > 0 ? "\"Z\" or an offset such as \"+08:00\" expected"
+                          : "\"Z\" or an offset such as \"+08:00\" expected, "
+                            "got an empty string");
   }
   const char *text = lua_tolstring(L, 1, &len);
   switch (uq_moment_parse(text, len, zoned ? &zone : NULL, &m)) {
