@@ -200,8 +200,8 @@ describe("a short account id", function()
     local client = client_of { max_retries = 0 }
     client:list_balances { on_behalf_of = ids[1] }
     client:transactions { on_behalf_of = ids[2] }
-    client:each_balance { on_behalf_of = ids[3] }()
-    client:each_transaction { on_behalf_of = ids[4] }()
+    pcall(client:each_balance { on_behalf_of = ids[3] })
+    pcall(client:each_transaction { on_behalf_of = ids[4] })
     assert.same(ids, headers())
   end)
 
