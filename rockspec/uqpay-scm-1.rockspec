@@ -29,8 +29,9 @@ build = {
   modules = {
     uqpay = {
       sources = {
-        "src/uqpay.c", "src/internal.c", "src/client.c", "src/call.c",
-        "src/attempt.c", "src/reclaim.c", "src/hook.c", "src/token.c", "src/login.c", "src/share.c",
+        "src/uqpay.c", "src/auxlib.c", "src/internal.c", "src/client.c", "src/call.c",
+        "src/attempt.c", "src/reclaim.c", "src/hook.c", "src/token.c", "src/login.c",
+        "src/share.c",
         "src/filestore.c", "src/endpoint.c", "src/query.c", "src/options.c",
         "src/answer.c", "src/error.c", "src/json.c", "src/values.c",
         "src/transport.c", "src/handle.c", "src/trust.c", "src/idle.c", "src/pulse.c",
@@ -39,7 +40,7 @@ build = {
         "src/schedule.c", "src/pace.c", "src/retry.c", "src/store.c",
         "src/filelock.c", "src/private.c", "src/redact.c", "src/quote.c",
         "src/flat.c", "src/amount.c", "src/decimal.c", "src/currency.c",
-        "src/moment.c", "src/uuid.c", "src/buf.c",
+        "src/moment.c", "src/uuid.c", "src/check.c", "src/buf.c",
       },
       libraries = { "curl", "pthread", "m" },
       incdirs = { "$(CURL_INCDIR)" },

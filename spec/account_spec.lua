@@ -139,23 +139,95 @@ describe("on_behalf_of", function()
       "8e4b0d67-f1a2-4c39-b7e8-3d5c6a9f0b1", ["a wrong digit"] =
       "8e4b0d67-f1a2-4c39-b7e8-3d5c6a9f0b1g", ["a number"] = 8, ["false"] = false,
     ["a table"] = {}, ["a function"] = print,
+    ["a short id in lower case"] = "cb4488338944", ["its letters"] = "CB",
+    ["its digits"] = "4488338944", ["one too short"] = "CB123",
+    ["one too long"] = "CB" .. ("1"):rep(21), ["one with a blank"] = "CB 4488338944",
+    ["one with a line end"] = "CB4488338944\n", ["one with a NUL"] = "CB4488338944\0",
+    ["one with a header behind"] = "CB4488338944\r\nx-a: b",
+    ["one with a dash"] = "CB-4488338944", ["one with a path"] = "CB44883389/..",
+    ["one with another letter"] = "CB448833894A", ["another prefix"] = "CA4488338944",
   } do
     it("is refused, never dropped: " .. name, function()
       local client = client_of()
-      local function refused(...)
+      local function raises(...)
         local ok, err = pcall(...)
         assert.is_false(ok)
         assert.matches("on_behalf_of", err, 1, true)
       end
+      local function refused(...)
+        if type(value) ~= "string" then return raises(...) end
+        local err = failed("invalid_request", (...)(select(2, ...)))
+        assert.matches("on_behalf_of", err.message, 1, true)
+        assert.equal(0, err.attempts)
+        assert.is_nil(err.on_behalf_of)
+      end
       refused(client.balance, client, "USD", { on_behalf_of = value })
       refused(client.balance, client, { currency = "USD", on_behalf_of = value })
+      local own = client_of { on_behalf_of = sandbox.sub_account }
+      refused(own.balance, own, "USD", { on_behalf_of = value })
       local options = fixture.options()
       options.on_behalf_of = value
-      refused(uqpay.new, options)
+      raises(uqpay.new, options)
       assert.equal(0, #sandbox.requests())
       expect("master", "USD", client:balance "USD")
     end)
   end
+end)
+
+describe("a short account id", function()
+  local ids = { "CB4488338944", "CB44883389440", "CB1234", "CB" .. ("9"):rep(20) }
+  before_each(function() sandbox.reset() end)
+
+  -- As an API that knows the id answers.
+  local function answer(amount)
+    sandbox.fault { kind = "answer", body = body(amount) }
+  end
+
+  it("is sent as given, of a client and of a call", function()
+    for n, id in ipairs(ids) do
+      answer(n)
+      answer(n)
+      assert.equal(tostring(n),
+        succeeded(client_of { on_behalf_of = id }:balance "USD").available_balance)
+      assert.equal(tostring(n), succeeded(client_of { on_behalf_of = ids[1] }
+        :balance("USD", { on_behalf_of = id })).available_balance)
+      assert.same({ id, id }, headers())
+      sandbox.reset()
+    end
+  end)
+
+  it("is sent with lists and by iterators", function()
+    local client = client_of { max_retries = 0 }
+    client:list_balances { on_behalf_of = ids[1] }
+    client:transactions { on_behalf_of = ids[2] }
+    pcall(client:each_balance { on_behalf_of = ids[3] })
+    pcall(client:each_transaction { on_behalf_of = ids[4] })
+    assert.same(ids, headers())
+  end)
+
+  it("is told by hooks and errors", function()
+    local told
+    local client = client_of { on_request = function(info) told = info.on_behalf_of end }
+    local err = failed("invalid_request",
+      client:balance("USD", { on_behalf_of = ids[1] }))
+    assert.equal(ids[1], told)
+    assert.equal(ids[1], err.on_behalf_of)
+    assert.equal("sub_account_not_found", err.code)
+  end)
+
+  it("is kept apart from others in a batch", function()
+    local queries, got = {}, {}
+    for n, id in ipairs(ids) do
+      queries[n] = { currency = "USD", on_behalf_of = id }
+      sandbox.fault { kind = "answer", body = body(n),
+        match = { ["x-on-behalf-of"] = id } }
+    end
+    for query, balance, message in client_of():balances(queries) do
+      assert.is_truthy(balance, message)
+      got[query.on_behalf_of] = balance.available_balance
+    end
+    assert.same({ [ids[1]] = "1", [ids[2]] = "2", [ids[3]] = "3", [ids[4]] = "4" }, got)
+  end)
 end)
 
 describe("an account that cannot be asked", function()

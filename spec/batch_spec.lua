@@ -349,8 +349,21 @@ describe("a batch", function()
       for _ = 1, 3 do assert.equal("USD", (iterator())) end
       for _ = 1, 3 do assert.is_nil(iterator()) end
       assert.equal(4, asked)
-      local list = collect(client, { "USD", "USD", nil, "USD" })
-      assert.equal(2, #list)
+    end)
+
+    it("and raises the message that comes with nil: the list is not complete", function()
+      local n = 0
+      local iterator = client:balances(function()
+        n = n + 1
+        if n == 3 then return nil, "page 2 is lost", {} end
+        return "USD"
+      end)
+      local ok, message = pcall(iterator)
+      assert.is_false(ok)
+      assert.equal("page 2 is lost", message)
+      for _ = 1, 2 do assert.equal("USD", (iterator())) end
+      assert.is_nil(iterator())
+      assert.equal(3, n)
     end)
 
     it("and raises what it raises, but loses no result by it", function()

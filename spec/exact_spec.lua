@@ -382,7 +382,7 @@ describe("an amount", function()
       assert.equal("-0.75", tostring(amount "1.50":sub "2.25"))
       assert.equal("-1.50", tostring(amount "1.50":neg()))
       raises("'1,5' is no decimal number", function() return amount(1) + "1,5" end)
-      raises("'' is no decimal number", amount(1).add, amount(1), "")
+      raises("an empty string is no decimal number", amount(1).add, amount(1), "")
     end)
   end)
 
@@ -592,10 +592,21 @@ describe("the sum", function()
   end)
 
   it("leaves nothing out in silence", function()
-    assert.equal("4", tostring(sum { 1, nil, 3 }))
-    raises("keys that are no numbers", sum, { 1, 2, n = 2 })
-    raises("keys that are no numbers", sum, { USD = "1.00" })
+    for _, case in ipairs {
+      { 1, { nil, 1, 3 } }, { 2, { 1, nil, 3 } }, { 3, { 1, 2, nil, nil, 3 } },
+      { 5, { 1, 2, 3, 4, [6] = 1 } }, { 2, { 1, [1e6] = 1 } },
+    } do
+      raises(("list[%d] is nil: a list without holes expected"):format(case[1]), sum,
+        case[2])
+    end
+    raises("but it has the key 'n'", sum, { 1, 2, n = 2 })
+    raises("but it has the key 'USD'", sum, { USD = "1.00" })
+    raises("but it has the key 0", sum, { [0] = 1, 2 })
+    raises("but it has the key 1.5", sum, { 1, [1.5] = 2 })
+    raises("but it has a boolean as a key", sum, { 1, [true] = 2 })
     raises("without __index", sum, setmetatable({}, { __index = { 1, 2 } }))
+    local short = { __len = function() return 1 end }
+    assert.equal("3", tostring(sum(setmetatable({ 1, 2 }, short))))
     raises("bad element 2 to 'sum' ('1,5' is no decimal number)", sum, { 1, "1,5" })
     raises("bad element 1 to 'sum' (a float", sum, { 0.1 })
     raises("got boolean", sum, { false })

@@ -11,6 +11,21 @@ local number_type = rawget(math, "type") -- Lua 5.3 and later
 local nan, huge = 0 / 0, math.huge
 local uuid = "0b1d6f5e-2c43-4f0a-8d5b-6a1e93c7d210"
 
+-- Takes the results of a call, or its call object, whose value was refused before
+-- anything was sent.
+local function refuses(message, endpoint, value, ...)
+  if type(value) == "userdata" then
+    assert.is_true(value:done())
+    return refuses(message, endpoint, value:result())
+  end
+  local err = fixture.failed("invalid_request", value, ...)
+  assert.equal(1, (err.message:find(message, 1, true)), err.message)
+  assert.equal(endpoint, err.endpoint)
+  assert.equal(0, err.attempts)
+  assert.equal(0, err.elapsed)
+  assert.is_false(err.retryable)
+end
+
 -- name, the sandbox's name, path, and the fields of an item: those that must be there,
 -- those that may be missing.
 local lists = {
@@ -426,9 +441,16 @@ describe("the family", function()
       it("none of the wrong values in " .. list.name .. ", and names them", function()
         for _, method in ipairs { list.name, "start_" .. list.name } do
           for _, name in ipairs(of[list.name]) do
+            local good = type(params[name].good[1])
             for _, value in ipairs(params[name].bad) do
-              raises(("bad option '%s' to '%s' ("):format(name, method),
-                client[method], client, { [name] = value })
+              local options = { [name] = value }
+              if type(value) == good then
+                refuses(("bad option '%s' to '%s' ("):format(name, list.name), list.name,
+                  client[method](client, options))
+              else
+                raises(("bad option '%s' to '%s' ("):format(name, method), client[method],
+                  client, options)
+              end
             end
           end
         end
@@ -481,7 +503,8 @@ describe("the family", function()
 
     it("an account to act for where that is possible, and nowhere else", function()
       for _, name in ipairs { "list_balances", "transactions" } do
-        raises("bad option 'on_behalf_of'", client[name], client, { on_behalf_of = "" })
+        refuses("bad option 'on_behalf_of'", name, client[name](client,
+          { on_behalf_of = "" }))
       end
       raises("unknown option 'on_behalf_of' to 'accounts'", client.accounts, client,
         { on_behalf_of = sandbox.sub_account })

@@ -219,9 +219,21 @@ describe("a caller's own key", function()
     ["empty"] = "", ["blank"] = " ", ["no dashes"] = ("a"):rep(32),
     ["a NUL"] = uqpay.uuid():sub(1, 35) .. "\0", ["a wrong digit"] =
       "g" .. uqpay.uuid():sub(2), ["braces"] = "{" .. uqpay.uuid() .. "}",
-    ["a number"] = 5, ["a boolean"] = false, ["a table"] = {},
   } do
     it("is refused before anything is sent: " .. name, function()
+      local err = failed("invalid_request",
+        fixture.client():balance("USD", { idempotency_key = key }))
+      assert.matches("bad option 'idempotency_key' to 'balance'", err.message, 1, true)
+      assert.equal(0, err.attempts)
+      assert.is_nil(err.idempotency_key)
+      assert.same({}, keys())
+    end)
+  end
+
+  for name, key in pairs {
+    ["a number"] = 5, ["a boolean"] = false, ["a table"] = {},
+  } do
+    it("raises if it is no string: " .. name, function()
       local client = fixture.client()
       local ok, err = pcall(client.balance, client, "USD", { idempotency_key = key })
       assert.is_false(ok)

@@ -131,8 +131,10 @@ describe("a login", function()
 
   it("wants both of its credentials, and no token", function()
     for message, changes in pairs {
-      ["'client_id' to 'new' (expected together with api_key)"] = { client_id = false },
-      ["'api_key' to 'new' (expected together with client_id)"] = { api_key = false },
+      ["'client_id' to 'new' (expected together with api_key, got nil)"] =
+        { client_id = false },
+      ["'api_key' to 'new' (expected together with client_id, got nil)"] =
+        { api_key = false },
       ["'token' to 'new' (not together with client_id and api_key)"] = { token = "t" },
       ["'token' to 'new' (not together"] = { token = function() return "t" end },
       ["'client_id' to 'new' (1 to 512 visible ASCII bytes"] = { client_id = "" },

@@ -114,6 +114,68 @@ raised	child:13: unknown option 'foo' to 'start_balance'
       ]]))
   end)
 
+  it("fails a call whose value is wrong, before anything is sent", function()
+    local text = output(loop, [[
+      local c = client()
+      local function show(value, message, err)
+        say(value, err.kind, err.attempts, err.endpoint, message)
+      end
+      local function all()
+        show(c:balance "usd")
+        show(c:balance("USD", { on_behalf_of = "" }))
+        show(c:transactions { transaction_id = "x" })
+        show(c:start_balance { currency = "USD", idempotency_key = "x" }:result())
+        for _, value, message, err in c:balances { "usd" } do
+          show(value or nil, message, err)
+        end
+      end
+      go(all)
+      run()
+      all() -- outside of the loop
+      say(c:stats().attempts)
+      ]])
+    local expected = ""
+    for _, case in ipairs {
+      { "balance", "currency", "balance", 'an upper-case currency code such as "USD"' },
+      { "balance", "on_behalf_of", "balance",
+        'a UUID, or a short id such as "CB4488338944",', ", got an empty string" },
+      { "transactions", "transaction_id", "transactions", "a UUID" },
+      { "balance", "idempotency_key", "balance", "a UUID" },
+      { "balance", "currency", "balances", 'an upper-case currency code such as "USD"' },
+    } do
+      expected = expected .. ("nil\tinvalid_request\t0\t%s\tbad option '%s' to '%s' "
+        .. "(%s expected%s)\n"):format(case[1], case[2], case[3], case[4], case[5] or "")
+    end
+    assert.equal(expected .. expected .. "0\n", text)
+    assert.equal(0, #sandbox.requests())
+  end)
+
+  it("says how a method or new is called", function()
+    local function said(method)
+      return ("calling '%s' on bad self (uqpay.client expected, got string: use "
+        .. "client:%s(...), not client.%s(...))\n"):format(method, method, method)
+    end
+    assert.equal("child:4: " .. said "balance" .. "child:5: " .. said "start_balance"
+      .. "child:6: " .. said "balances" .. "child:7: " .. said "each_account"
+      .. "child:8: " .. said("close"):gsub("got string", "got nil")
+      .. "child:9: bad call of 'new' (use uqpay.new{...}, not uqpay:new{...})\n"
+      .. "child:10: bad call of 'new' (use uqpay.new{...}, not uqpay:new{...})\n",
+      output(loop, [[
+      local c, uqpay = client(), require(module)
+      local function raised(f) say(select(2, pcall(f))) end
+      go(function()
+        raised(function() local x = c.balance "USD" end)
+        raised(function() local x = c.start_balance "USD" end)
+        raised(function() local x = c.balances "USD" end)
+        raised(function() local x = c.each_account "USD" end)
+        raised(function() local x = c.close() end)
+        raised(function() local x = uqpay:new { token = "x" } end)
+        raised(function() local x = uqpay:new() end)
+      end)
+      run()
+      ]]))
+  end)
+
   it("waits for retries, the rate limit and timeouts in the loop", function()
     sandbox.fault { kind = "status", status = 503, store = false,
       match = { ["x-on-behalf-of"] = sandbox.sub_account } }

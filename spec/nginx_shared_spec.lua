@@ -1,6 +1,7 @@
 -- What the workers of an nginx server share in resty.uqpay: the token of a login, turns
 -- under the rate limit, balances.
 
+local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
 
 if not rawget(_G, "jit") then
@@ -186,6 +187,37 @@ describe("workers of nginx", function()
         balance.stale and "stale" or at and at > ngx.now() - 61 and "cached" or "asked")
     ]] }
 
+    it("fail a call whose value is wrong, and cache nothing of it", function()
+      start(handlers)
+      for _ = 1, 2 do
+        assert.equal("invalid_request: bad option 'currency' to 'balance' (an upper-case "
+          .. 'currency code such as "USD" expected)\n', get "/balance?currency=usd")
+        assert.equal("invalid_request: bad option 'on_behalf_of' to 'balance' (a UUID, "
+          .. 'or a short id such as "CB4488338944", expected)\n',
+          get "/balance?account=CB1")
+      end
+      assert.equal(0, #sandbox.requests())
+    end)
+
+    it("keep short account ids apart, and a UUID is the same in any case", function()
+      start(handlers)
+      for n = 0, 1 do
+        local id = "CB448833894" .. n
+        sandbox.fault { kind = "answer", body = fixture.body(n + 1),
+          match = { ["x-on-behalf-of"] = id } }
+        for _ = 1, 3 do
+          assert.equal(("USD %d number cached\n"):format(n + 1),
+            get("/balance?account=" .. id))
+        end
+      end
+      for _ = 1, 2 do
+        for _, id in ipairs { sandbox.sub_account, sandbox.sub_account:upper() } do
+          assert.equal("USD 111.11 number cached\n", get("/balance?account=" .. id))
+        end
+      end
+      assert.equal(3, #sandbox.requests())
+    end)
+
     it("ask once for each question, and mix up none", function()
       start(handlers)
       local asked = {
@@ -323,6 +355,7 @@ describe("workers of nginx", function()
         { cache = { ttl = 1, dict = "none" } }, { cache = { ttl = 1, life = 1 } },
         { cache = { ttl = 1, stale = -1, dict = "uqpay" } },
         { cache = { ttl = 1, dict = "uqpay" }, token = function() end },
+        { cache = { ttl = 1, dict = "uqpay", identity = "" } }, { shared = "" },
         { max_connections = 0 }, { max_connections = 1.5 }, { max_connections = "1" },
       } do
         ngx.say((select(2, pcall(function() local x = uqpay.new(options(changes)) end))))
@@ -333,14 +366,16 @@ describe("workers of nginx", function()
       "bad option 'shared' to 'new' (string expected, got number)",
       "bad option 'shared' to 'new' (nginx.conf has no lua_shared_dict 'none')",
       "bad option 'cache' to 'new' (table expected, got number)",
-      "bad option 'cache.ttl' to 'new' (seconds from 0.001 to 86400 expected)",
+      "bad option 'cache.ttl' to 'new' (seconds from 0.001 to 86400 expected, got nil)",
       "bad option 'cache.dict' to 'new' (string expected, got nil)",
       "bad option 'cache.ttl' to 'new' (number expected, got string)",
       "bad option 'cache.dict' to 'new' (nginx.conf has no lua_shared_dict 'none')",
       "bad option 'cache' to 'new' (no 'life' in it)",
       "bad option 'cache.stale' to 'new' (seconds from 0 to 86400 expected)",
       "bad option 'cache.identity' to 'new' (a name of whose token it is expected with a "
-        .. "token function)",
+        .. "token function, got nil)",
+      "bad option 'cache.identity' to 'new' (got an empty string)",
+      "bad option 'shared' to 'new' (a dictionary's name expected, got an empty string)",
       "bad option 'max_connections' to 'new' (a whole number from 1 to 1024 expected)",
       "bad option 'max_connections' to 'new' (a whole number from 1 to 1024 expected)",
       "bad option 'max_connections' to 'new' (a whole number from 1 to 1024 expected)",

@@ -282,6 +282,22 @@ describe("within nginx", function()
         raised(uqpay.new)
         client:close()
         raised(function() local x = client:balance "USD" end)
+        raised(function() local x = client.balance "USD" end)
+        raised(function() local x = client.each_account() end)
+        raised(function() local x = uqpay:new(options()) end)
+      ]],
+      ["/values"] = [[
+        local client = uqpay.new(options())
+        local function show(value, message, err)
+          ngx.say(tostring(value), " ", err.kind, " ", err.attempts, " ", err.endpoint)
+        end
+        show(client:balance "usd")
+        show(client:balance("USD", { idempotency_key = "" }))
+        show(client:accounts { page_size = 0 })
+        show(client:start_balance { currency = "USD", on_behalf_of = "x" }:result())
+        for _, value, message, err in client:balances { "usd" } do
+          show(value or nil, message, err)
+        end
       ]],
     }
     local status, body = server:get "/zzz"
@@ -301,6 +317,17 @@ describe("within nginx", function()
     assert.matches("table without __index expected", raised[4])
     assert.matches("^bad argument #1 to 'new'", raised[5])
     assert.matches("attempt to use a closed uqpay client$", raised[6])
+    assert.matches("^content_by_lua%(.-%):%d+: calling 'balance' on bad self .*use "
+      .. "client:balance%(...%), not client%.balance%(...%)%)$", raised[7])
+    assert.matches("^content_by_lua%(.-%):%d+: calling 'each_account' on bad self",
+      raised[8])
+    assert.matches("^content_by_lua%(.-%):%d+: bad call of 'new' %(use uqpay%.new{...}, "
+      .. "not uqpay:new{...}%)$", raised[9])
+    local before = #sandbox.requests()
+    local refused = "nil invalid_request 0 balance\n"
+    assert.equal(refused .. refused .. "nil invalid_request 0 accounts\n" .. refused
+      .. refused, select(2, server:get "/values"))
+    assert.equal(before, #sandbox.requests())
     assert.same({}, complaints(server:log()))
     assert.is_nil(server:log():find(sandbox.token, 1, true))
   end)
@@ -518,8 +545,8 @@ describe("within nginx", function()
       assert.matches("\nContent%-Type: application/json\r", head)
       balance = ask("/balance/USD?account=" .. sandbox.sub_account, 200)
       assert.equal("111.11", balance.available_balance)
-      assert.same({ kind = "invalid_request", message = "bad argument #1 to 'balance' "
-        .. '(an upper-case currency code such as "USD" expected)' },
+      assert.same({ kind = "invalid_request", message = "bad option 'currency' to "
+        .. '\'balance\' (an upper-case currency code such as "USD" expected)' },
         ask("/balance/USDOLLAR", 400))
       assert.equal("invalid_request", ask("/balance/ZZZ", 400).kind)
       assert.equal("invalid_request", ask("/balance/USD?account=x", 400).kind)

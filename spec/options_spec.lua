@@ -1,5 +1,6 @@
 -- Options and arguments: every edge that is taken, every value that is refused. What is
--- refused raises, names the option, sends nothing and quotes no secret.
+-- refused names the option, sends nothing and quotes no secret. A value of a call that
+-- may come from outside the program fails the call; all else raises.
 
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
@@ -21,11 +22,19 @@ local uuids = {
   uuid, uuid:upper(), "00000000-0000-0000-0000-000000000000",
   "018f4e5a-1c2d-7abc-8def-0123456789ab", "6ba7b810-9dad-11d1-80b4-00C04FD430C8",
 }
+local accounts = { "CB4488338944", "CB1234", "CB" .. ("0"):rep(20) }
+for _, id in ipairs(uuids) do accounts[#accounts + 1] = id end
 local no_uuids = {
   "", " ", "x", uuid .. "0", uuid:sub(2), (uuid:gsub("-", "")), "{" .. uuid .. "}",
   " " .. uuid, uuid .. " ", (uuid:gsub("0", "g")), (uuid:gsub("-", "_")),
   ("0"):rep(64), ("0"):rep(100000), unclean(uuid),
 }
+local no_accounts = {
+  "CB", "CB123", "CB" .. ("1"):rep(21), "cb4488338944", "Cb4488338944", "4488338944",
+  "CB-4488338944", "CB 4488338944", " CB4488338944", "CB44883389AA", "CA4488338944",
+  "BC4488338944", unclean "CB4488338944",
+}
+for _, id in ipairs(no_uuids) do no_accounts[#no_accounts + 1] = id end
 local seconds = { 0.001, 0.5, 1, 30, 86400 }
 local no_seconds = { 0, -0.001, -30, 0.0009, 86400.001, 1e300, huge, -huge, nan }
 local delays = { 0, 0.001, 1, 3600 }
@@ -41,7 +50,8 @@ local function both(...)
   return all
 end
 
--- One row an option: whose it is, its types, what is taken, what is refused.
+-- One row an option: whose it is, its types, what is taken, what is refused, and whether
+-- a wrong value fails a call instead of raising.
 local options = {
   environment = { at = "new", types = "string", good = { "sandbox", "production" },
     bad = { "", "Sandbox", "test", "sandbox ", "sandbox\0", ("x"):rep(9999) } },
@@ -77,14 +87,16 @@ local options = {
       "", " ", "Bearer ", "Bearer  t", "to ken", " t", "t ", "\t",
       ("t"):rep(8193), "Bearer " .. ("t"):rep(8193), "t\195\164", "t\255", unclean "t",
     } },
-  on_behalf_of = { at = "both", types = "string", good = uuids, bad = no_uuids },
-  currency = { at = "both", types = "string",
+  on_behalf_of = { at = "both", types = "string", good = accounts, bad = no_accounts,
+    value = true },
+  currency = { at = "both", types = "string", value = true,
     good = { "USD", "SGD", "XUSD", "USDT0", "123" },
     bad = {
       "", "US", "usd", "Usd", "USDUSD", "US D", " USD", "USD ", "US-", "US\"",
       "\194\163K", ("U"):rep(100000), unclean "USD",
     } },
-  idempotency_key = { at = "balance", types = "string", good = uuids, bad = no_uuids },
+  idempotency_key = { at = "balance", types = "string", good = uuids, bad = no_uuids,
+    value = true },
   allow_key_reuse = { at = "balance", types = "boolean",
     good = { true, false }, bad = {} },
   timeout = { at = "both", types = "number", good = seconds, bad = no_seconds },
@@ -208,6 +220,31 @@ local function each_option(method, run)
   for _, name in ipairs(list) do run(name, options[name]) end
 end
 
+-- Takes the results of pcall of a call, or of one that gives a call object: true and the
+-- message if a value was refused, or false and the error.
+local function fails(ok, value, ...)
+  if not ok then return false, value end
+  if type(value) == "userdata" then
+    assert.is_true(value:done())
+    return fails(true, value:result())
+  end
+  if value then return true end
+  local err = fixture.failed("invalid_request", value, ...)
+  assert.equal("balance", err.endpoint)
+  assert.equal(0, err.attempts)
+  assert.equal(0, err.elapsed)
+  assert.is_false(err.retryable)
+  return true, err.message
+end
+
+-- The message of a call with a value that was refused.
+local function failure(what, ...)
+  local returned, message = fails(pcall(...))
+  assert.is_true(returned, what .. ": " .. tostring(message))
+  assert.is_truthy(message, "was taken: " .. what)
+  return check_refusal(what, false, message)
+end
+
 -- All values are tried before the first failure is told: what was taken is a list.
 local function refuses(name, method, values, call)
   local taken = {}
@@ -305,7 +342,17 @@ describe("options", function()
           nothing_was_sent(client)
         end)
 
-        if row.bad[1] then
+        if row.value then
+          it(name .. ": every value beyond its edges fails the call", function()
+            for _, value in ipairs(row.bad) do
+              local what = name .. " = " .. show(value)
+              local message = failure(what, call(name), value)
+              names(message, name, "balance", what)
+              assert.equal(value == "", message:find "got an empty string" ~= nil)
+            end
+            nothing_was_sent(client)
+          end)
+        elseif row.bad[1] then
           it(name .. ": every value beyond its edges is refused", function()
             refuses(name, method, row.bad, call(name))
             nothing_was_sent(client)
@@ -322,12 +369,63 @@ describe("options", function()
 
     it("are refused the same behind a currency", function()
       for _, bad in ipairs {
-        { timeout = -1 }, { on_behalf_of = "" }, { nonsense = 1 }, { currency = "USD" },
-        { idempotency_key = "x" }, { 5 },
+        { timeout = -1 }, { on_behalf_of = 5 }, { nonsense = 1 }, { currency = "USD" },
+        { currency = "usd" }, { idempotency_key = true }, { 5 },
       } do
         refusal("an option", client.balance, client, "USD", bad)
       end
+      for _, bad in ipairs { { on_behalf_of = "" }, { idempotency_key = "x" } } do
+        failure("a value", client.balance, client, "USD", bad)
+      end
       nothing_was_sent(client)
+    end)
+
+    it("are refused for the first by name if several have wrong values", function()
+      for _ = 1, 5 do
+        local message = failure("three", client.balance, client, { currency = "usd",
+          on_behalf_of = "me", idempotency_key = "x" })
+        names(message, "currency", "balance", "three")
+        message = failure("two", client.balance, client, "USD",
+          { on_behalf_of = "me", idempotency_key = "x" })
+        names(message, "idempotency_key", "balance", "two")
+      end
+    end)
+
+    it("raise for a mistake in the program, whatever values are beside it", function()
+      for _ = 1, 5 do
+        for _, mistake in ipairs {
+          { nonsense = 1 }, { timeout = "5" }, { timeout = 0 },
+        } do
+          mistake.on_behalf_of, mistake.idempotency_key = "me", "x"
+          refusal("a mistake", client.balance, client, "usd", mistake)
+        end
+      end
+      refusal("no currency", client.balance, client, { on_behalf_of = "me" })
+      client:close()
+      assert.matches("closed", refusal("closed", client.balance, client, "usd"), 1, true)
+    end)
+
+    it("tell in the error whose call it was, but not a wrong account", function()
+      local own = fixture.client { on_behalf_of = sandbox.sub_account }
+      local _, _, err = own:balance("usd", { idempotency_key = uuid })
+      assert.equal(sandbox.sub_account, err.on_behalf_of)
+      assert.equal(uuid, err.idempotency_key)
+      _, _, err = own:balance("USD", { on_behalf_of = "me" })
+      assert.is_nil(err.on_behalf_of)
+      own:close()
+    end)
+
+    it("that were refused count as no call, and tell no hook", function()
+      local told = 0
+      local function hook() told = told + 1 end
+      local one = fixture.client {
+        on_request = hook, on_response = hook, on_retry = hook,
+      }
+      failure("a value", one.balance, one, "usd")
+      failure("a value", one.start_balance, one, "usd")
+      local stats = one:stats()
+      assert.equal(0, stats.calls + stats.failed + stats.succeeded + told)
+      one:close()
     end)
 
     it("which were refused leave the client as it was", function()
@@ -457,10 +555,10 @@ describe("options", function()
       assert.matches("table expected", refusal("new", uqpay.new, nil), 1, true)
     end)
 
-    it("of balance: a currency of a wrong type or form is refused", function()
+    it("of balance: a currency of a wrong type raises, of a wrong form fails", function()
       for _, bad in ipairs(options.currency.bad) do
-        local message = refusal(show(bad), function() client:balance(bad) end)
-        assert.matches("bad argument #1 to 'balance'.*currency", message)
+        names(failure(show(bad), client.balance, client, bad), "currency", "balance",
+          show(bad))
       end
       for kind, sample in pairs(samples) do
         if kind ~= "string" and kind ~= "table" then
@@ -521,6 +619,49 @@ describe("options", function()
       refusal("self", client.balance)
       nothing_was_sent(client)
     end)
+
+    it("that are unset variables are told as nil", function()
+      local settings = {}
+      for _, case in ipairs {
+        { "option 'token'", uqpay.new, { token = settings.token } },
+        { "option 'api_key'", uqpay.new, { client_id = "me", api_key = settings.key } },
+        { "option 'client_id'", uqpay.new, { client_id = settings.id, api_key = "key" } },
+        { "(currency: string or table", client.balance, client, nil },
+        { "argument 'currency' to 'balance'", client.balance, client,
+          { currency = settings.currency, timeout = 5 } },
+        { "(list or iterator function", client.balances, client, nil },
+        { "(amount, ", uqpay.amount, nil }, { "(string", uqpay.time, nil },
+      } do
+        local message = select(2, pcall(case[2], case[3], case[4]))
+        assert.matches(case[1], message, 1, true)
+        assert.matches("got nil", message, 1, true)
+      end
+    end)
+
+    it("that are empty strings are told as that", function()
+      each_option("new", function(name, row)
+        if not row.types:find "string" or name == "proxy" then return end
+        assert.matches("got an empty string", refusal(name, uqpay.new, changed(name, "")),
+          1, true)
+      end)
+      for _, name in ipairs { "client_id", "api_key" } do
+        local all = { client_id = "me", api_key = "a-key-of-mine" }
+        all[name] = ""
+        names(refusal(name, uqpay.new, all), name, "new", name)
+        assert.matches("got an empty string", refusal(name, uqpay.new, all), 1, true)
+      end
+      for _, name in ipairs { "name", "version", "url" } do
+        local app = { name = "shop", [name] = "" }
+        assert.matches("'app_info." .. name .. "' to 'new' .*, got an empty string",
+          refusal(name, uqpay.new, changed("app_info", app)))
+      end
+      for _, argument in ipairs { "", { currency = "" } } do
+        assert.matches("got an empty string", failure("currency", client.balance, client,
+          argument), 1, true)
+      end
+      assert.matches("got an empty string",
+        refusal("file_store", uqpay.file_store, ""), 1, true)
+    end)
   end)
 
   describe("bear no secret into a message:", function()
@@ -560,8 +701,8 @@ describe("options", function()
         end
       end)
       local client = fixture.client()
-      bears_none(refusal("argument", client.balance, client, secret))
-      bears_none(refusal("key", client.balance, client,
+      bears_none(failure("argument", client.balance, client, secret))
+      bears_none(failure("key", client.balance, client,
         { currency = "USD", idempotency_key = secret }))
       bears_none(refusal("bare", uqpay.new, { secret }))
       nothing_was_sent(client)

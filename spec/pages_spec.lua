@@ -632,13 +632,23 @@ describe("every item", function()
   end)
 
   describe("refuses", function()
+    -- The first step of an iterator with a wrong value is its failure.
+    local function refused(message, list, options)
+      local ids, err = walk(list, "invalid_request", client[list.name](client, options))
+      assert.same({}, ids)
+      assert.equal(1, (err.message:find(message, 1, true)), err.message)
+      assert.equal(0, err.attempts)
+      assert.is_false(err.retryable)
+      assert.equal(({ each_balance = "list_balances", each_account = "accounts",
+        each_transaction = "transactions" })[list.name], err.endpoint)
+    end
+
     it("every wrong option at once, naming it, and sends nothing", function()
       each(function(list)
         local function bad(message, ...)
           raises(message, client[list.name], client, ...)
         end
         local to = (" to '%s'"):format(list.name)
-        bad("bad option 'page_size'" .. to, { page_size = 101 })
         bad("bad option 'page_size'" .. to, { page_size = "10" })
         bad("bad option 'page_number'" .. to, { page_number = 2 })
         bad("bad option 'timeout'" .. to, { timeout = -1 })
@@ -646,6 +656,7 @@ describe("every item", function()
         bad("unknown option 'idempotency_key'" .. to, { idempotency_key = uqpay.uuid() })
         bad("unknown option 'page_sise'" .. to .. " (did you mean 'page_size'?)",
           { page_sise = 10 })
+        bad("unknown option 'page_sise'" .. to, { page_sise = 10, page_size = 0 })
         bad("table expected", "USD")
         bad("no further argument expected", {}, 5)
         bad("without __index", setmetatable({}, { __index = { page_size = 10 } }))
@@ -658,19 +669,33 @@ describe("every item", function()
         { on_behalf_of = sandbox.sub_account })
       local one = fixture.client { on_behalf_of = sandbox.sub_account }
       raises("is a call of the master account", one.each_account, one)
-      raises("bad option 'on_behalf_of'", client.each_balance, client,
-        { on_behalf_of = "master" })
       assert.equal(0, arrived())
+    end)
+
+    it("every wrong value when the first item is asked for", function()
+      each(function(list)
+        refused(("bad option 'page_size' to '%s' (a whole number from 1 to 100 expected)")
+          :format(list.name), list, { page_size = 101 })
+      end)
+      refused("bad option 'on_behalf_of' to 'each_balance'", lists[1],
+        { on_behalf_of = "master" })
+      refused("bad option 'currency' to 'each_transaction' (an upper-case currency code "
+        .. 'such as "USD" expected, got an empty string)', lists[2], { currency = "" })
+      refused("bad option 'transaction_id' to 'each_transaction'", lists[2],
+        { transaction_id = "5", start_time = "2026-03-01T00:00:00Z" })
+      assert.equal(0, arrived())
+      assert.equal(0, client:stats().calls)
     end)
 
     it("times that are none, and a range that ends before it starts", function()
       local function bad(message, options)
-        raises(message .. "' to 'each_transaction'", client.each_transaction, client,
-          options)
+        refused(message .. "' to 'each_transaction'", lists[2], options)
       end
       bad("bad option 'start_time", { start_time = "2026-03-01" })
       bad("bad option 'end_time", { end_time = "2026-03-01T00:00:00" })
-      bad("bad option 'start_time", { start_time = 1772294400 })
+      bad("bad option 'end_time", { start_time = "2026-03-01T00:00:00Z", end_time = "x" })
+      raises("bad option 'start_time' to 'each_transaction' (string expected, got "
+        .. "number)", client.each_transaction, client, { start_time = 1772294400 })
       for _, ends in ipairs {
         { "2026-03-01T00:00:00+08:00", "2026-02-28T15:59:59Z" },
         { "2026-03-01T00:00:00.5Z", "2026-03-01T00:00:00.499999999Z" },
@@ -684,7 +709,7 @@ describe("every item", function()
 
     it("with the place of the mistake in its caller", function()
       local here = debug.getinfo(1, "S").short_src
-      for _, options in ipairs { { page_size = 0 }, { page_number = 1 } } do
+      for _, options in ipairs { { page_size = "0" }, { page_number = 1 } } do
         local ok, err = pcall(function()
           local next_item = client:each_account(options)
           return next_item
@@ -873,7 +898,8 @@ describe("every item", function()
     local one = face.new(fixture.options())
     assert.same(truth(lists[3]), walk(lists[3], nil, one:each_account()))
     raises("bad option 'page_size' to 'each_account'", one.each_account, one,
-      { page_size = 0 })
+      { page_size = "0" })
+    walk(lists[3], "invalid_request", one:each_account { page_size = 0 })
     one:close()
   end)
 end)

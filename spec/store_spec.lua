@@ -230,9 +230,11 @@ describe("a file store", function()
   end)
 
   it("takes these arguments and no others", function()
-    for _, bad in ipairs { "", "/", "/tmp/", "a\0b", ("p"):rep(1025) } do
+    for _, bad in ipairs { "/", "/tmp/", "a\0b", ("p"):rep(1025) } do
       raises("path of a file, of at most 1024 bytes, expected", file_store, bad)
     end
+    raises("path of a file expected, got an empty string", file_store, "")
+    raises("expected, got an empty string", store.get, "")
     raises("string expected", file_store, {})
     for _, bad in ipairs { "", "a\nb", "a\tb", "a\0", "a\127", ("k"):rep(2049) } do
       for _, name in ipairs { "get", "set", "lock", "unlock" } do

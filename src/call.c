@@ -379,18 +379,23 @@ static bool step_call(lua_State *L, int idx, bool engine) {
 
 bool uqL_call_step(lua_State *L, int idx) { return step_call(L, idx, false); }
 
+/* Pushes a call object, not set up. Its table keeps the query at the top. */
+static struct uq_call *push_object(lua_State *L, int client) {
+  lua_createtable(L, 3, 2);
+  lua_insert(L, -2);
+  lua_setfield(L, -2, "query");
+  lua_pushvalue(L, client);
+  lua_setfield(L, -2, "client");
+  return make_call(L);
+}
+
 /* Pushes a call object, not begun. Its table keeps the query at the top. NULL:
 ** see set_up. */
 static struct uq_call *new_object(lua_State *L, int client,
                                   const struct uq_endpoint *e,
                                   const struct uq_options *o) {
   const char *query = lua_tostring(L, -1);
-  lua_createtable(L, 3, 2);
-  lua_insert(L, -2);
-  lua_setfield(L, -2, "query");
-  lua_pushvalue(L, client);
-  lua_setfield(L, -2, "client");
-  struct uq_call *call = make_call(L);
+  struct uq_call *call = push_object(L, client);
   if (set_up(L, call, client, e, query, o) == NULL)
     return NULL;
   call->is_object = true;
@@ -408,6 +413,46 @@ void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
   step_call(L, lua_gettop(L), false);
 }
 
+/* Replaces the message at the top by the error of a call that is refused. */
+static void push_refusal(lua_State *L, const struct uq_endpoint *e,
+                         const struct uq_options *o) {
+  uqL_error_unsent(L, UQ_INVALID_REQUEST);
+  uqL_error_set(L, "endpoint", e->name);
+  uqL_error_set(L, "on_behalf_of", o->on_behalf_of);
+  uqL_error_set(L, "idempotency_key", o->idempotency_key);
+}
+
+int uqL_call_refuse(lua_State *L, const struct uq_endpoint *e,
+                    const struct uq_options *o) {
+  push_refusal(L, e, o);
+  return uqL_error_return(L);
+}
+
+/* The client does not know the object: no call was begun. */
+void uqL_call_start_refused(lua_State *L, int client,
+                            const struct uq_endpoint *e,
+                            const struct uq_options *o) {
+  struct uq_client *c = lua_touserdata(L, client);
+  push_refusal(L, e, o);
+  lua_pushliteral(L, ""); /* the query */
+  struct uq_call *call = push_object(L, client);
+  call->endpoint = e;
+  call->query = "";
+  call->options = *o;
+  call->home = c;
+  call->id = ++c->ids;
+  call->is_object = true;
+  lua_insert(L, -2);
+  int results = uqL_error_return(L);
+  uqL_getpeer(L, -1 - results);
+  for (int i = results; i > 0; i--) {
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, i);
+  }
+  lua_pop(L, 1);
+  call->results = results;
+}
+
 struct uq_call *uqL_call_login(lua_State *L, int client,
                                const struct uq_options *o) {
   lua_pushliteral(L, "");
@@ -420,7 +465,7 @@ struct uq_call *uqL_call_login(lua_State *L, int client,
 }
 
 static struct uq_call *check_call(lua_State *L) {
-  return luaL_checkudata(L, 1, UQ_CALL);
+  return uqL_self(L, UQ_CALL, "call");
 }
 
 /* call:step() -> is it finished? Never blocks. */

@@ -8,7 +8,7 @@
 #include "uqpay.h"
 
 static struct uq_client *check_client(lua_State *L) {
-  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  struct uq_client *c = uqL_self(L, UQ_CLIENT, "client");
   if (c->transport == NULL)
     luaL_error(L, UQ_CLOSED);
   return c;
@@ -17,7 +17,7 @@ static struct uq_client *check_client(lua_State *L) {
 /* close(), __gc and __close: ends the calls in flight, then the transport. A
 ** client that was never finished has no transport, but may have a token. */
 static int client_close(lua_State *L) {
-  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  struct uq_client *c = uqL_self(L, UQ_CLIENT, "client");
   struct uq_transport *transport = c->transport;
   uq_call_cancel_all(c);
   c->transport = NULL;
@@ -52,9 +52,9 @@ void uqL_client_peer(lua_State *L, int idx) {
   lua_pop(L, 1);
 }
 
-/* The endpoint whose method is called, an upvalue. */
+/* The endpoint whose method is called, an upvalue behind the method's name. */
 static const struct uq_endpoint *called(lua_State *L) {
-  return &uq_endpoints[lua_tointeger(L, lua_upvalueindex(1))];
+  return &uq_endpoints[lua_tointeger(L, lua_upvalueindex(2))];
 }
 
 /* client:balance(currency [, options]), client:balance{...},
@@ -63,7 +63,8 @@ static int client_call(lua_State *L) {
   struct uq_client *c = check_client(L);
   const struct uq_endpoint *e = called(L);
   struct uq_options o = c->options;
-  uqL_options_call(L, 2, e, e->name, &o);
+  if (!uqL_options_call(L, 2, e, e->name, &o))
+    return uqL_call_refuse(L, e, &o);
   return uqL_call_run(L, 1, e, &o);
 }
 
@@ -73,8 +74,10 @@ static int client_start(lua_State *L) {
   struct uq_client *c = check_client(L);
   const struct uq_endpoint *e = called(L);
   struct uq_options o = c->options;
-  uqL_options_call(L, 2, e, lua_tostring(L, lua_upvalueindex(2)), &o);
-  uqL_call_start(L, 1, e, &o);
+  if (uqL_options_call(L, 2, e, lua_tostring(L, lua_upvalueindex(1)), &o))
+    uqL_call_start(L, 1, e, &o);
+  else
+    uqL_call_start_refused(L, 1, e, &o);
   return 1;
 }
 
@@ -106,12 +109,20 @@ static int client_balances(lua_State *L) {
     luaL_argerror(L, 2, lua_tostring(L, -1));
   }
   lua_settop(L, 3);
-  uqL_options_batch(L, 3, &o);
+  int total = called ? -1 : uqL_check_list(L, 2, "queries");
+  if (uqL_options_batch(L, 3, &o))
+    lua_pushnil(L);
+  lua_insert(L, 4); /* why all queries are refused, or nil */
+  lua_settop(L, 4);
   require(L, "uqpay.batch");
   lua_pushvalue(L, 1);
   lua_pushvalue(L, 2);
-  lua_pushboolean(L, called);
+  if (called)
+    lua_pushnil(L);
+  else
+    lua_pushinteger(L, total);
   uqL_batch_new(L, &o);
+  lua_pushvalue(L, 4);
   lua_pushinteger(L, o.concurrency);
   lua_pushnil(L);
   if (lua_istable(L, 3)) {
@@ -119,22 +130,29 @@ static int client_balances(lua_State *L) {
     lua_rawget(L, 3);
     lua_replace(L, -2);
   }
-  lua_call(L, 6, LUA_MULTRET);
-  return lua_gettop(L) - 3;
+  lua_call(L, 7, LUA_MULTRET);
+  return lua_gettop(L) - 4;
 }
 
-/* client:each_transaction{...} and so on: see uqpay/pages.lua. */
+/* client:each_transaction{...} and so on: see uqpay/pages.lua. A refused value
+** is the failure of the first page. */
 static int client_each(lua_State *L) {
   struct uq_client *c = check_client(L);
   const struct uq_endpoint *e = called(L);
   struct uq_options o = c->options;
   if (lua_isnone(L, 2))
     lua_pushnil(L);
-  uqL_options_call(L, 2, e, e->each, &o);
-  lua_settop(L, 2);
+  if (uqL_options_call(L, 2, e, e->each, &o))
+    lua_pushnil(L);
+  else
+    uqL_call_start_refused(L, 1, e, &o);
+  lua_insert(L, 3);
+  lua_settop(L, 3);
   lua_pushstring(L, e->each);
   lua_pushfstring(L, "start_%s", e->name);
   lua_pushstring(L, e->items->name);
+  lua_pushvalue(L, 3);
+  lua_remove(L, 3);
   require(L, "uqpay.pages");
   lua_insert(L, 1);
   lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
@@ -214,6 +232,7 @@ static int client_stats(lua_State *L) {
 }
 
 int uqL_client_new(lua_State *L) {
+  uqL_check_dot(L, "new", "{...}");
   lua_settop(L, 1);
   luaL_checktype(L, 1, LUA_TTABLE);
   struct uq_client *c = lua_newuserdata(L, sizeof *c);
@@ -267,25 +286,28 @@ static const luaL_Reg methods[] = {
     {"stats", client_stats},
     {NULL, NULL}};
 
+/* Adds a method of an endpoint to the table at the top. */
+static void add_method(lua_State *L, lua_CFunction method, const char *name,
+                       int endpoint) {
+  lua_pushstring(L, name);
+  lua_pushinteger(L, endpoint);
+  lua_pushcclosure(L, method, 2);
+  lua_setfield(L, -2, name);
+}
+
 void uqL_client_open(lua_State *L) {
   uqL_class(L, UQ_CLIENT, metamethods, methods);
   luaL_getmetatable(L, UQ_CLIENT);
   lua_getfield(L, -1, "__index");
   for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
     const struct uq_endpoint *e = &uq_endpoints[i];
-    lua_pushinteger(L, i);
-    lua_pushcclosure(L, client_call, 1);
-    lua_setfield(L, -2, e->name);
+    add_method(L, client_call, e->name, i);
     lua_pushfstring(L, "start_%s", e->name);
-    lua_pushinteger(L, i);
-    lua_pushvalue(L, -2);
-    lua_pushcclosure(L, client_start, 2);
-    lua_rawset(L, -3);
-    if (e->each != NULL) {
-      lua_pushinteger(L, i);
-      lua_pushcclosure(L, client_each, 1);
-      lua_setfield(L, -2, e->each);
-    }
+    lua_insert(L, -2);
+    add_method(L, client_start, lua_tostring(L, -2), i);
+    lua_remove(L, -2);
+    if (e->each != NULL)
+      add_method(L, client_each, e->each, i);
   }
   lua_pop(L, 2);
 }

@@ -52,6 +52,16 @@ void uqL_error_new(lua_State *L, enum uq_kind kind) {
   lua_setmetatable(L, -2);
 }
 
+void uqL_error_unsent(lua_State *L, enum uq_kind kind) {
+  uqL_error_new(L, kind);
+  lua_pushinteger(L, 0);
+  lua_setfield(L, -2, "attempts");
+  lua_pushnumber(L, 0);
+  lua_setfield(L, -2, "elapsed");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "retryable");
+}
+
 void uqL_error_add(lua_State *L, const char *text) {
   lua_getfield(L, -1, "message");
   lua_pushstring(L, text);

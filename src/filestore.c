@@ -34,8 +34,8 @@ static struct uq_store check_store(lua_State *L) {
 static const char *check_text(lua_State *L, int arg, size_t max, size_t *len) {
   const char *text = luaL_checklstring(L, arg, len);
   if (!uq_store_takes(text, *len, max)) {
-    lua_pushfstring(L, "1 to %d bytes without control bytes expected",
-                    (int)max);
+    lua_pushfstring(L, "1 to %d bytes without control bytes expected%s",
+                    (int)max, *len == 0 ? ", got an empty string" : "");
     luaL_argerror(L, arg, lua_tostring(L, -1));
   }
   return text;
@@ -140,11 +140,12 @@ static const luaL_Reg metamethods[] = {{"__gc", store_gc}, {NULL, NULL}};
 /* uqpay.file_store(path). Nothing is opened before a function is called. */
 int uqL_file_store_new(lua_State *L) {
   size_t len;
+  uqL_check_dot(L, "file_store", "(...)");
   const char *path = luaL_checklstring(L, 1, &len);
-  luaL_argcheck(L,
-                len > 0 && len <= UQ_PATH_MAX && strlen(path) == len &&
-                    path[len - 1] != '/',
-                1, "path of a file, of at most 1024 bytes, expected");
+  luaL_argcheck(L, len > 0, 1, "path of a file expected, got an empty string");
+  luaL_argcheck(
+      L, len <= UQ_PATH_MAX && strlen(path) == len && path[len - 1] != '/', 1,
+      "path of a file, of at most 1024 bytes, expected");
   lua_newtable(L);
   struct file_store *f = lua_newuserdata(L, sizeof *f);
   memcpy(f->path, path, len + 1);

@@ -34,7 +34,8 @@ void uqL_batch_new(lua_State *L, const struct uq_options *o) {
   lua_setmetatable(L, -2);
 }
 
-/* Reads the query at 2 for the batch at 1. */
+/* Reads the query at 2 for the batch at 1. Returns why it is refused, or nil.
+ */
 static int read_query(lua_State *L) {
   struct batch *b = lua_touserdata(L, 1);
   b->state = READING;
@@ -49,43 +50,35 @@ static int read_query(lua_State *L) {
                       "got %s)",
                       luaL_typename(L, 2));
   }
-  uqL_options_call(L, 2, UQ_ENDPOINT_BALANCE, "balances", &b->query);
+  if (uqL_options_call(L, 2, UQ_ENDPOINT_BALANCE, "balances", &b->query))
+    lua_pushnil(L);
   b->state = READ;
-  return 0;
+  return 1;
 }
 
-/* Makes the message at the top the error table of a call that was never made.
- */
-static void push_failure(lua_State *L, enum uq_kind kind) {
-  uqL_error_new(L, kind);
-  lua_pushinteger(L, 0);
-  lua_setfield(L, -2, "attempts");
-  lua_pushnumber(L, 0);
-  lua_setfield(L, -2, "elapsed");
-  lua_pushboolean(L, 0);
-  lua_setfield(L, -2, "retryable");
-}
-
-/* start(client, batch, query) -> a call object, or nil and the error table of a
-** query that is none. Raises what is no fault of the query: out of memory, a
-** debug hook, a closed client. */
+/* start(client, batch, query [, refused]) -> a call object. It has ended if the
+** query is none, or refused: that is a message about the options of all. Raises
+** what is no fault of the query: out of memory, a debug hook, a closed client.
+*/
 static int internal_start(lua_State *L) {
   luaL_checkudata(L, 1, UQ_CLIENT);
   struct batch *b = luaL_checkudata(L, 2, BATCH);
-  lua_settop(L, 3);
+  lua_settop(L, 4);
   b->state = NOT_READ;
   lua_pushcfunction(L, read_query);
   lua_pushvalue(L, 2);
   lua_pushvalue(L, 3);
-  int status = lua_pcall(L, 2, 0, 0);
-  if (status == LUA_ERRRUN && b->state == READING) {
-    push_failure(L, UQ_INVALID_REQUEST);
-    lua_pushnil(L);
-    lua_insert(L, -2);
-    return 2;
-  }
-  if (status != LUA_OK)
+  int status = lua_pcall(L, 2, 1, 0);
+  if (status == LUA_ERRRUN && b->state == READING)
+    b->query = b->options; /* what was read so far means nothing */
+  else if (status != LUA_OK)
     return lua_error(L);
+  if (lua_isnil(L, -1))
+    lua_pushvalue(L, 4);
+  if (!lua_isnil(L, -1)) {
+    uqL_call_start_refused(L, 1, UQ_ENDPOINT_BALANCE, &b->query);
+    return 1;
+  }
   lua_pushliteral(L, ""); /* its query */
   uqL_call_start(L, 1, UQ_ENDPOINT_BALANCE, &b->query);
   return 1;
@@ -170,7 +163,7 @@ static int internal_refusal(lua_State *L) {
   bool late = !lua_isnoneornil(L, 2);
   lua_settop(L, 2);
   lua_pushvalue(L, 1);
-  push_failure(L, late ? UQ_TIMEOUT : UQ_CONFIG);
+  uqL_error_unsent(L, late ? UQ_TIMEOUT : UQ_CONFIG);
   if (late) {
     lua_pushvalue(L, 2);
     lua_setfield(L, -2, "elapsed");
@@ -182,11 +175,12 @@ static int internal_refusal(lua_State *L) {
 
 /* question(client, ...) -> what client:balance(...) would ask for, if it raises
 ** nothing: currency, account ("": none), amounts (a number), timeout, and
-** whether it has a key of its own. */
+** whether it has a key of its own; nothing if a value is refused. */
 static int internal_question(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   struct uq_options o = c->options;
-  uqL_options_call(L, 2, UQ_ENDPOINT_BALANCE, "balance", &o);
+  if (!uqL_options_call(L, 2, UQ_ENDPOINT_BALANCE, "balance", &o))
+    return 0;
   lua_pushstring(L, o.currency);
   lua_pushstring(L, o.on_behalf_of);
   lua_pushinteger(L, o.amounts);

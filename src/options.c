@@ -1,7 +1,9 @@
 /*
 ** options.c - option tables into C structs, by a table of descriptors: one row
-** an option. Whatever is unknown, of the wrong type, out of range or has bytes
-** that no header may bear is refused by name; a token is never quoted.
+** an option. An unknown option, a wrong type, a setting out of range raise, and
+** so does all that is wrong in the table for uqpay.new. A value of a call that
+** may come from outside the program is refused instead: the call fails. Both
+** name the option, and never quote it.
 ** SPDX-License-Identifier: MIT
 */
 #include <assert.h>
@@ -12,15 +14,13 @@
 
 #include "address.h"
 #include "amount.h"
+#include "check.h"
 #include "trust.h"
 #include "uqpay.h"
 
-#define MAX_TEXT 512 /* bytes of a string */
-#define MAX_BASE_URL 1024
-
 enum option_type {
   OPT_TEXT,    /* const char *, through a check */
-  OPT_WORD,    /* char[], the same, copied */
+  OPT_VALUE,   /* char[], the same, copied; of a call it may be refused */
   OPT_SECONDS, /* double */
   OPT_WHOLE,   /* int */
   OPT_NAME,    /* int: index into a list of names */
@@ -47,96 +47,10 @@ struct option {
   enum option_type type;
   int where;
   size_t offset;   /* in struct uq_options */
-  double min, max; /* of a number; of a word, max is the array's size */
+  double min, max; /* of a number; of a value, max is the array's size */
   const char *const *names;
-  /* NULL: it will do; else what is expected */
-  const char *(*check)(const char *text, size_t len);
+  uq_check *check;
 };
-
-/* ------------------------------------------------------------------------ */
-/* checks of strings                                                         */
-/* ------------------------------------------------------------------------ */
-
-/* May these bytes stand in a header or a path? */
-static bool is_plain(const char *text, size_t len) {
-  for (size_t i = 0; i < len; i++) {
-    if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)
-      return false;
-  }
-  return true;
-}
-
-/* A word of visible ASCII that fits into User-Agent. */
-static bool is_word(const char *text, size_t len) {
-  for (size_t i = 0; i < len; i++) {
-    if (text[i] <= ' ' || text[i] >= 0x7F || strchr("()", text[i]) != NULL)
-      return false;
-  }
-  return len > 0;
-}
-
-static const char *check_text(const char *text, size_t len) {
-  if (len == 0 || len > MAX_TEXT || !is_plain(text, len))
-    return "text of 1 to 512 bytes without control bytes expected";
-  return NULL;
-}
-
-static const char *check_proxy(const char *text, size_t len) {
-  if (len == 0) /* turns proxies off */
-    return NULL;
-  const char *expected = check_text(text, len);
-  return expected != NULL ? expected : uq_proxy_check(text);
-}
-
-/* The API lists no currencies; "XUSD" is one. */
-const char *uq_currency_check(const char *text, size_t len) {
-  bool good = len >= 3 && len <= UQ_CURRENCY_MAX;
-  for (size_t i = 0; i < len; i++)
-    good = good && ((text[i] >= 'A' && text[i] <= 'Z') ||
-                    (text[i] >= '0' && text[i] <= '9'));
-  return good ? NULL : "an upper-case currency code such as \"USD\" expected";
-}
-
-static const char *check_uuid(const char *text, size_t len) {
-  return uq_uuid_valid(text, len) ? NULL : "a UUID expected";
-}
-
-static const char *check_credential(const char *text, size_t len) {
-  bool good = len > 0 && len <= MAX_TEXT;
-  for (size_t i = 0; i < len; i++)
-    good = good && text[i] > ' ' && text[i] < 0x7F;
-  return good ? NULL : "1 to 512 visible ASCII bytes expected";
-}
-
-/* What kind of URL it is, settle_new looks at. */
-static const char *check_base_url(const char *text, size_t len) {
-  if (len > MAX_BASE_URL || strlen(text) != len)
-    return "a URL of at most 1024 bytes expected";
-  return NULL;
-}
-
-/* "sha256//<43 digits of base64>=", several with ";" between. */
-static const char *check_pin(const char *text, size_t len) {
-  static const char prefix[] = "sha256//";
-  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                               "abcdefghijklmnopqrstuvwxyz0123456789+/";
-  const char *expected = "\"sha256//<base64 of 32 bytes>\" expected";
-  const char *p = text;
-  if (strlen(text) != len || len > MAX_TEXT)
-    return expected;
-  for (;; p++) {
-    if (strncmp(p, prefix, sizeof prefix - 1) != 0)
-      return expected;
-    p += sizeof prefix - 1;
-    if (strspn(p, digits) != 43 || p[43] != '=')
-      return expected;
-    p += 44;
-    if (*p == '\0')
-      return NULL;
-    if (*p != ';')
-      return expected;
-  }
-}
 
 /* ------------------------------------------------------------------------ */
 /* the table                                                                 */
@@ -156,18 +70,19 @@ static const char *const http_names[] = {"auto", "1.1", "2", NULL};
 static const struct option options[] = {
     {"environment", OPT_NAME, FOR_NEW, AT(environment), 0, 0, environment_names,
      NULL},
-    {"base_url", OPT_TEXT, FOR_NEW, AT(base_url), 0, 0, NULL, check_base_url},
+    {"base_url", OPT_TEXT, FOR_NEW, AT(base_url), 0, 0, NULL,
+     uq_check_base_url},
     {"token", OPT_TOKEN, FOR_NEW, 0, 0, 0, NULL, NULL},
     {"client_id", OPT_TEXT, FOR_NEW, AT(client_id), 0, 0, NULL,
-     check_credential},
-    {"api_key", OPT_API_KEY, FOR_NEW, 0, 0, 0, NULL, check_credential},
+     uq_check_credential},
+    {"api_key", OPT_API_KEY, FOR_NEW, 0, 0, 0, NULL, uq_check_credential},
     {"token_store", OPT_STORE, FOR_NEW, 0, 0, 0, NULL, NULL},
-    {"on_behalf_of", OPT_WORD, FOR_NEW | FOR_BEHALF, AT(on_behalf_of), 0,
-     SIZE(on_behalf_of), NULL, check_uuid},
-    {"currency", OPT_WORD, FOR_NEW | FOR_POST, AT(currency), 0, SIZE(currency),
-     NULL, uq_currency_check},
-    {"idempotency_key", OPT_WORD, FOR_POST, AT(idempotency_key), 0,
-     SIZE(idempotency_key), NULL, check_uuid},
+    {"on_behalf_of", OPT_VALUE, FOR_NEW | FOR_BEHALF, AT(on_behalf_of), 0,
+     SIZE(on_behalf_of), NULL, uq_check_account},
+    {"currency", OPT_VALUE, FOR_NEW | FOR_POST, AT(currency), 0, SIZE(currency),
+     NULL, uq_check_currency},
+    {"idempotency_key", OPT_VALUE, FOR_POST, AT(idempotency_key), 0,
+     SIZE(idempotency_key), NULL, uq_check_uuid},
     {"allow_key_reuse", OPT_SWITCH, FOR_POST, AT(allow_key_reuse), 0, 0, NULL,
      NULL},
     {"timeout", OPT_SECONDS, FOR_BOTH, AT(timeout), 0.001, 86400, NULL, NULL},
@@ -185,11 +100,11 @@ static const struct option options[] = {
     {"max_response_bytes", OPT_WHOLE, FOR_BOTH, AT(max_response_bytes), 1024,
      67108864, NULL, NULL},
     {"amounts", OPT_NAME, FOR_BOTH, AT(amounts), 0, 0, amounts_names, NULL},
-    {"ca_file", OPT_TEXT, FOR_NEW, AT(ca_file), 0, 0, NULL, check_text},
-    {"ca_path", OPT_TEXT, FOR_NEW, AT(ca_path), 0, 0, NULL, check_text},
+    {"ca_file", OPT_TEXT, FOR_NEW, AT(ca_file), 0, 0, NULL, uq_check_text},
+    {"ca_path", OPT_TEXT, FOR_NEW, AT(ca_path), 0, 0, NULL, uq_check_text},
     {"pinned_public_key", OPT_TEXT, FOR_NEW, AT(pinned_public_key), 0, 0, NULL,
-     check_pin},
-    {"proxy", OPT_TEXT, FOR_NEW, AT(proxy), 0, 0, NULL, check_proxy},
+     uq_check_pin},
+    {"proxy", OPT_TEXT, FOR_NEW, AT(proxy), 0, 0, NULL, uq_check_proxy},
     {"http_version", OPT_NAME, FOR_NEW, AT(http_version), 0, 0, http_names,
      NULL},
     {"app_info", OPT_APP, FOR_NEW, AT(user_agent), 0, 0, NULL, NULL},
@@ -227,13 +142,27 @@ struct reading {
   const struct uq_endpoint
       *endpoint; /* of a call; its parameters are not ours */
   struct uq_options *options;
-  struct uq_client *client; /* for FOR_NEW: token, hooks; else NULL */
-  int peer;                 /* index of its peer table */
+  struct uq_refusal *refused; /* NULL: a wrong value raises */
+  struct uq_client *client;   /* for FOR_NEW: token, hooks; else NULL */
+  int peer;                   /* index of its peer table */
 };
+
+void uq_refuse(struct uq_refusal *refused, const char *option,
+               const char *expected, bool empty) {
+  if (refused->option != NULL && strcmp(refused->option, option) <= 0)
+    return; /* of several it is always the same one */
+  refused->option = option;
+  snprintf(refused->expected, sizeof refused->expected, "%s%s", expected,
+           empty ? ", got an empty string" : "");
+}
+
+static bool is_refused(const struct reading *r, const char *option) {
+  return r->refused->option != NULL && strcmp(r->refused->option, option) == 0;
+}
 
 static int bad_option(lua_State *L, const struct reading *r, const char *name,
                       const char *expected) {
-  if (expected == uq_no_memory) /* nobody knows whether it is bad */
+  if (expected == uq_no_memory) /* it may be good */
     return luaL_error(L, "%s", uq_no_memory);
   return luaL_error(L, "bad option '%s' to '%s' (%s)", name, r->method,
                     expected);
@@ -315,6 +244,17 @@ static void keep(lua_State *L, const struct reading *r, const char *name) {
   lua_setfield(L, r->peer, name);
 }
 
+/* The string at the top has not the form that is expected. */
+static int bad_text(lua_State *L, const struct reading *r, const char *name,
+                    const char *expected) {
+  size_t len;
+  lua_tolstring(L, -1, &len);
+  if (len > 0)
+    return bad_option(L, r, name, expected);
+  lua_pushfstring(L, "%s, got an empty string", expected);
+  return bad_option(L, r, name, lua_tostring(L, -1));
+}
+
 /* The string at the top, checked. */
 static const char *read_text(lua_State *L, const struct reading *r,
                              const struct option *o) {
@@ -324,8 +264,25 @@ static const char *read_text(lua_State *L, const struct reading *r,
   const char *text = lua_tolstring(L, -1, &len);
   const char *expected = o->check(text, len);
   if (expected != NULL)
-    bad_option(L, r, o->name, expected);
+    bad_text(L, r, o->name, expected);
   return text;
+}
+
+/* Copies the string at the top into the field; a refused one leaves "". */
+static void read_value(lua_State *L, const struct reading *r,
+                       const struct option *o, char *field) {
+  size_t len;
+  if (lua_type(L, -1) != LUA_TSTRING)
+    bad_type(L, r, o->name, "string");
+  const char *text = lua_tolstring(L, -1, &len);
+  const char *expected = o->check(text, len);
+  field[0] = '\0';
+  if (expected == NULL)
+    snprintf(field, (size_t)o->max, "%s", text);
+  else if (r->refused != NULL)
+    uq_refuse(r->refused, o->name, expected, len == 0);
+  else
+    bad_text(L, r, o->name, expected);
 }
 
 static double read_number(lua_State *L, const struct reading *r,
@@ -358,9 +315,14 @@ static int read_name(lua_State *L, const struct reading *r,
     luaL_addstring(&b, o->names[i]);
     luaL_addchar(&b, '"');
   }
-  luaL_addstring(&b, " expected");
   luaL_pushresult(&b);
-  return bad_option(L, r, o->name, lua_tostring(L, -1));
+  lua_insert(L, -2);
+  const char *names = lua_tostring(L, -2);
+  if (lua_type(L, -1) != LUA_TSTRING)
+    return bad_type(L, r, o->name, names);
+  lua_pushfstring(L, "%s expected", names);
+  lua_insert(L, -2);
+  return bad_text(L, r, o->name, lua_tostring(L, -2));
 }
 
 static void read_token(lua_State *L, const struct reading *r,
@@ -449,15 +411,18 @@ static void append_app(lua_State *L, const struct reading *r, int idx,
     lua_pop(L, 1);
     return;
   }
-  size_t len = 0;
-  const char *text = ""; /* lua_tolstring would turn a number into a string */
-  if (lua_type(L, -1) == LUA_TSTRING)
-    text = lua_tolstring(L, -1, &len);
-  if (len > 100 || !is_word(text, len))
-    luaL_error(L,
-               "bad option 'app_info.%s' to '%s' (a word of 1 to 100 visible "
-               "ASCII bytes without brackets expected)",
-               name, r->method);
+  size_t len;
+  lua_pushfstring(L, "app_info.%s", name);
+  const char *option = lua_tostring(L, -1);
+  lua_insert(L, -2); /* kept below the value */
+  if (lua_type(L, -1) != LUA_TSTRING)
+    bad_type(L, r, option, "string");
+  const char *text = lua_tolstring(L, -1, &len);
+  if (len > 100 || !uq_check_agent(text, len))
+    bad_text(
+        L, r, option,
+        "a word of 1 to 100 visible ASCII bytes without brackets expected");
+  lua_remove(L, -2);
   lua_pushstring(L, before);
   lua_insert(L, -2);
   lua_pushstring(L, after);
@@ -498,8 +463,8 @@ static void read_option(lua_State *L, const struct reading *r,
     *(const char **)(void *)field = read_text(L, r, o);
     keep(L, r, o->name);
     break;
-  case OPT_WORD:
-    snprintf(field, (size_t)o->max, "%s", read_text(L, r, o));
+  case OPT_VALUE:
+    read_value(L, r, o, field);
     break;
   case OPT_SECONDS:
     *(double *)(void *)field = read_number(L, r, o, "seconds");
@@ -585,14 +550,15 @@ static void settle_new(lua_State *L, const struct reading *r) {
   bool token = c->token.len > 0 || c->token_function;
   bool login = c->api_key.len > 0;
   if (login && o->client_id == NULL)
-    bad_option(L, r, "client_id", "expected together with api_key");
+    bad_option(L, r, "client_id", "expected together with api_key, got nil");
   if (!login && o->client_id != NULL)
-    bad_option(L, r, "api_key", "expected together with client_id");
+    bad_option(L, r, "api_key", "expected together with client_id, got nil");
   if (token && login)
     bad_option(L, r, "token", "not together with client_id and api_key");
   if (!token && !login)
     bad_option(L, r, "token",
-               "a string or function, or client_id and api_key, expected");
+               "a string or function, or client_id and api_key, expected, got "
+               "nil");
   int environment = o->environment < 0 ? 0 : o->environment;
   if (o->base_url != NULL && o->environment >= 0)
     bad_option(L, r, "base_url", "not together with environment");
@@ -640,7 +606,8 @@ static void check_trust(lua_State *L, const struct reading *r, const char *name,
 }
 
 void uqL_options_new(lua_State *L, int idx, struct uq_client *c) {
-  struct reading r = {"new", FOR_NEW, NULL, &c->options, c, lua_gettop(L)};
+  struct reading r = {"new", FOR_NEW, NULL,         &c->options,
+                      NULL,  c,       lua_gettop(L)};
   luaL_checktype(L, idx, LUA_TTABLE);
   c->options = defaults;
   read_table(L, &r, idx);
@@ -649,14 +616,28 @@ void uqL_options_new(lua_State *L, int idx, struct uq_client *c) {
   check_trust(L, &r, "ca_path", c->options.ca_path, true);
 }
 
-void uqL_options_batch(lua_State *L, int idx, struct uq_options *o) {
+/* Pushes why the call is refused. An object of a call is refused as the call
+** itself: under an event loop its user does not know of the object. */
+static void push_refusal(lua_State *L, const struct reading *r) {
+  size_t start = sizeof "start_" - 1;
+  const char *name = r->method;
+  if (strncmp(name, "start_", start) == 0)
+    name += start;
+  lua_pushfstring(L, "bad option '%s' to '%s' (%s)", r->refused->option, name,
+                  r->refused->expected);
+}
+
+bool uqL_options_batch(lua_State *L, int idx, struct uq_options *o) {
   static const char *const of_queries[] = {"currency", "idempotency_key",
                                            "allow_key_reuse"};
+  struct uq_refusal refused;
   struct reading r = {
-      "balances", FOR_CALL | FOR_BEHALF | FOR_BATCH, NULL, o, NULL, 0};
+      "balances", FOR_CALL | FOR_BEHALF | FOR_BATCH, NULL, o, &refused, NULL,
+      0};
+  refused.option = NULL;
   o->queued = true;
   if (lua_isnoneornil(L, idx))
-    return;
+    return true;
   luaL_checktype(L, idx, LUA_TTABLE);
   for (size_t i = 0; i < sizeof of_queries / sizeof *of_queries; i++) {
     lua_pushstring(L, of_queries[i]);
@@ -666,55 +647,49 @@ void uqL_options_batch(lua_State *L, int idx, struct uq_options *o) {
     lua_pop(L, 1);
   }
   read_table(L, &r, idx);
-}
-
-/* The currency that is the argument at first; the option table behind it, or 0.
- */
-static const char *read_currency(lua_State *L, int first, int *table) {
-  size_t len;
-  if (lua_type(L, first) != LUA_TSTRING) {
-    lua_pushfstring(L, "currency: string or table expected, got %s",
-                    luaL_typename(L, first));
-    luaL_argerror(L, first, lua_tostring(L, -1));
-  }
-  const char *text = lua_tolstring(L, first, &len);
-  const char *expected = uq_currency_check(text, len);
-  luaL_argcheck(L, expected == NULL, first, expected);
-  *table = 0;
-  if (!lua_isnoneornil(L, first + 1)) {
-    luaL_checktype(L, first + 1, LUA_TTABLE);
-    *table = first + 1;
-  }
-  return text;
+  if (refused.option == NULL)
+    return true;
+  push_refusal(L, &r);
+  return false;
 }
 
 /* The arguments of a call for one currency's balance. */
 static void read_post(lua_State *L, const struct reading *r, int first) {
   struct uq_options *o = r->options;
-  const char *currency = NULL;
+  size_t len = 0;
+  const char *currency = NULL; /* the argument */
   int table = first;
-  int last = first;
-  if (lua_isnone(L, first)) {
-    table = 0;
-  } else if (lua_type(L, first) != LUA_TTABLE) { /* nil: an unset variable */
-    currency = read_currency(L, first, &table);
-    last = first + 1;
-  }
-  luaL_argcheck(L, lua_isnoneornil(L, last + 1), last + 1,
-                "no further argument expected");
-  if (currency != NULL)
+  if (!lua_istable(L, first) && !lua_isnone(L, first)) {
+    if (lua_type(L, first) != LUA_TSTRING) { /* nil: an unset variable */
+      lua_pushfstring(L, "currency: string or table expected, got %s",
+                      luaL_typename(L, first));
+      luaL_argerror(L, first, lua_tostring(L, -1));
+    }
+    currency = lua_tolstring(L, first, &len);
     o->currency[0] = '\0';
-  if (table != 0)
+    table = first + 1;
+  }
+  bool given = !lua_isnoneornil(L, table);
+  if (given)
+    luaL_checktype(L, table, LUA_TTABLE);
+  luaL_argcheck(L, lua_isnoneornil(L, table + 1), table + 1,
+                "no further argument expected");
+  if (given)
     read_table(L, r, table);
-  if (currency != NULL && o->currency[0] != '\0')
-    bad_option(L, r, "currency", "it was given as an argument already");
-  if (currency != NULL)
-    memcpy(o->currency, currency, strlen(currency) + 1); /* it is a code */
-  if (o->currency[0] == '\0')
+  if (currency != NULL) {
+    if (o->currency[0] != '\0' || is_refused(r, "currency"))
+      bad_option(L, r, "currency", "it was given as an argument already");
+    const char *expected = uq_check_currency(currency, len);
+    if (expected == NULL)
+      memcpy(o->currency, currency, len + 1);
+    else
+      uq_refuse(r->refused, "currency", expected, len == 0);
+  }
+  if (o->currency[0] == '\0' && !is_refused(r, "currency"))
     luaL_error(L,
                "bad argument 'currency' to '%s' (a currency code such as "
-               "\"USD\" expected, got none)",
-               r->method);
+               "\"USD\" expected, got %s)",
+               r->method, given ? "nil" : "none");
   lua_pushliteral(L, "");
 }
 
@@ -736,18 +711,23 @@ static void read_get(lua_State *L, const struct reading *r, int first) {
                "'%s' is a call of the master account: this client has "
                "on_behalf_of",
                r->method);
-  uqL_query_push(L, r->endpoint, table, r->method, o->currency,
-                 sizeof o->currency);
+  uqL_query_push(L, r->endpoint, table, r->method, o->currency, r->refused);
 }
 
-void uqL_options_call(lua_State *L, int first, const struct uq_endpoint *e,
+bool uqL_options_call(lua_State *L, int first, const struct uq_endpoint *e,
                       const char *method, struct uq_options *o) {
   bool post = e->params == NULL;
-  struct reading r = {method, FOR_CALL, e, o, NULL, 0};
+  struct uq_refusal refused;
+  struct reading r = {method, FOR_CALL, e, o, &refused, NULL, 0};
+  refused.option = NULL;
   r.where |= post ? FOR_POST : 0;
   r.where |= e->behalf ? FOR_BEHALF : 0;
   if (post)
     read_post(L, &r, first);
   else
     read_get(L, &r, first);
+  if (refused.option == NULL)
+    return true;
+  push_refusal(L, &r);
+  return false;
 }

@@ -3,13 +3,13 @@
 ** percent-encoded ("+08:00" is "%2B08%3A00": a bare "+" would be a blank).
 ** SPDX-License-Identifier: MIT
 */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "check.h"
 #include "moment.h"
 #include "uqpay.h"
-
-#define MAX_WORD 64 /* bytes of a parameter */
 
 bool uq_query_knows(const struct uq_endpoint *e, const char *name) {
   const struct uq_param *p = e->params;
@@ -18,60 +18,60 @@ bool uq_query_knows(const struct uq_endpoint *e, const char *name) {
   return p != NULL && p->name != NULL;
 }
 
-static int bad_param(lua_State *L, const struct uq_param *p, const char *method,
-                     const char *expected) {
-  return luaL_error(L, "bad option '%s' to '%s' (%s)", p->name, method,
-                    expected);
+static int bad_type(lua_State *L, const struct uq_param *p, const char *method,
+                    const char *expected) {
+  return luaL_error(L, "bad option '%s' to '%s' (%s expected, got %s)", p->name,
+                    method, expected, luaL_typename(L, -1));
 }
 
-/* NULL: it will do; else what is expected. */
 static const char *check_text(const struct uq_param *p, const char *text,
                               size_t len) {
-  struct uq_moment moment;
-  if (len == 0 || len > MAX_WORD)
-    return "a string of 1 to 64 bytes expected";
-  for (size_t i = 0; i < len; i++) {
-    if (text[i] < ' ' || text[i] >= 0x7F)
-      return "a string of visible ASCII expected";
-  }
   switch (p->type) {
   case UQ_PARAM_CURRENCY:
-    return uq_currency_check(text, len);
+    return uq_check_currency(text, len);
   case UQ_PARAM_UUID:
-    return uq_uuid_valid(text, len) ? NULL : "a UUID expected";
+    return uq_check_uuid(text, len);
   case UQ_PARAM_TIME:
-    if (uq_moment_parse(text, len, NULL, &moment) == UQ_MOMENT_OK)
-      return NULL;
-    return "a time with its zone expected, such as 2024-03-21T17:17:32+08:00";
+    return uq_check_time(text, len);
   default:
-    return strchr(text, ' ') == NULL ? NULL : "a word expected";
+    return uq_check_word(text, len);
   }
 }
 
-/* The value at the top as text; a number's is put in scratch. */
-static const char *read_param(lua_State *L, const struct uq_param *p,
-                              const char *method, char scratch[32]) {
-  if (p->type == UQ_PARAM_COUNT) {
-    double value = (double)lua_tonumber(L, -1);
+/* Puts the number at the top as text in scratch. NULL: it is refused. */
+static const char *read_count(lua_State *L, const struct uq_param *p,
+                              const char *method, struct uq_refusal *refused,
+                              char scratch[32]) {
+  if (lua_type(L, -1) != LUA_TNUMBER)
+    bad_type(L, p, method, "a whole number");
+  double value = (double)lua_tonumber(L, -1);
+  if (!(value >= 1 && value <= p->max) || floor(value) != value) {
     char expected[64];
     snprintf(expected, sizeof expected, "a whole number from 1 to %d expected",
              p->max);
-    if (lua_type(L, -1) != LUA_TNUMBER || !(value >= 1 && value <= p->max) ||
-        (double)(long)value != value)
-      bad_param(L, p, method, expected);
-    snprintf(scratch, 32, "%ld", (long)value);
-    return scratch;
+    uq_refuse(refused, p->name, expected, false);
+    return NULL;
   }
+  snprintf(scratch, 32, "%ld", (long)value);
+  return scratch;
+}
+
+/* The value at the top as text; a number's is put in scratch. NULL: it is
+** refused. */
+static const char *read_param(lua_State *L, const struct uq_param *p,
+                              const char *method, struct uq_refusal *refused,
+                              char scratch[32]) {
+  if (p->type == UQ_PARAM_COUNT)
+    return read_count(L, p, method, refused, scratch);
   size_t len;
-  if (lua_type(L, -1) != LUA_TSTRING) {
-    lua_pushfstring(L, "string expected, got %s", luaL_typename(L, -1));
-    bad_param(L, p, method, lua_tostring(L, -1));
-  }
+  if (lua_type(L, -1) != LUA_TSTRING)
+    bad_type(L, p, method, "string");
   const char *text = lua_tolstring(L, -1, &len);
   const char *expected = check_text(p, text, len);
-  if (expected != NULL)
-    bad_param(L, p, method, expected);
-  return text;
+  if (expected == NULL)
+    return text;
+  uq_refuse(refused, p->name, expected, len == 0);
+  return NULL;
 }
 
 /* Appends "name=value" to the query. Its size bears the longest of all. */
@@ -96,8 +96,30 @@ static void append(char *query, size_t *len, const char *name,
   *len = (size_t)(at - query);
 }
 
+/* True if the table has a start and an end in the wrong order. */
+static bool ends_before_start(lua_State *L, int table) {
+  struct uq_moment start, end;
+  size_t len;
+  lua_getfield(L, table, "start_time");
+  lua_getfield(L, table, "end_time");
+  bool both = lua_isstring(L, -2) && lua_isstring(L, -1);
+  if (both) {
+    const char *text = lua_tolstring(L, -2, &len);
+    both = uq_moment_parse(text, len, NULL, &start) == UQ_MOMENT_OK;
+  }
+  if (both) {
+    const char *text = lua_tolstring(L, -1, &len);
+    both = uq_moment_parse(text, len, NULL, &end) == UQ_MOMENT_OK;
+  }
+  lua_pop(L, 2);
+  return both &&
+         (end.seconds < start.seconds || (end.seconds == start.seconds &&
+                                          end.nanoseconds < start.nanoseconds));
+}
+
 void uqL_query_push(lua_State *L, const struct uq_endpoint *e, int idx,
-                    const char *method, char *currency, size_t size) {
+                    const char *method, char *currency,
+                    struct uq_refusal *refused) {
   char query[UQ_QUERY_MAX], scratch[32];
   size_t len = 0;
   query[0] = '\0';
@@ -109,12 +131,15 @@ void uqL_query_push(lua_State *L, const struct uq_endpoint *e, int idx,
     else
       lua_pushnil(L);
     if (!lua_isnil(L, -1))
-      value = read_param(L, p, method, scratch);
+      value = read_param(L, p, method, refused, scratch);
     if (value != NULL && p->type == UQ_PARAM_CURRENCY)
-      snprintf(currency, size, "%s", value);
+      memcpy(currency, value, strlen(value) + 1);
     if (value != NULL)
       append(query, &len, p->name, value);
     lua_pop(L, 1);
   }
+  if (e->each != NULL && idx != 0 && strcmp(method, e->each) == 0 &&
+      ends_before_start(L, idx)) /* of one page it is the API's affair */
+    uq_refuse(refused, "end_time", "not before start_time expected", false);
   lua_pushlstring(L, query, len);
 }

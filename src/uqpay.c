@@ -47,18 +47,6 @@ static const luaL_Reg functions[] = {{"new", uqL_client_new},
                                      {"file_store", uqL_file_store_new},
                                      {NULL, NULL}};
 
-void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
-               const luaL_Reg *methods) {
-  luaL_newmetatable(L, name);
-  uqL_setfuncs(L, metamethods);
-  lua_newtable(L);
-  uqL_setfuncs(L, methods);
-  lua_setfield(L, -2, "__index");
-  lua_pushstring(L, name); /* 5.1, 5.2 and LuaJIT do not set it */
-  lua_setfield(L, -2, "__name");
-  lua_pop(L, 1);
-}
-
 UQ_EXPORT int luaopen_uqpay(lua_State *L);
 
 UQ_EXPORT int luaopen_uqpay(lua_State *L) {

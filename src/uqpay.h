@@ -32,6 +32,7 @@
 #include <stdint.h>
 
 #include "buf.h"
+#include "check.h"
 #include "compat.h"
 #include "decimal.h"
 #include "kind.h"
@@ -59,16 +60,27 @@
 
 #define UQ_CLOSED "attempt to use a closed uqpay client"
 
-#define UQ_CURRENCY_MAX 5
 #define UQ_HOST_MAX 256
 #define UQ_URL_MAX 2200
 #define UQ_QUERY_MAX 1024
 
-/* ---- uqpay.c ------------------------------------------------------------ */
+/* ---- auxlib.c ----------------------------------------------------------- */
 
 /* Registers a class: its metatable, and methods behind __index. */
 void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
                const luaL_Reg *methods);
+
+/* The userdata of the class `name` at 1. If there is another value, raises and
+** says how the method is called, by an example of a variable's name. */
+void *uqL_self(lua_State *L, const char *name, const char *example);
+
+/* Raises if the value at 1 is the module, as in uqpay:new{...}: of that call
+** `arguments` is "{...}". */
+void uqL_check_dot(lua_State *L, const char *function, const char *arguments);
+
+/* The length of the list that is the argument at idx, called name in messages.
+** Raises if it has holes, keys of other kinds, or inherits elements. */
+int uqL_check_list(lua_State *L, int idx, const char *name);
 
 /* ---- options.c ---------------------------------------------------------- */
 
@@ -85,7 +97,7 @@ struct uq_options {
   const char *user_agent;
   const char *client_id;
   char currency[UQ_CURRENCY_MAX + 1];
-  char on_behalf_of[UQ_UUID_LEN + 1];
+  char on_behalf_of[UQ_ACCOUNT_MAX + 1];
   char idempotency_key[UQ_UUID_LEN + 1];
   double timeout; /* seconds, like all below */
   double connect_timeout;
@@ -111,18 +123,29 @@ struct uq_endpoint;
 ** option. */
 void uqL_options_new(lua_State *L, int idx, struct uq_client *c);
 
+/* A value that may come from outside the program and cannot be sent: the call
+** fails with kind `invalid_request`. */
+struct uq_refusal {
+  const char *option; /* NULL: all values are good */
+  char expected[100];
+};
+
+/* Refuses an option's value. Of several options the first by name counts. */
+void uq_refuse(struct uq_refusal *refused, const char *option,
+               const char *expected, bool empty);
+
 /* Reads the arguments of the endpoint's method from first on: a currency and an
-** option table, or the table alone. o holds the client's options. Pushes the
-** query of the request. Raises, naming the argument or option. */
-void uqL_options_call(lua_State *L, int first, const struct uq_endpoint *e,
+** option table, or the table alone. o holds the client's options. True: pushes
+** the query of the request. False: a value is refused, and the message that
+** says so is pushed. Raises, naming the argument or option, what is a mistake
+** in the program. */
+bool uqL_options_call(lua_State *L, int first, const struct uq_endpoint *e,
                       const char *method, struct uq_options *o);
 
-/* Is this a currency code? NULL: yes; else what is expected. */
-const char *uq_currency_check(const char *text, size_t len);
-
 /* Reads the option table of a batch at idx, if there is one. o holds the
-** client's options. Raises, naming the option. */
-void uqL_options_batch(lua_State *L, int idx, struct uq_options *o);
+** client's options. False: a value is refused, and the message is pushed. Else
+** as above. */
+bool uqL_options_batch(lua_State *L, int idx, struct uq_options *o);
 
 /* ---- client.c ----------------------------------------------------------- */
 
@@ -382,10 +405,11 @@ const char *uq_endpoint_secret(const struct uq_buf *block);
 /* ---- query.c ------------------------------------------------------------ */
 
 /* Pushes the query of a request, "" or "?a=b&c=d", made of the parameters of
-** the endpoint in the table at idx (0: none), and sets *currency if one is
-** among them. Raises, naming the parameter. */
+** the endpoint in the table at idx (0: none), and sets currency if one is among
+** them. A wrong value is refused; a wrong type raises, naming the parameter. */
 void uqL_query_push(lua_State *L, const struct uq_endpoint *e, int idx,
-                    const char *method, char *currency, size_t size);
+                    const char *method, char *currency,
+                    struct uq_refusal *refused);
 
 /* Is there a parameter of that name? */
 bool uq_query_knows(const struct uq_endpoint *e, const char *name);
@@ -407,6 +431,16 @@ int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
 ** is closed. */
 void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
                     const struct uq_options *o);
+
+/* The failure of a call that is not begun: the message at the top says which
+** value of its options is refused. Returns the number of results pushed. */
+int uqL_call_refuse(lua_State *L, const struct uq_endpoint *e,
+                    const struct uq_options *o);
+
+/* The same: replaces the message by a call object that has ended. */
+void uqL_call_start_refused(lua_State *L, int client,
+                            const struct uq_endpoint *e,
+                            const struct uq_options *o);
 
 /* Lets the network go on until a call of the client can be stepped, at most for
 ** `limit` seconds. Can one? The client may be closed afterwards. Raises what a
@@ -531,6 +565,9 @@ void uqL_error_kinds(lua_State *L);
 
 /* Turns the message at the top into an error table of that kind. */
 void uqL_error_new(lua_State *L, enum uq_kind kind);
+
+/* The same for a call that nothing was sent of. */
+void uqL_error_unsent(lua_State *L, enum uq_kind kind);
 
 /* Adds to the message of the error table at the top. */
 void uqL_error_add(lua_State *L, const char *text);

@@ -104,7 +104,10 @@ static enum reading read_amount(lua_State *L, int idx, struct uq_decimal *d) {
                     UQ_DECIMAL_DIGITS);
     return BAD_TEXT;
   default:
-    lua_pushfstring(L, "'%s' is no decimal number", push_shown(L, text, len));
+    if (len == 0)
+      lua_pushliteral(L, "an empty string is no decimal number");
+    else
+      lua_pushfstring(L, "'%s' is no decimal number", push_shown(L, text, len));
     return BAD_TEXT;
   }
 }
@@ -120,6 +123,7 @@ static struct uq_decimal check_operand(lua_State *L, int arg) {
 /* uqpay.amount(x) */
 int uqL_amount_new(lua_State *L) {
   struct uq_decimal d;
+  uqL_check_dot(L, "amount", "(...)");
   lua_settop(L, 1);
   if (to_amount(L, 1) != NULL) /* they never change */
     return 1;
@@ -209,10 +213,11 @@ static void add_element(lua_State *L, struct uq_decimal *sum, int n) {
   lua_pop(L, 1);
 }
 
-/* uqpay.sum(list or function). Nothing is left out in silence: neither what
-** stands behind a hole, nor what has a name, nor what a table inherits. */
+/* uqpay.sum(list or function). A missing amount is not zero: holes, other keys
+** and inherited elements are errors. */
 int uqL_amount_sum(lua_State *L) {
   struct uq_decimal sum = {false, 0, {0}};
+  uqL_check_dot(L, "sum", "(...)");
   lua_settop(L, 1);
   if (lua_isfunction(L, 1)) {
     for (int n = 1;; n++) {
@@ -227,12 +232,10 @@ int uqL_amount_sum(lua_State *L) {
     }
   } else {
     luaL_checktype(L, 1, LUA_TTABLE);
-    luaL_argcheck(L, !luaL_getmetafield(L, 1, "__index"), 1,
-                  "a list without __index expected");
-    for (lua_pushnil(L); lua_next(L, 1) != 0;) {
-      luaL_argcheck(L, lua_type(L, -2) == LUA_TNUMBER, 1,
-                    "a list expected, but it has keys that are no numbers");
-      add_element(L, &sum, (int)lua_tointeger(L, -2));
+    int count = uqL_check_list(L, 1, "list");
+    for (int n = 1; n <= count; n++) {
+      lua_rawgeti(L, 1, n);
+      add_element(L, &sum, n);
     }
   }
   uqL_amount_push(L, &sum);
@@ -297,7 +300,9 @@ static int check_places(lua_State *L) {
   }
   const char *code = lua_tolstring(L, 2, &len);
   int places = uq_currency_exponent(code, len);
-  if (places < 0)
+  if (len == 0)
+    lua_pushliteral(L, "ISO 4217 has no decimals for an empty string");
+  else if (places < 0)
     lua_pushfstring(L,
                     "ISO 4217 has no decimals for '%s': give their number "
                     "instead of the currency",
@@ -395,12 +400,15 @@ int uqL_time(lua_State *L) {
   size_t len;
   int zone;
   bool zoned = !lua_isnoneornil(L, 2);
+  uqL_check_dot(L, "time", "(...)");
   luaL_checktype(L, 1, LUA_TSTRING);
   if (zoned) {
     luaL_checktype(L, 2, LUA_TSTRING);
     const char *name = lua_tolstring(L, 2, &len);
     luaL_argcheck(L, uq_zone_parse(name, len, &zone), 2,
-                  "\"Z\" or an offset such as \"+08:00\" expected");
+                  len > 0 ? "\"Z\" or an offset such as \"+08:00\" expected"
+                          : "\"Z\" or an offset such as \"+08:00\" expected, "
+                            "got an empty string");
   }
   const char *text = lua_tolstring(L, 1, &len);
   switch (uq_moment_parse(text, len, zoned ? &zone : NULL, &m)) {

@@ -26,12 +26,12 @@ end
 
 -- /balance/USD, /balance/USD?account=<id of a connected account>
 function handler.balance()
-  local ok, balance, message, err = pcall(client.balance, client, ngx.var.currency,
+  local balance, message, err = client:balance(ngx.var.currency,
     { on_behalf_of = ngx.var.arg_account })
-  if not ok then -- a currency or an account that is none
-    return say(400, { kind = "invalid_request", message = balance:gsub("^.-:%d+: ", "") })
-  elseif balance then
+  if balance then
     return say(200, balance)
+  elseif err.kind == "invalid_request" and err.attempts == 0 then -- nothing was sent
+    return say(400, { kind = err.kind, message = message })
   end
   ngx.log(ngx.WARN, message)
   if err.kind == "rate_limit" then

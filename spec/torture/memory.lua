@@ -271,6 +271,21 @@ good("each_transaction, two windows", "ok", { before = load_all }, function(c)
   return count
 end, function(count) same(1, count, "items, each once") end)
 
+-- Wrong values: nothing is sent, each is told.
+good("refused values", "ok", { before = load_early }, function(c)
+  local errors = {}
+  local function add(_, _, err) errors[#errors + 1] = err end
+  add(c:balance "usd")
+  add(c:start_balance("USD", { on_behalf_of = "" }):result())
+  for _, balance, message, err in c:balances { "usd", { currency = "" } } do
+    add(balance, message, err)
+  end
+  return errors
+end, function(errors)
+  same(4, #errors, "failures")
+  for _, err in ipairs(errors) do same("invalid_request", err.kind, "kind") end
+end)
+
 -- Whoever goes on after an error is never told of an end before the last item.
 good("each_account, gone on", "ok", { before = load_all }, function(c)
   local next_item, count, why = c:each_account(), 0, nil

@@ -116,7 +116,7 @@ local loop = {
   waits = function(slot) return slot.semaphore:count() < 0 end,
 }
 
-local face, Client = require "uqpay.loop"(loop)
+local face, Client, check = require "uqpay.loop"(loop)
 local new = face.new
 
 local function bad(option, expected)
@@ -126,6 +126,7 @@ end
 -- The dictionary that an option names.
 local function dictionary(option, name)
   if type(name) ~= "string" then bad(option, "string expected, got " .. type(name)) end
+  if name == "" then bad(option, "a dictionary's name expected, got an empty string") end
   local dict = ngx.shared[name]
   if not dict then bad(option, "nginx.conf has no lua_shared_dict '" .. name .. "'") end
   return dict
@@ -155,13 +156,15 @@ local function read_cache(cache, options, shared)
       bad("cache." .. name, expected .. " expected, got " .. type(value))
     end
   end
+  if cache.identity == "" then bad("cache.identity", "got an empty string") end
   local ttl, stale = cache.ttl, cache.stale or 0
   if not ttl or not (ttl >= 0.001 and ttl <= 86400) then
-    bad("cache.ttl", "seconds from 0.001 to 86400 expected")
+    bad("cache.ttl", "seconds from 0.001 to 86400 expected, got " .. tostring(ttl))
   elseif not (stale >= 0 and stale <= 86400) then
     bad("cache.stale", "seconds from 0 to 86400 expected")
   elseif type(options.token) == "function" and not cache.identity then
-    bad("cache.identity", "a name of whose token it is expected with a token function")
+    bad("cache.identity", "a name of whose token it is expected with a token function, "
+      .. "got nil")
   end
   return {
     store = new_cache(dictionary("cache.dict", cache.dict or shared), ttl, stale),
@@ -224,6 +227,7 @@ end
 local function guard(method, waits)
   local plain = Client[method]
   Client[method] = function(self, ...)
+    check(self, method)
     settle(self)
     local message = waits and obstacle(method)
     if message then return nil, message, internal.refusal(message) end
@@ -245,16 +249,17 @@ guard("balances", true)
 guard("invalidate_token", false)
 guard("stats", false)
 
--- With a cache the answer may be another request's. A call with a key of its own, or one
--- that raises, is none of the cache's.
+-- With a cache the answer may be another request's. A call with a key of its own, one
+-- that raises and one that is refused are not the cache's.
 local balance = Client.balance
 function Client:balance(...)
+  check(self, "balance")
   settle(self)
   local cache = self.own.cache
   if not cache or self.hub.closed or not inside() then return balance(self, ...) end
   local ok, currency, account, amounts, timeout, keyed =
     pcall(internal.question, self.client, ...)
-  if not ok or keyed then return balance(self, ...) end
+  if not ok or not currency or keyed then return balance(self, ...) end
   local arguments, count = { ... }, select("#", ...)
   local key = ("uqpay balance %s %s %s %d"):format(cache.identity, account:lower(),
     currency, amounts)

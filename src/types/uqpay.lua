@@ -14,7 +14,7 @@
 local uqpay = {}
 
 ---@alias uqpay.kind
----| "invalid_request" # the API refuses the request: 400 and most other 4xx
+---| "invalid_request" # the API refuses the request: 400 and most other 4xx; or a value was refused before it was sent
 ---| "auth"            # 401, or the token function or the login failed
 ---| "permission"      # 403
 ---| "not_found"       # 404, or a 400 of the type not_found
@@ -44,7 +44,7 @@ local uqpay = {}
 ---@field api_key? string                     # the same
 ---@field token_store? uqpay.token_store      # shares the login's token with other processes
 ---@field rate_limit? integer                 # requests a minute (default 500 sandbox, 300 production, none with base_url; 0: none)
----@field on_behalf_of? string                # account_id (a UUID) of a connected account; absent: the master account
+---@field on_behalf_of? string                # a connected account: account_id (a UUID) or short id ("CB" and digits); absent: the master account
 ---@field currency? string                    # for calls that name none
 ---@field timeout? number                     # for a whole call: token, attempts and waits (default 30; 0.001 to 86400)
 ---@field connect_timeout? number             # for one connection (default 10; 0.001 to 86400)
@@ -111,7 +111,7 @@ local uqpay = {}
 
 ---Options of a call for a balance.
 ---@class uqpay.call_options: uqpay.common_options
----@field on_behalf_of? string
+---@field on_behalf_of? string     # a UUID, or "CB" and digits
 ---@field idempotency_key? string  # a UUID of your own, never changed; one used before on this client is refused ...
 ---@field allow_key_reuse? boolean # ... unless this is true: the answer may then be up to 24 hours old
 
@@ -191,7 +191,7 @@ local uqpay = {}
 ---@class uqpay.error
 ---@field kind uqpay.kind
 ---@field message string            # what happened, with which host, after how many attempts
----@field attempts integer          # requests sent
+---@field attempts integer          # requests sent; 0 also if a value was refused
 ---@field elapsed number            # seconds, the whole call
 ---@field retryable boolean         # may the same call succeed later?
 ---@field endpoint string            # the request that failed: "balance", "list_balances", "transactions", "accounts"; "token" for a login
@@ -274,7 +274,8 @@ function uqpay.uuid() end
 function uqpay.amount(x) end
 
 ---The exact sum of a list, or of what a function returns until nil. If the function's nil
----comes with a message, that is the result. Raises beyond 38 digits.
+---comes with a message, that is the result. Raises beyond 38 digits, and if the list has
+---holes or other keys.
 ---@param list uqpay.amount.like[]|fun(): uqpay.amount.like?, string?, any
 ---@return uqpay.amount? sum
 ---@return string? message
@@ -343,7 +344,9 @@ function amount:tonumber() end
 function uqpay.info() end
 
 ---Retrieve Issuing Balance: asks for the balance as it is now. Blocks, for at most the
----timeout. Raises on a bad argument, naming it; every other failure is returned.
+---timeout. Raises on an argument of a wrong type and on an unknown option, naming it; a wrong
+---value (currency, account, key) is an error of the kind "invalid_request", with 0 attempts,
+---as it is of every call.
 ---@param currency string
 ---@param options? uqpay.call_options
 ---@return uqpay.balance? balance
@@ -429,7 +432,8 @@ function client:invalidate_token() end
 ---@field ends? number    # Unix seconds, estimated
 
 ---Many balances, a few at a time, in order of completion: query, balance, or query, nil,
----message, error. The iterator blocks; under an event loop it yields.
+---message, error. The iterator blocks; under an event loop it yields. Raises if the list has
+---holes or other keys.
 ---@param queries (string|uqpay.balance_query)[]|fun(): (string|uqpay.balance_query)?
 ---@param options? uqpay.batch_options
 ---@return fun(): (string|uqpay.balance_query)?, uqpay.balance?, string?, uqpay.error?
@@ -483,7 +487,8 @@ function call:getfd() end
 ---@return boolean
 function call:dirty() end
 
----`client:balance` without waiting. Raises on a bad argument, naming it.
+---`client:balance` without waiting. Raises as that does; a call object with a wrong value has
+---ended already.
 ---@param currency string
 ---@param options? uqpay.call_options
 ---@return uqpay.call

@@ -4,27 +4,31 @@
 local Hub = require "uqpay.hub"
 local internal = require "uqpay.internal"
 
--- A function that gives the items of a list, and their number.
-local function items(list)
+-- A function that gives the items of a list that had so many when the batch began.
+local function items(list, total)
   local n = 0
   return function()
     n = n + 1
-    return list[n]
-  end, #list
+    local query = rawget(list, n)
+    if query == nil and n <= total then
+      error(("queries[%d] is nil: the list was changed"):format(n), 0)
+    end
+    return query
+  end
 end
 
--- A query is over: its call bears the results, or there is none and failure says why.
-local function finish(self, query, call, failure)
+-- A query is over: its call has the results.
+local function finish(self, query, call)
   local tail = self.tail + 1
-  self.finished[tail] = { query = query, call = call, failure = failure }
+  self.finished[tail] = { query = query, call = call }
   self.tail = tail
 end
 
 local function start(self)
   local query = self.query
-  local call, failure = internal.start(self.client, self.calls, query)
-  if not call or call:done() then
-    finish(self, query, call, failure)
+  local call = internal.start(self.client, self.calls, query, self.refused)
+  if call:done() then
+    finish(self, query, call)
     self.query = nil
     return
   end
@@ -46,8 +50,11 @@ local function fill(self, handing)
     if self.query == nil then
       local source = self.source
       self.source = nil -- if it raises an error, it is not asked again
-      local query = source()
-      if query == nil then return end
+      local query, failure = source()
+      if query == nil then
+        if failure ~= nil then error(failure, 0) end -- the list is not complete
+        return
+      end
       self.source, self.query = source, query
     end
     if internal.closed(self.client) then
@@ -123,12 +130,7 @@ local function deliver(self)
   fill(self, 1) -- so that the calls go on while the caller works
   local head = self.head + 1
   local over = self.finished[head]
-  local balance, message, err
-  if over.call then
-    balance, message, err = over.call:result()
-  else
-    message, err = over.failure.message, over.failure
-  end
+  local balance, message, err = over.call:result()
   self.finished[head] = nil
   self.head = head
   report(self, not balance)
@@ -147,16 +149,16 @@ local function close(self)
   self.hub:leave(self.slot)
 end
 
--- client:balances(queries [, options]), read and checked: called tells iterators from
--- lists, calls is what internal.start wants to know of the options.
-return function(client, queries, called, calls, concurrency, progress)
+-- client:balances(queries [, options]), read and checked: total is the length of a list,
+-- nil of a function; calls is what internal.start wants to know of the options, and
+-- refused says why none of the queries can be sent.
+return function(client, queries, total, calls, refused, concurrency, progress)
   local peer = internal.peer(client)
   peer.hub = peer.hub or Hub.new(client)
-  local source, total = queries, nil
-  if not called then source, total = items(queries) end
+  local source = total and items(queries, total) or queries
   local batch = {
-    client = client, hub = peer.hub, calls = calls, concurrency = concurrency,
-    source = source, total = total, progress = progress,
+    client = client, hub = peer.hub, calls = calls, refused = refused,
+    concurrency = concurrency, source = source, total = total, progress = progress,
     running = {}, queries = {}, count = 0, -- those in flight, by id; their number
     query = nil,    -- the next, if the source has given it already
     held = false, slot = Hub.slot(),

@@ -54,8 +54,16 @@ return function(loop)
   Client.__index = Client
   Client.__name = "uqpay.client"
 
+  -- Raises if the method of that name was not called on a client.
+  local function check(self, name)
+    if type(self) == "table" and self.hub then return end
+    error(("calling '%s' on bad self (uqpay.client expected, got %s: use "
+      .. "client:%s(...), not client.%s(...))"):format(name, type(self), name, name), 3)
+  end
+
   local function forward(name)
     Client[name] = function(self, ...)
+      check(self, name)
       local client = self.client
       return pass(blame(name, 1, pcall(call, client[name], client, ...)))
     end
@@ -68,6 +76,7 @@ return function(loop)
     local start = "start_" .. name
     forward(start)
     Client[name] = function(self, ...)
+      check(self, name)
       local client = self.client
       if not loop.inside() then
         return pass(blame(name, 1, pcall(call, client[name], client, ...)))
@@ -77,6 +86,7 @@ return function(loop)
   end
 
   function Client:close()
+    check(self, "close")
     self.hub:close()
   end
 
@@ -95,5 +105,5 @@ return function(loop)
     return setmetatable({ client = client, hub = hub }, Client)
   end
 
-  return face, Client
+  return face, Client, check
 end

@@ -25,14 +25,12 @@ local function stamp(time)
     t.min, t.sec)
 end
 
--- The range of time that is asked for, to be split; nil: it ends before it starts.
--- Without a start there is none: the options go to the API as they are.
+-- The range of time that is asked for, to be split. Without a start there is none: the
+-- options go to the API as they are.
 local function range_of(first, last)
   if not first then return { last = last, from = 0, to = 0 } end
-  local from, from_fraction = uqpay.time(first)
-  local to, to_fraction = math.max(os.time(), from), 1
-  if last then to, to_fraction = uqpay.time(last) end
-  if to < from or to == from and to_fraction < from_fraction then return nil end
+  local from = uqpay.time(first)
+  local to = last and uqpay.time(last) or math.max(os.time(), from)
   return { first = first, last = last or stamp(to), from = from, to = to }
 end
 
@@ -158,11 +156,11 @@ local function close(self)
 end
 
 -- client:<name>(options), which are checked; method starts the call for a page, and id
--- names the items' own field.
-return function(client, options, name, method, id)
+-- names the items' own field. refused, if any, is the call for the first page: it has
+-- failed already, since an option has a value that cannot be sent.
+return function(client, options, name, method, id, refused)
   options = options or {}
-  local range = range_of(options.start_time, options.end_time)
-  if not range then bad(name, "end_time", "not before start_time") end
+  local range = range_of(not refused and options.start_time, options.end_time)
   if options.page_number then bad(name, "page_number", "pages are counted by itself") end
   local query = { page_size = PAGE_SIZE, queued = true }
   for option, value in pairs(options) do query[option] = value end
@@ -170,7 +168,8 @@ return function(client, options, name, method, id)
   peer.hub = peer.hub or Hub.new(client)
   local self = {
     client = client, hub = peer.hub, name = name, method = method, id = id,
-    query = query, range = range, started = internal.clock(), asked = 0,
+    query = query, range = range, started = internal.clock(), asked = refused and 1 or 0,
+    call = refused,
     seen = {}, items = {}, at = 0,
   }
   turn(self)

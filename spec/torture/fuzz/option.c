@@ -128,14 +128,16 @@ static void push_options(lua_State *L, struct input *in) {
   }
 }
 
-/* uqL_options_call(endpoint number, currency or nil, options) */
+/* uqL_options_call(endpoint number, currency or nil, options); a refusal is
+** an error here. */
 static int read_call(lua_State *L) {
   static struct uq_options o;
   const struct uq_endpoint *e =
       &uq_endpoints[lua_tointeger(L, 1) % UQ_ENDPOINT_COUNT];
   memset(&o, 0, sizeof o);
   o.retry_delay_max = 5;
-  uqL_options_call(L, 2, e, e->name, &o);
+  if (!uqL_options_call(L, 2, e, e->name, &o))
+    return luaL_error(L, "%s", lua_tostring(L, -1));
   CHECK(lua_type(L, -1) == LUA_TSTRING); /* the query */
   CHECK(lua_rawlen(L, -1) <= UQ_QUERY_MAX);
   CHECK(o.timeout >= 0 && o.timeout <= 86400);
