@@ -5,8 +5,8 @@
 */
 #include <string.h>
 
+#include "call.h"
 #include "clock.h"
-#include "uqpay.h"
 
 /* clock() -> seconds on a clock that never steps. */
 static int internal_clock(lua_State *L) {
@@ -24,6 +24,7 @@ struct batch {
   struct uq_options options; /* for all of its calls */
   struct uq_options query;   /* the same with those of the last query */
   enum { NOT_READ, READING, READ } state; /* of that */
+  bool starting;                          /* a call, which has hooks */
 };
 
 void uqL_batch_new(lua_State *L, const struct uq_options *o) {
@@ -66,6 +67,14 @@ static void push_failure(lua_State *L, enum uq_kind kind) {
   lua_setfield(L, -2, "retryable");
 }
 
+/* Starts the call of the batch at 2 that was read. */
+static int start_call(lua_State *L) {
+  const struct batch *b = lua_touserdata(L, 2);
+  lua_pushliteral(L, ""); /* its query */
+  uqL_call_start(L, 1, UQ_ENDPOINT_BALANCE, &b->query);
+  return 1;
+}
+
 /* start(client, batch, query) -> a call object, or nil and the error table of a
 ** query that is none. Raises what is no fault of the query: out of memory, a
 ** debug hook, a closed client. */
@@ -86,8 +95,22 @@ static int internal_start(lua_State *L) {
   }
   if (status != LUA_OK)
     return lua_error(L);
-  lua_pushliteral(L, ""); /* its query */
-  uqL_call_start(L, 1, UQ_ENDPOINT_BALANCE, &b->query);
+  lua_pushcfunction(L, start_call);
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  b->starting = true;
+  status = lua_pcall(L, 2, 1, 0);
+  b->starting = false;
+  return status == LUA_OK ? 1 : lua_error(L);
+}
+
+/* stepping(batch, call): true if a call of the batch is being started or the
+** call stepped, that is within their hooks. Each may be nil. */
+static int internal_stepping(lua_State *L) {
+  const struct batch *b = lua_touserdata(L, 1);
+  const struct uq_call *call = lua_touserdata(L, 2);
+  lua_pushboolean(L,
+                  (b != NULL && b->starting) || (call != NULL && call->busy));
   return 1;
 }
 
@@ -235,6 +258,7 @@ static int internal_iterators(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"clock", internal_clock},
                                      {"start", internal_start},
+                                     {"stepping", internal_stepping},
                                      {"hook_failed", internal_hook_failed},
                                      {"closed", internal_closed},
                                      {"pass", internal_pass},
