@@ -53,8 +53,8 @@ LIBS ?= -lcurl -lpthread -lm
 	spec-poll spec-kqueue spec-kqueue-old asan asan-spec valgrind bench \
 	bench-openresty torture torture-quick torture-memory torture-memory-run \
 	torture-fuzz torture-fuzz-run torture-soak torture-threads torture-locale \
-	locale-spec torture-gc gc-spec torture-secrets torture-freed lint \
-	print-incdir install uninstall clean
+	locale-spec torture-gc gc-spec torture-random torture-random-run \
+	torture-secrets torture-freed lint print-incdir install uninstall clean
 
 all: $(MODULE)
 
@@ -153,15 +153,16 @@ build/kqueue.o build/kqueue-old.o: spec/support/kqueue/kqueue.c \
 asan:
 	@MAKE='$(MAKE)' sh spec/support/check.sh $(LUAS:%='asan-spec LUA=%')
 
-asan-spec: export UQPAY_WRAP = env LD_PRELOAD=$(shell gcc \
+ASAN = VARIANT=-asan CC=gcc CFLAGS='-O1 -g -fsanitize=address,undefined \
+	-fno-sanitize-recover=undefined -fno-omit-frame-pointer'
+asan-spec torture-random: export UQPAY_WRAP = env LD_PRELOAD=$(shell gcc \
 	-print-file-name=libasan.so):$(CURDIR)/build/unpreload.so
-asan-spec: export ASAN_OPTIONS = detect_leaks=1
-asan-spec: export LSAN_OPTIONS = print_suppressions=0:suppressions=$(CURDIR)/$\
-	spec/support/lsan.supp
+asan-spec torture-random: export ASAN_OPTIONS = detect_leaks=1:handle_abort=1
+asan-spec torture-random: export UBSAN_OPTIONS = print_stacktrace=1
+asan-spec torture-random: export LSAN_OPTIONS = print_suppressions=0:suppressions=$\
+	$(CURDIR)/spec/support/lsan.supp
 asan-spec: build/unpreload.so
-	@$(MAKE) --no-print-directory spec VARIANT=-asan CC=gcc CFLAGS='-O1 -g \
-		-fsanitize=address,undefined -fno-sanitize-recover=undefined \
-		-fno-omit-frame-pointer'
+	@$(MAKE) --no-print-directory spec $(ASAN)
 
 build/unpreload.so: spec/support/unpreload.c
 	@mkdir -p build
@@ -197,10 +198,10 @@ build/bench/%: spec/bench/%.c
 	$(CC) $(STD) $(WARN) $(CFLAGS) -o $@ $< -lcurl
 
 # Torture (spec/torture): each kind has a quick form, of seconds, and a long one, LONG=1.
-# Half an hour at most (so the seconds add up to 1,800 or less) for the long forms, but the
-# last two, whose long form is all specs once more, take the quick one; and all the quick
-# ones, as CI does.
-LONG_TORTURES = memory:540 fuzz:780 soak:120 threads:60 secrets:180
+# 33 minutes at most (the seconds add up to 1,980) for the long forms, but the last two,
+# whose long form is all specs once more, take the quick one; and all the quick ones, as CI
+# does.
+LONG_TORTURES = memory:540 fuzz:780 soak:120 threads:60 random:180 secrets:180
 SHORT_TORTURES = locale:60 gc:60
 torture:
 	@MAKE='$(MAKE)' sh spec/torture/torture.sh LONG=1 $(LONG_TORTURES) LONG= \
@@ -208,7 +209,7 @@ torture:
 
 torture-quick:
 	@MAKE='$(MAKE)' sh spec/torture/torture.sh memory:300 fuzz:300 soak:120 threads:60 \
-		secrets:180 locale:180 gc:240
+		random:180 secrets:180 locale:180 gc:240
 
 # The totals of so many runs.
 TOTALS = awk '{ print } /^[0-9]+ passed, / { runs++; passed += $$1; failed += $$3 } \
@@ -320,6 +321,26 @@ gc-spec: SPEC = $(if $(LONG),$(wildcard spec/*_spec.lua) spec/regress,\
 gc-spec:
 	@printf '%s\n' $(SPEC) | xargs -n 8 sh -c \
 		'$(MAKE) --no-print-directory spec SPEC="$$*"' sh
+
+# Random operations on random clients, within hooks, token stores, finalizers and all else
+# that runs a program's code, under the same sanitizers: 150 seeds, LONG=1: 600. SEED=N
+# RANDOM_LUAS=jit repeats one.
+SEED ?=
+RANDOM_LUAS ?= 5.1 5.4 jit
+torture-random: build/unpreload.so
+	@mkdir -p build; for lua in $(RANDOM_LUAS); do $(MAKE) --no-print-directory \
+		torture-random-run LUA=$$lua $(ASAN) > build/random-$$lua.log 2>&1 & done; wait; \
+		cat $(RANDOM_LUAS:%=build/random-%.log) | $(call TOTALS,$(words $(RANDOM_LUAS)))
+
+torture-random-run: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
+torture-random-run: export UQPAY_LUA_BIN = $(LUA_BIN)
+torture-random-run: export UQPAY_RANDOM_LUA = $(LUA)
+torture-random-run: export UQPAY_SEED = $(SEED)
+torture-random-run: export LUA_PATH = src/?.lua;./?.lua;;
+torture-random-run: export LUA_CPATH = $(OUT)/?.so;;
+torture-random-run: all $(OUT)/fork.so
+	@echo "== random operations on $(LUA_BIN)"
+	@$(LUA_BIN) spec/torture/random.lua $(if $(SEED),1,$(if $(LONG),200,50))
 
 build/locale/log: spec/support/locales.sh
 	@sh $< build/locale

@@ -5,8 +5,8 @@
 */
 #include <string.h>
 
+#include "call.h"
 #include "clock.h"
-#include "uqpay.h"
 
 /* clock() -> seconds on a clock that never steps. */
 static int internal_clock(lua_State *L) {
@@ -24,6 +24,7 @@ struct batch {
   struct uq_options options; /* for all of its calls */
   struct uq_options query;   /* the same with those of the last query */
   enum { NOT_READ, READING, READ } state; /* of that */
+  bool starting;                          /* a call, which has hooks */
 };
 
 void uqL_batch_new(lua_State *L, const struct uq_options *o) {
@@ -56,6 +57,19 @@ static int read_query(lua_State *L) {
   return 1;
 }
 
+/* Starts the call of the batch at 2 that was read; at 3: nil, or why it is
+** refused. */
+static int start_call(lua_State *L) {
+  const struct batch *b = lua_touserdata(L, 2);
+  if (!lua_isnil(L, 3)) {
+    uqL_call_start_refused(L, 1, UQ_ENDPOINT_BALANCE, &b->query);
+    return 1;
+  }
+  lua_pushliteral(L, ""); /* its query */
+  uqL_call_start(L, 1, UQ_ENDPOINT_BALANCE, &b->query);
+  return 1;
+}
+
 /* start(client, batch, query [, refused]) -> a call object. It has ended if the
 ** query is none, or refused: that is a message about the options of all. Raises
 ** what is no fault of the query: out of memory, a debug hook, a closed client.
@@ -75,12 +89,25 @@ static int internal_start(lua_State *L) {
     return lua_error(L);
   if (lua_isnil(L, -1))
     lua_pushvalue(L, 4);
-  if (!lua_isnil(L, -1)) {
-    uqL_call_start_refused(L, 1, UQ_ENDPOINT_BALANCE, &b->query);
-    return 1;
-  }
-  lua_pushliteral(L, ""); /* its query */
-  uqL_call_start(L, 1, UQ_ENDPOINT_BALANCE, &b->query);
+  lua_pushcfunction(L, start_call);
+  lua_insert(L, -2);
+  lua_pushvalue(L, 1);
+  lua_insert(L, -2);
+  lua_pushvalue(L, 2);
+  lua_insert(L, -2);
+  b->starting = true;
+  status = lua_pcall(L, 3, 1, 0);
+  b->starting = false;
+  return status == LUA_OK ? 1 : lua_error(L);
+}
+
+/* stepping(batch, call): true if a call of the batch is being started or the
+** call stepped, that is within their hooks. Each may be nil. */
+static int internal_stepping(lua_State *L) {
+  const struct batch *b = lua_touserdata(L, 1);
+  const struct uq_call *call = lua_touserdata(L, 2);
+  lua_pushboolean(L,
+                  (b != NULL && b->starting) || (call != NULL && call->busy));
   return 1;
 }
 
@@ -229,6 +256,7 @@ static int internal_iterators(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"clock", internal_clock},
                                      {"start", internal_start},
+                                     {"stepping", internal_stepping},
                                      {"hook_failed", internal_hook_failed},
                                      {"closed", internal_closed},
                                      {"pass", internal_pass},

@@ -7,9 +7,10 @@ random.seed = tonumber(os.getenv "UQPAY_SEED") or os.time() % 100000000
 
 local limit = 2147483647
 
--- A generator: generator(n) gives a whole number from 1 to n.
-function random.generator()
-  local state = random.seed % (limit - 1) + 1
+-- A generator: generator(n) gives a whole number from 1 to n. seed: random.seed if it is
+-- not given.
+function random.generator(seed)
+  local state = (seed or random.seed) % (limit - 1) + 1
   return function(n)
     state = state * 16807 % limit
     return math.floor(state / limit * n) + 1

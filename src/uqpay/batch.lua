@@ -68,7 +68,9 @@ end
 local function step(self, id)
   local call = self.running[id]
   if not call then return end -- it was there twice, and is over
+  self.stepped = call
   local over = call:step()
+  self.stepped = nil
   if self.held == id and (over or call:attempts() > 0) then self.held = false end
   if over then
     finish(self, self.queries[id], call)
@@ -117,17 +119,22 @@ end
 
 -- The next query that is over, with what became of it.
 local function deliver(self)
-  while self.head == self.tail do
-    fill(self, 0)
-    if self.head == self.tail then
-      if self.count == 0 then
-        if self.closed then error("attempt to use a closed uqpay client", 0) end
-        return nil
-      end
-      wait(self)
-    end
+  if internal.stepping(self.calls, self.stepped) then
+    error("a hook must not use the iterator that it runs for", 0)
   end
-  fill(self, 1) -- so that the calls go on while the caller works
+  repeat
+    while self.head == self.tail do
+      fill(self, 0)
+      if self.head == self.tail then
+        if self.count == 0 then
+          if self.closed then error("attempt to use a closed uqpay client", 0) end
+          return nil
+        end
+        wait(self)
+      end
+    end
+    fill(self, 1) -- so that the calls go on while the caller works
+  until self.head < self.tail -- the source or a finalizer may have used the iterator
   local head = self.head + 1
   local over = self.finished[head]
   local balance, message, err = over.call:result()
@@ -163,6 +170,7 @@ return function(client, queries, total, calls, refused, concurrency, progress)
     query = nil,    -- the next, if the source has given it already
     held = false, slot = Hub.slot(),
     torn = false,   -- the slot may lack some that can go on
+    stepped = nil,  -- the call that is being stepped
     finished = {}, head = 0, tail = 0, -- finished[head + 1 .. tail] wait to be handed out
     done = 0, failed = 0, started = internal.clock(),
   }

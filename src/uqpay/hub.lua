@@ -7,6 +7,8 @@
 
 local internal = require "uqpay.internal"
 
+local SLICE = 0.25 -- seconds, the longest wait in one piece
+
 local Hub = {}
 Hub.__index = Hub
 
@@ -242,7 +244,8 @@ function Hub:wait(slot)
     local obstacle = not key and self.loop and self.loop.obstacle
     if obstacle then error(obstacle "the iterator", 0) end
     if #slot == 0 and not self.closed and not (key and park(self, slot, key)) then
-      self.client:step(3600)
+      -- a debug hook or a finalizer within may be told of the call instead of us
+      if not self.client:step(SLICE) and alone then internal.recall(self.client) end
     end
   end
   if alone and self.passed then

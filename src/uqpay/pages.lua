@@ -134,6 +134,9 @@ end
 -- The next item; nil at the end; false, message and error after a failure, and from then
 -- on nil, message and error.
 local function deliver(self)
+  if internal.stepping(nil, self.call) then
+    error("a hook must not use the iterator that it runs for", 0)
+  end
   if self.asked == 0 then ask(self) end
   while self.at == #self.items do
     local err = self.failure
