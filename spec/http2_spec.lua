@@ -168,6 +168,16 @@ describe("HTTP/2", function()
       assert.is_true(connections <= 1 + 5, connections)
     end)
 
+    for _, version in ipairs { "auto", "2" } do
+      it("so do 256 whose client is new, http_version " .. version, function()
+        client = fixture.client { http_version = version }
+        for _ = 1, 2 do together(client, 256) end
+        local connections, versions = seen()
+        assert.equal("2", versions)
+        assert.is_true(connections <= 4, connections)
+      end)
+    end
+
     it("so they do when there is room for few on each", function()
       client = fixture.client { base_url = sandbox.one_stream_url, timeout = 60 }
       together(client, 30)

@@ -9,7 +9,8 @@ local uqpay = require "uqpay"
 local variant = os.getenv "UQPAY_POLLER"    -- of the build, when it is one of them
 local name = engine.poller_name()
 local has_descriptor = name ~= "poll"
-local NONE, IN, OUT, ERR = 0, 1, 2, 4
+local NONE, IN, OUT, ERR, REST = 0, 1, 2, 4, 8
+local tells_of_rest = name == "epoll"
 local long = 10000        -- ms that no test lets pass
 local poller, open
 
@@ -214,16 +215,24 @@ describe("the poller", function()
     assert.same({ [r2] = IN }, (poller:wait(long)))
   end)
 
-  it("says nothing of what rests, until it is watched again", function()
+  it("says once that something came to what rests, until it is watched again", function()
     local r, w = new_pipe()
     poller:watch(r, IN)
     for _ = 1, 3 do
       assert.equal(0, poller:rest(r))
+      assert.same({}, (poller:wait(0)))
       engine.write(w, "x")
+      local expected = {}
+      if tells_of_rest then
+        expected[r] = REST + IN
+        assert.is_true(readable(long))
+      end
+      assert.same(expected, (poller:wait(0)))
       assert.same({}, (poller:wait(0)))
-      assert.same({}, (poller:wait(0)))
+      assert.is_false(readable())
       assert.equal(0, poller:watch(r, IN))
       assert.same({ [r] = IN }, (poller:wait(long)))
+      assert.equal("x", engine.read(r))
     end
     assert.equal(0, poller:rest(r))
     assert.equal(0, poller:watch(r, NONE))
@@ -233,6 +242,27 @@ describe("the poller", function()
     assert.equal(0, poller:watch(w, IN))      -- for something else than before
     assert.same({}, (poller:wait(0)))
     assert.equal(0, poller:rest(999999))      -- it never was watched
+  end)
+
+  it("says once that the other end of what rests is closed", function()
+    for _, unread in ipairs { false, true } do
+      local r, w = new_pipe()
+      poller:watch(r, IN)
+      assert.equal(0, poller:rest(r))
+      if unread then
+        engine.write(w, "x")
+        poller:wait(0)
+        assert.same({}, (poller:wait(0)))
+      end
+      close(w)
+      assert.same(tells_of_rest and { [r] = REST + ERR } or {}, (poller:wait(0)))
+      assert.same({}, (poller:wait(0)))
+      assert.is_false(readable())
+      assert.equal(0, poller:watch(r, IN))
+      local event = poller:wait(long)[r]
+      assert.is_true(event ~= nil and event < REST)
+      assert.equal(0, poller:watch(r, NONE))
+    end
   end)
 
   it("hands out no more events than asked for, and the rest later", function()

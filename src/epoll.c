@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #define WAIT_EVENTS 64
-#define RESTING 8 /* beside UQ_POLL_ bits: nobody is told */
 
 const char *uq_poller_name(void) { return "epoll"; }
 
@@ -79,7 +78,7 @@ int uq_poller_watch(struct uq_poller *p, int fd, int what) {
   uint32_t events = 0;
   if (what == UQ_POLL_NONE)
     return forget(p, fd);
-  if (known(p, fd) == (what | RESTING)) {
+  if (known(p, fd) == (what | UQ_POLL_REST)) {
     p->known[fd] = (unsigned char)what;
     return 0;
   }
@@ -98,7 +97,7 @@ int uq_poller_watch(struct uq_poller *p, int fd, int what) {
 int uq_poller_rest(struct uq_poller *p, int fd) {
   if (known(p, fd) == UQ_POLL_NONE)
     return forget(p, fd);
-  p->known[fd] |= RESTING;
+  p->known[fd] |= UQ_POLL_REST;
   return 0;
 }
 
@@ -130,6 +129,20 @@ void uq_system_alarm(struct uq_poller *p, double when) {
   p->armed = when;
 }
 
+/* Something happened to a resting descriptor: it is watched for its end only,
+** or not at all after that. What there is to report. */
+static int rested(struct uq_poller *p, int fd, uint32_t what) {
+  if (what & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) {
+    forget(p, fd);
+    return UQ_POLL_REST | UQ_POLL_ERR;
+  }
+  if (control(p, EPOLL_CTL_MOD, fd, EPOLLRDHUP) == 0)
+    p->known[fd] = UQ_POLL_REST;
+  else
+    forget(p, fd);
+  return what & EPOLLIN ? UQ_POLL_REST | UQ_POLL_IN : UQ_POLL_NONE;
+}
+
 int uq_system_wait(struct uq_poller *p, struct uq_event *events, int max,
                    int limit) {
   struct epoll_event ready[WAIT_EVENTS];
@@ -142,11 +155,12 @@ int uq_system_wait(struct uq_poller *p, struct uq_event *events, int max,
         uq_system_alarm(p, p->due);
       continue;
     }
-    if (known(p, ready[i].data.fd) & RESTING) {
-      forget(p, ready[i].data.fd);
+    events[count].fd = ready[i].data.fd;
+    if (known(p, ready[i].data.fd) & UQ_POLL_REST) {
+      events[count].what = rested(p, ready[i].data.fd, ready[i].events);
+      count += events[count].what != UQ_POLL_NONE;
       continue;
     }
-    events[count].fd = ready[i].data.fd;
     events[count].what =
         (ready[i].events & EPOLLIN ? UQ_POLL_IN : 0) |
         (ready[i].events & EPOLLOUT ? UQ_POLL_OUT : 0) |

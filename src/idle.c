@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #define SILENCE 0.001 /* seconds that a look at all of them is good for */
+#define READS 16      /* of what has arrived on one that is spoiled */
 
 void uq_idle_free(struct uq_idle *idle) {
   free(idle->sockets);
@@ -30,7 +31,7 @@ static bool make_room(struct uq_idle *idle) {
 
 void uq_idle_add(struct uq_idle *idle, int fd) {
   if (!make_room(idle)) {
-    (void)shutdown(fd, SHUT_RDWR);
+    uq_idle_end(fd);
     return;
   }
   idle->sockets[idle->count].fd = fd;
@@ -39,13 +40,21 @@ void uq_idle_add(struct uq_idle *idle, int fd) {
   idle->looked = 0;
 }
 
-void uq_idle_remove(struct uq_idle *idle, int fd) {
+bool uq_idle_remove(struct uq_idle *idle, int fd) {
   for (int i = 0; i < idle->count; i++) {
     if (idle->sockets[i].fd == fd) {
       idle->sockets[i] = idle->sockets[--idle->count];
-      return;
+      return true;
     }
   }
+  return false;
+}
+
+void uq_idle_end(int fd) {
+  char bytes[4096];
+  (void)shutdown(fd, SHUT_RDWR);
+  for (int i = 0; i < READS && recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0;)
+    i++;
 }
 
 bool uq_idle_spoiled(struct uq_idle *idle, double now) {
@@ -59,7 +68,7 @@ bool uq_idle_spoiled(struct uq_idle *idle, double now) {
     int fd = idle->sockets[i].fd;
     if (idle->sockets[i].revents == 0)
       continue;
-    (void)shutdown(fd, SHUT_RDWR); /* for its owner to see that it is dead */
+    uq_idle_end(fd);
     uq_idle_remove(idle, fd);
     spoiled = true;
   }

@@ -26,8 +26,13 @@ void uq_idle_free(struct uq_idle *idle);
 ** down. */
 void uq_idle_add(struct uq_idle *idle, int fd);
 
-/* A connection is in use again, or closed. */
-void uq_idle_remove(struct uq_idle *idle, int fd);
+/* A connection is in use again, or closed. False: it was not idle. */
+bool uq_idle_remove(struct uq_idle *idle, int fd);
+
+/* Shuts a connection down that is of no use any more, for its owner to see that
+** it is dead: what has arrived on it is dropped, for libcurl takes a connection
+** with unread bytes of TLS on it to be alive. */
+void uq_idle_end(int fd);
 
 /* Has anything arrived on one of them? Those are shut down and forgotten. now
 ** is on uq_clock: within a millisecond nobody looks twice. */

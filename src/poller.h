@@ -28,7 +28,13 @@
 
 #pragma GCC visibility push(hidden)
 
-enum { UQ_POLL_NONE = 0, UQ_POLL_IN = 1, UQ_POLL_OUT = 2, UQ_POLL_ERR = 4 };
+enum {
+  UQ_POLL_NONE = 0,
+  UQ_POLL_IN = 1,
+  UQ_POLL_OUT = 2,
+  UQ_POLL_ERR = 4,
+  UQ_POLL_REST = 8 /* in events: of a resting descriptor */
+};
 
 struct uq_event {
   int fd;
@@ -72,9 +78,11 @@ void uq_poller_close(struct uq_poller *p);
 ** forgets it. 0 or an errno. */
 int uq_poller_watch(struct uq_poller *p, int fd, int what);
 
-/* Says nothing of fd until it is watched again, which costs no system call if
-** it was watched for the same before. UQ_POLL_NONE forgets it, which must be
-** done before it is closed. 0 or an errno. */
+/* Says of fd only that something came (UQ_POLL_REST and UQ_POLL_IN), once, and
+** that the peer closed the connection (UQ_POLL_REST and UQ_POLL_ERR), once,
+** until it is watched again, which costs no system call if it was watched for
+** the same before and nothing came. UQ_POLL_NONE forgets it, which must be done
+** before it is closed. kqueue and poll say nothing of it. 0 or an errno. */
 int uq_poller_rest(struct uq_poller *p, int fd);
 
 /* Sets the moment on uq_clock when the timer goes off; below 0 disarms it. It

@@ -10,6 +10,9 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include <math.h>
 #include <poll.h>
 #include <stdio.h>
@@ -34,6 +37,10 @@
 #define MAX_EVENTS 64
 #define NUMBERS 4            /* options of a request that are numbers */
 #define MAX_CONNECTIONS 1024 /* kept open */
+#define MAX_IDLE 128         /* easy handles kept; over HTTP/2 90 KiB each */
+#define BURST 1024           /* so many leave enough to give back */
+#define LOOK_SOON 0.05       /* seconds: connections often end together */
+#define LOOK_AGAIN 1.01      /* seconds; libcurl looks once a second at most */
 #define SILENCE 5.0          /* seconds; that long, nothing lives there */
 #define MAX_STREAMS 1000     /* of a connection; servers allow fewer, ... */
 #define STREAMS 100          /* ... but hardly any fewer than this */
@@ -43,12 +50,17 @@ struct uq_transport {
   struct uq_poller poller;
   CURLM *multi;               /* NULL until the first request */
   struct uq_exchange *idle;   /* the pool, linked by next */
+  int idle_count;             /* at most MAX_IDLE */
+  int exchanges;              /* all there are */
+  int exchanges_most;         /* since memory was last given back */
   struct uq_exchange *active; /* in flight, linked by next and prev */
   size_t in_flight;           /* their number */
   bool two;                   /* libcurl speaks HTTP/2 */
   bool polling;               /* the poller is open */
   bool crowd;                 /* requests are side by side: over HTTP/2 */
-  long spoken;           /* the last answer's CURL_HTTP_VERSION_; 0: none */
+  bool offers_two;            /* the last request did */
+  long spoken;           /* CURL_HTTP_VERSION_ of the last answer, or of the
+                            last handshake if it is 1.1; 0: none */
   long connection_limit; /* at once; 0: none */
   long connections_most; /* the caller's limit; the same */
   double turn;           /* seconds of a step; 0: as many as it takes */
@@ -56,6 +68,8 @@ struct uq_transport {
   struct uq_pulse pulse;      /* of those in use */
   double timer;               /* curl's, on uq_clock; below 0: not set */
   double alarm;               /* the caller's; the same */
+  double look;                /* when look() is due; the same */
+  bool look_again;            /* once more after that */
   unsigned owner;             /* uq_process_generation */
   struct uq_transport *next;  /* among the abandoned ones */
 };
@@ -113,16 +127,15 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
     watch |= UQ_POLL_IN;
   if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
     watch |= UQ_POLL_OUT;
-  uq_idle_remove(&t->connections, fd);
+  (void)uq_idle_remove(&t->connections, fd);
   if (watch == UQ_POLL_NONE) {
     uq_pulse_end(&t->pulse, fd);
-    if (spoke_one(easy)) {
+    if (spoke_one(easy))
       uq_idle_add(&t->connections, fd);
-      return uq_poller_rest(&t->poller, fd) == 0 ? 0 : -1;
-    }
-  } else if (is_shared(t)) {
-    uq_pulse_begin(&t->pulse, fd, uq_clock());
+    return uq_poller_rest(&t->poller, fd) == 0 ? 0 : -1;
   }
+  if (is_shared(t))
+    uq_pulse_begin(&t->pulse, fd, uq_clock());
   return uq_poller_watch(&t->poller, fd, watch) == 0 ? 0 : -1;
 }
 
@@ -143,7 +156,7 @@ static curl_socket_t on_open(void *exchange, curlsocktype type,
 
 static int on_close(void *transport, curl_socket_t fd) {
   struct uq_transport *t = transport;
-  uq_idle_remove(&t->connections, fd);
+  (void)uq_idle_remove(&t->connections, fd);
   uq_pulse_end(&t->pulse, fd);
   (void)uq_poller_watch(&t->poller, fd, UQ_POLL_NONE);
   return close(fd);
@@ -187,6 +200,41 @@ static size_t on_header(char *line, size_t size, size_t n, void *exchange) {
   return refuse(x, UQ_TOO_LARGE, "the response headers are too large");
 }
 
+#if LIBCURL_VERSION_NUM >= 0x075000
+/* A request that offered HTTP/2 and opened a connection is about to be sent.
+** Its first line says if the handshake agreed on 1.1: on_debug reads it. (That
+** it is 2, the answers say early enough: until then each request may open a
+** connection, which servers that take few streams at once need.) */
+static int on_connected(void *exchange, char *to, char *from, int to_port,
+                        int from_port) {
+  struct uq_exchange *x = exchange;
+  long opened = 0;
+  (void)to, (void)from, (void)to_port, (void)from_port;
+  if (x->version != UQ_HTTP_2)
+    return CURL_PREREQFUNC_OK;
+  curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &opened);
+  if (opened > 0)
+    curl_easy_setopt(x->easy, CURLOPT_VERBOSE, 1L);
+  return CURL_PREREQFUNC_OK;
+}
+
+/* Copies nothing: the header holds secrets. */
+static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size,
+                    void *transport) {
+  static const char word[] = " HTTP/";
+  struct uq_transport *t = transport;
+  const char *end = memchr(data, '\r', size);
+  if (type != CURLINFO_HEADER_OUT)
+    return 0;
+  curl_easy_setopt(easy, CURLOPT_VERBOSE, 0L);
+  for (const char *at = data; end != NULL && at + sizeof word <= end; at++) {
+    if (memcmp(at, word, sizeof word - 1) == 0 && at[sizeof word - 1] == '1')
+      t->spoken = CURL_HTTP_VERSION_1_1;
+  }
+  return 0;
+}
+#endif
+
 /* ------------------------------------------------------------------------ */
 /* handles                                                                   */
 /* ------------------------------------------------------------------------ */
@@ -205,6 +253,12 @@ static CURLcode set_callbacks(struct uq_exchange *x) {
   UQ_SET(easy, CURLOPT_OPENSOCKETDATA, x);
   UQ_SET(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
   UQ_SET(easy, CURLOPT_CLOSESOCKETDATA, x->transport);
+#if LIBCURL_VERSION_NUM >= 0x075000
+  UQ_SET(easy, CURLOPT_DEBUGFUNCTION, on_debug);
+  UQ_SET(easy, CURLOPT_DEBUGDATA, x->transport);
+  (void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, x); /* not before 7.80 */
+  (void)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
+#endif
   return CURLE_OK;
 }
 
@@ -252,7 +306,7 @@ static void close_multi(struct uq_transport *t) {
   curl_multi_cleanup(t->multi);
   uq_sigpipe_release(&guard);
   t->multi = NULL;
-  t->timer = -1;
+  t->timer = t->look = -1;
   t->connection_limit = 0;
 }
 
@@ -262,7 +316,7 @@ uq_transport_new(const struct uq_transport_options *options) {
   if (t == NULL)
     return NULL;
   t->options = *options;
-  t->timer = t->alarm = -1;
+  t->timer = t->alarm = t->look = -1;
   uq_poller_init(&t->poller);
   t->two = uq_handle_two();
   t->owner = uq_process_generation();
@@ -278,7 +332,19 @@ bool uq_transport_forked(const struct uq_transport *t) {
   return uq_process_generation() != t->owner;
 }
 
+/* After the last one of a burst its memory goes back to the system: glibc by
+** itself keeps what lies between blocks that are in use. */
+static void trim(struct uq_transport *t) {
+  if (t->exchanges > MAX_IDLE || t->exchanges_most < BURST)
+    return;
+  t->exchanges_most = t->exchanges;
+#if defined(__GLIBC__)
+  (void)malloc_trim(0);
+#endif
+}
+
 static void free_exchange(struct uq_exchange *x) {
+  struct uq_transport *t = x->transport;
   curl_easy_cleanup(x->easy);
   curl_url_cleanup(x->url);
   uq_buf_free(&x->headers);
@@ -286,6 +352,8 @@ static void free_exchange(struct uq_exchange *x) {
   free(x->url_text);
   uq_wipe(x, sizeof *x); /* headers of an answer may quote a token */
   free(x);
+  t->exchanges--;
+  trim(t);
 }
 
 /* What a forked child inherited: never used, never freed, and kept in sight. */
@@ -327,6 +395,7 @@ struct uq_exchange *uq_exchange_acquire(struct uq_transport *t) {
   struct uq_exchange *x = t->idle;
   if (x != NULL) {
     t->idle = x->next;
+    t->idle_count--;
     x->next = NULL;
     return x;
   }
@@ -334,6 +403,8 @@ struct uq_exchange *uq_exchange_acquire(struct uq_transport *t) {
   if (x == NULL)
     return NULL;
   x->transport = t;
+  if (++t->exchanges > t->exchanges_most)
+    t->exchanges_most = t->exchanges;
   uq_buf_init(&x->headers, MAX_REQUEST_HEADERS);
   uq_buf_init(&x->response, 0);
   x->easy = curl_easy_init();
@@ -410,19 +481,20 @@ static enum uq_http_version wanted_version(const struct uq_exchange *x) {
 }
 
 /* How many connections the requests in flight may share. libcurl by itself
-** opens one for each request that finds the first connection full. But a server
-** that turns out to speak 1.1 alone must not be kept from speaking to all of a
-** small crowd at once. */
+** opens one for each request that finds the first connection full. So there is
+** a limit where HTTP/2 is spoken, and for a large crowd that offers it until
+** the first handshake tells. */
 static void limit_connections(struct uq_transport *t) {
-  long limit = 0;
+  long limit = 0, before = t->connection_limit;
   bool may_be_two = t->spoken == 0 && t->in_flight >= STREAMS;
-  if (t->options.http_version != UQ_HTTP_1_1 && t->crowd &&
-      (t->spoken >= CURL_HTTP_VERSION_2_0 || may_be_two))
+  if (t->offers_two && (t->spoken >= CURL_HTTP_VERSION_2_0 || may_be_two))
     limit = 2 + (long)(t->in_flight / STREAMS);
   if (t->connections_most > 0 && (limit == 0 || limit > t->connections_most))
     limit = t->connections_most;
-  if (limit == t->connection_limit)
+  if (limit == before)
     return;
+  if (before != 0 && t->spoken == CURL_HTTP_VERSION_1_1)
+    t->look = uq_clock(); /* for those that wait */
   t->connection_limit = limit;
   (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
 }
@@ -453,6 +525,7 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
   enum uq_http_version version = wanted_version(x);
   if (version == UQ_HTTP_2 && !x->transport->two)
     return CURLE_NOT_BUILT_IN;
+  x->transport->offers_two = version == UQ_HTTP_2 && x->transport->crowd;
   code = uq_handle_version(easy, &x->version, version);
   if (code != CURLE_OK)
     return code;
@@ -490,12 +563,14 @@ static void unlink_active(struct uq_exchange *x) {
   x->in_multi = false;
 }
 
-/* Sets the poller's timer to what is due first, curl's or the caller's. */
+/* Which of the two is due first; below 0: neither is due. */
+static double first(double a, double b) {
+  return b < 0 || (a >= 0 && a < b) ? a : b;
+}
+
+/* Sets the poller's timer to what is due first. */
 static void set_timer(struct uq_transport *t) {
-  double due = t->timer;
-  if (due < 0 || (t->alarm >= 0 && t->alarm < due))
-    due = t->alarm;
-  uq_poller_timer(&t->poller, due);
+  uq_poller_timer(&t->poller, first(first(t->timer, t->alarm), t->look));
 }
 
 /* Whoever waits on the descriptor must see the timer, too. */
@@ -574,7 +649,7 @@ static bool retire(struct uq_exchange *x) {
 void uq_exchange_release(struct uq_exchange *x) {
   struct uq_transport *t = x->transport;
   x->owner = NULL;
-  if (!retire(x)) {
+  if (!retire(x) || t->idle_count >= MAX_IDLE) {
     free_exchange(x);
     return;
   }
@@ -583,6 +658,7 @@ void uq_exchange_release(struct uq_exchange *x) {
   x->done = false;
   x->next = t->idle;
   t->idle = x;
+  t->idle_count++;
 }
 
 /* What libcurl reports otherwise than it is, or not at all. NULL: nothing. */
@@ -776,6 +852,68 @@ static void fail_all(struct uq_transport *t, CURLMcode code) {
   }
 }
 
+/* The server has closed idle connections, or spoiled them, as the events of
+** resting descriptors tell: those events are taken out, before curl can use the
+** connections. The server is told at once, curl closes them in look().
+** What comes over HTTP/2 on its own harms nothing; curl reads it at the next
+** request. Returns how many events are left. */
+static int take_resting(struct uq_transport *t, struct uq_event *events,
+                        int count) {
+  int left = 0;
+  for (int i = 0; i < count; i++) {
+    int fd = events[i].fd;
+    if (!(events[i].what & UQ_POLL_REST)) {
+      events[left++] = events[i];
+      continue;
+    }
+    if (!uq_idle_remove(&t->connections, fd) && !(events[i].what & UQ_POLL_ERR))
+      continue;
+    (void)uq_poller_watch(&t->poller, fd, UQ_POLL_NONE);
+    uq_idle_end(fd);
+    t->look = first(t->look, uq_clock() + LOOK_SOON);
+    t->look_again = true;
+  }
+  return left;
+}
+
+static curl_socket_t no_socket(void *unused, curlsocktype type,
+                               struct curl_sockaddr *address) {
+  (void)unused, (void)type, (void)address;
+  return CURL_SOCKET_BAD;
+}
+
+/* Sets a handle so that its request fails before there is a socket. */
+static CURLcode set_nowhere(CURL *easy) {
+  UQ_SET(easy, CURLOPT_URL, "http://127.0.0.1:1/");
+  UQ_SET(easy, CURLOPT_NOPROXY, "*");
+  UQ_SET(easy, CURLOPT_FRESH_CONNECT, 1L);
+  UQ_SET(easy, CURLOPT_OPENSOCKETFUNCTION, no_socket);
+  UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
+  return CURLE_OK;
+}
+
+/* Makes libcurl close dead connections, and look at the requests that wait for
+** one. It has no function for either, but does the first when a request begins,
+** if it has not done so within the last second, and the second when a request
+** is taken out: so here is a request that goes nowhere. */
+static CURLMcode look(struct uq_transport *t) {
+  int running;
+  CURL *easy = curl_easy_init();
+  CURLMcode code = CURLM_OUT_OF_MEMORY;
+  if (easy != NULL && set_nowhere(easy) == CURLE_OK)
+    code = curl_multi_add_handle(t->multi, easy);
+  t->look = t->look_again || code != CURLM_OK ? uq_clock() + LOOK_AGAIN : -1;
+  t->look_again = false;
+  if (code == CURLM_OK) {
+    code = curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    (void)curl_multi_remove_handle(t->multi, easy);
+  } else {
+    code = CURLM_OK; /* later, then */
+  }
+  curl_easy_cleanup(easy);
+  return code;
+}
+
 /* Hands curl the events. Those that are left behind are reported again. */
 static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
                      int count) {
@@ -881,7 +1019,9 @@ void uq_transport_step(struct uq_transport *t, long limit_ms) {
   set_timer(t);
   int count = uq_poller_wait(&t->poller, events, MAX_EVENTS, limit_ms);
   uq_sigpipe_hold(&guard);
-  CURLMcode code = act(t, events, count);
+  CURLMcode code = act(t, events, take_resting(t, events, count));
+  if (code == CURLM_OK && t->look >= 0 && uq_clock() >= t->look)
+    code = look(t);
   if (code != CURLM_OK)
     fail_all(t, code);
   else
@@ -907,7 +1047,9 @@ void uq_transport_notify(struct uq_transport *t) {
     uq_poller_notify(&t->poller);
 }
 
-double uq_transport_due(const struct uq_transport *t) { return t->timer; }
+double uq_transport_due(const struct uq_transport *t) {
+  return first(t->timer, t->look);
+}
 
 void uq_transport_info(struct uq_transport_info *info) {
   const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);

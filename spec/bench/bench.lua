@@ -84,11 +84,14 @@ local notes = {
   "All of [1] to [4] run on LuaJIT, where they are at their best.",
 }
 
--- base: "http", "https" or "h2"; path: "/api" answers at once, "/soon" after 5 ms,
--- "/slow" after 50. Returns what the functions of measure take.
+-- base: "http", "https" (HTTP/1.1 only) or "h2", with the client's http_version behind a
+-- blank if it is "auto"; path: "/api" answers at once, "/soon" after 5 ms, "/slow" after
+-- 50, "/stall/..." the same, but the first three of each name after 5 s. Returns what the
+-- functions of measure take.
 local function call(c, base, path, in_flight, ...)
-  local version = base == "h2" and "2" or "1.1"
-  local words = table.concat({ c.command, server[base] .. path, server.ca_file, version,
+  local name, version = base:match "^(%w+) ?(%w*)$"
+  if version == "" then version = name == "h2" and "2" or "1.1" end
+  local words = table.concat({ c.command, server[name] .. path, server.ca_file, version,
     in_flight, ... }, " ")
   return function(before) return c.env .. before .. " " .. words end
 end
@@ -273,6 +276,42 @@ local function measure_crowd()
   return samples
 end
 
+-- The same where HTTP/2 is not on offer, and the client does not know it: in clear, and
+-- over TLS. Then cold crowds there, three calls of which stall: the others do not wait.
+local function measure_crowd_without_http2()
+  say("%d calls at once, HTTP/2 not on offer", MOST)
+  local samples, runs = measure.samples(), 0
+  for _ = 1, ROUNDS do
+    for _, c in ipairs(pair) do
+      for _, base in ipairs { "http auto", "https auto" } do
+        local m = marks(c, base, "/slow", MOST, MOST, MOST + MANY)
+        samples.add(base .. c.name, m[MOST + MANY].wall - m[MOST].wall)
+      end
+      for _, base in ipairs { "http", "http auto", "https", "https auto" } do
+        runs = runs + 1
+        local m = marks(c, base, "/stall/" .. runs, MOST, MOST - 3, MOST)
+        samples.add("stall" .. base .. c.name, m[MOST - 3].wall)
+      end
+    end
+  end
+  for _, base in ipairs { "http", "https" } do
+    local where = base == "http" and "HTTP" or "HTTPS, a server of HTTP/1.1 only"
+    for _, c in ipairs(pair) do
+      local took = samples.median(base .. " auto" .. c.name)
+      target(("%s calls of 50 ms, %d at once, %s, http_version auto, to the ideal time")
+        :format(report.whole(MANY), MOST, where), c, 1.10, "×",
+        took / (MANY / MOST * DELAY), ("%.2f s"):format(took))
+    end
+    for _, c in ipairs(pair) do
+      local took = samples.median("stall" .. base .. " auto" .. c.name)
+      local plain_took = samples.median("stall" .. base .. c.name)
+      target(("cold crowd of %d, 3 stall: the others, %s, http_version auto, to 1.1")
+        :format(MOST, where), c, 1.50, "×", took / plain_took,
+        ("%.2f s"):format(took))
+    end
+  end
+end
+
 local function measure_growth()
   local from, to = 10000, long and 1000000 or 100000
   for _, c in ipairs(pair) do
@@ -354,6 +393,7 @@ target_of_table(("CPU a call, HTTPS, %d at once"):format(CROWD), scenarios[2], "
   1.05)
 measure_cold()
 local crowd = measure_crowd()
+measure_crowd_without_http2()
 measure_growth()
 figures.http = measure_http(crowd)
 
