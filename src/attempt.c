@@ -406,6 +406,7 @@ static int settle(lua_State *L, int idx) {
   uq_exchange_take(x, &call->answer); /* it is the call's alone: see rule 8 */
   call->home->stats.connections += (double)call->answer.connects;
   struct uq_question q = {call->endpoint,
+                          call->query,
                           call->options.currency,
                           o->ca_file != NULL ? o->ca_file : o->ca_path,
                           call->options.amounts,
