@@ -1,4 +1,4 @@
--- All balances of all connected accounts that issue cards, and what they come to in each
+-- All balances of all active accounts that issue cards, and what they come to in each
 -- currency, to the last digit. Environment as in balance.lua, and UQPAY_RATE_LIMIT,
 -- requests a minute (optional).
 
@@ -19,6 +19,11 @@ local function issues_cards(account)
   return false
 end
 
+-- Some lists have no status: then the API says whether the account can be used.
+local function may_be_active(account)
+  return (account.status or "") == "" or account.status == "ACTIVE"
+end
+
 local row = "%-36s  %-10s  %-5s %16s %16s %16s"
 print(row:format("account", "status", "", "available", "margin", "frozen"))
 
@@ -27,8 +32,12 @@ local function show(account, status, currency, amounts)
                    tostring(amounts.margin_balance), tostring(amounts.frozen_balance)))
 end
 
+local function remark(account, text)
+  print(("%-36s  %-10s  %s"):format(account.account_id, account.status or "-", text))
+end
+
 local totals, currencies = {}, {}   -- by currency; the names of the currencies
-local silent = 0                    -- accounts that would not tell
+local inactive, failed = 0, 0       -- accounts
 
 local function add(balance)
   local currency = balance.currency
@@ -44,27 +53,36 @@ end
 
 local function report(account)
   local balances = {}
-  for balance, message in client:each_balance { on_behalf_of = account.account_id } do
-    if not balance then             -- closed, suspended, ...: the others go on
-      silent = silent + 1
-      print(("%-36s  %-10s  %s"):format(account.account_id, account.status, message))
-      return
+  for balance, message, err in client:each_balance {
+    on_behalf_of = account.account_id, on_error = "return",
+  } do
+    if not balance then
+      if err.type == "account_error" then   -- closed, suspended, not for cards
+        inactive = inactive + 1
+      else                                  -- the others go on, but the totals lack it
+        failed = failed + 1
+      end
+      return remark(account, message)
     end
     balances[#balances + 1] = balance
   end
   for _, balance in ipairs(balances) do
-    show(account.account_id, account.status, balance.currency, balance)
+    show(account.account_id, account.status or "-", balance.currency, balance)
     add(balance)
   end
 end
 
-for account, message in client:each_account() do
-  if not account then error(message, 0) end   -- half a list is no list
-  if issues_cards(account) then report(account) end
+for account in client:each_account() do     -- raises an error if the list is not complete
+  if issues_cards(account) and may_be_active(account) then
+    report(account)
+  elseif issues_cards(account) then
+    inactive = inactive + 1
+    remark(account, "not asked")
+  end
 end
 
 table.sort(currencies)
 for _, currency in ipairs(currencies) do show("total", "", currency, totals[currency]) end
-if silent > 0 then print(silent .. " accounts would not tell") end
-
+print(inactive .. " accounts are not active")
 client:close()
+if failed > 0 then error("the totals lack accounts that failed: " .. failed, 0) end

@@ -15,10 +15,9 @@ local client = uqpay.new {
 }
 
 local totals, counts, types = {}, {}, {}
-for item, message in client:each_transaction {
+for item in client:each_transaction {       -- raises an error if it cannot be complete
   start_time = day .. "T00:00:00Z", currency = currency, transaction_status = "COMPLETED",
 } do
-  if not item then error(message, 0) end    -- half a list has no sum
   local name = item.transaction_type
   if not totals[name] then types[#types + 1] = name end
   totals[name] = item.amount + (totals[name] or 0)

@@ -62,11 +62,13 @@ describe("documented", function()
   end)
 
   it("is every option of a call, and no other", function()
-    local call, batch = {}, { on_behalf_of = true }
+    local call, batch, each = {}, { on_behalf_of = true }, {}
     for name, where in pairs(options()) do
-      if where == "FOR_BATCH" then
+      local special = where:find "FOR_BATCH" or where:find "FOR_EACH"
+      if where:find "FOR_BATCH" then batch[name] = true end
+      if where:find "FOR_EACH" then each[name] = true end
+      if special then
         in_readme(name)
-        batch[name] = true
       elseif where ~= "FOR_NEW" then
         call[name] = true
       end
@@ -77,6 +79,7 @@ describe("documented", function()
     end
     assert.same(sorted(call), sorted(annotated))
     assert.same(sorted(batch), sorted(class "uqpay.batch_options"))
+    assert.same(sorted(each), sorted(class "uqpay.iterator_options"))
   end)
 
   it("is every parameter of a list, every field of an item, and no other", function()

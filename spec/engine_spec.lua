@@ -548,6 +548,7 @@ describe("received headers", function()
 
   local kept = {
     request_id = "x-request-id", retry_after = "retry-after", location = "location",
+    content_encoding = "content-encoding",
   }
 
   it("are empty before the first", function()

@@ -24,9 +24,9 @@ local expected = {
                       "tenths\t100%.0\n$" },
   -- more of it in across_accounts_spec.lua
   ["accounts.lua"] = { "^account +status +available +margin +frozen\n",
-                       " ACTIVE +SGD +222%.20 +0%.00 +22\n", " CLOSED +HTTP 400 ",
+                       " ACTIVE +SGD +222%.20 +0%.00 +22\n", " CLOSED +not asked\n",
                        "total +USD +7810873%.11 +4737%.17 +432%.56\n",
-                       "8 accounts would not tell\n$" },
+                       "8 accounts are not active\n$" },
   ["errors.lua"] = { "^USD\t5000%.25\n", "ZZZ\tinvalid_request\t", "HTTP 400 ",
                      "status 400\trequest %x+" },
   ["login.lua"] = { "^USD\t5000%.25\n",

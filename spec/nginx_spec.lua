@@ -219,12 +219,21 @@ describe("within nginx", function()
     ]]
     start {
       init = init .. try .. [[
-        for _, name in ipairs { "each_balance", "balances", "list_balances", "token",
-          "start_balance", "each_transaction", "accounts" } do
+        for _, name in ipairs { "balances", "list_balances", "token", "start_balance",
+          "accounts" } do
           local value, message, err = client[name](client, name == "balances" and {}
             or name == "start_balance" and "USD" or nil)
           assert(value == nil and err.kind == "config" and message:find(name, 1, true),
             name)
+        end
+        for _, name in ipairs { "each_balance", "each_transaction", "each_account" } do
+          local ok, message = pcall(function()
+            for _ in client[name](client) do error "an item" end
+          end)
+          assert(not ok and message:find "%(config%)$" and message:find(name
+            .. " would have to wait, which init_by_lua", 1, true), message)
+          local item, why, err = client[name](client, { on_error = "return" })()
+          assert(item == false and err.kind == "config" and why == err.message, why)
         end
       ]],
       http = ([[
@@ -336,10 +345,9 @@ describe("within nginx", function()
     start {
       ["/each"] = [[
         local count = 0
-        for item, message in client:each_transaction {
+        for _ in client:each_transaction {
           start_time = sandbox.first_transaction, end_time = sandbox.last_transaction,
         } do
-          if not item then return ngx.say(message) end
           count = count + 1
         end
         ngx.say(count)

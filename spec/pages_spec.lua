@@ -29,7 +29,8 @@ local function raises(message, f, ...)
   assert.matches(message, err, 1, true)
 end
 
--- The ids of a walk, and its error if it ended with one, which must be of this kind.
+-- The ids of a walk, and its error if it ended with one (returned), which must be of this
+-- kind.
 local function walk(list, kind, ...)
   local ids, err = {}, nil
   for item, message, failure in ... do
@@ -230,7 +231,8 @@ describe("every item", function()
         local one = fixture.client { timeout = seconds }
         sandbox.fault { kind = "delay", seconds = seconds / 2,
           match = { ["?page_number"] = "2" } }
-        local next_item, ids = one:each_account { page_size = 10 }, {}
+        local next_item = one:each_account { page_size = 10, on_error = "return" }
+        local ids = {}
         for item in next_item do
           if not item then return false end
           ids[#ids + 1] = item.account_id
@@ -399,6 +401,27 @@ describe("every item", function()
       end
     end)
 
+    it("comes from windows that this system's dates do not reach", function()
+      for _, ends in ipairs {
+        { "0003-06-01T00:00:00Z", "0004-12-31T23:59:59Z" },
+        { "9999-01-01T00:00:00Z", "9999-12-31T23:59:59Z" },
+        { "1599-11-01T00:00:00Z", "1600-03-02T00:00:00Z" },
+        { "1899-12-01T00:00:00Z", "1900-03-02T00:00:00Z" },
+        { "2099-12-01T00:00:00Z", "2100-03-02T00:00:00Z" },
+      } do
+        sandbox.reset()
+        for _ in client:each_transaction { start_time = ends[1], end_time = ends[2] } do
+          error "an item"
+        end
+        local all = ranges()
+        assert.is_true(#all > 1)
+        for n, range in ipairs(all) do
+          assert.is_true(range.to - range.from <= 90 * day)
+          if n > 1 then assert.equal(all[n - 1].from + 1, range.to) end
+        end
+      end
+    end)
+
     it("comes from hundreds of windows, each asked for once", function()
       local one = empty()
       local oldest = sandbox.transaction { account = "empty",
@@ -418,9 +441,104 @@ describe("every item", function()
       sandbox.fault { kind = "status", status = 400, match = { ["?page_number"] = "1" },
         skip = 1 }
       local ids, err = walk(list, "invalid_request", client:each_transaction {
-        start_time = first, end_time = last })
+        start_time = first, end_time = last, on_error = "return" })
       assert.same(prefix(truth(list), count), ids)
       assert.equal(400, err.status)
+    end)
+  end)
+
+  describe("with progress", function()
+    -- What progress is told of a walk over a list.
+    local function told_of(name, options)
+      local told = {}
+      options.progress = function(info) told[#told + 1] = info end
+      local count = 0
+      for _ in client[name](client, options) do count = count + 1 end
+      return told, count
+    end
+
+    it("is counted page by page, and up to what there is", function()
+      local told, count = told_of("each_account", { page_size = 10 })
+      assert.equal(5, #told)
+      for n, info in ipairs(told) do
+        assert.equal(math.min(10 * n, 45), info.done)
+        assert.equal(45, info.total)
+        assert.equal(n, info.pages)
+        assert.is_true(info.rate > 0)
+        assert.is_true(info.ends >= os.time() - 60)
+      end
+      assert.equal(45, count)
+    end)
+
+    it("is told of a page before its items", function()
+      local done
+      local next_item = client:each_account { page_size = 10,
+        progress = function(info) done = info.done end }
+      assert.is_nil(done)
+      assert(next_item())
+      assert.equal(10, done)
+      for _ = 2, 10 do next_item() end
+      assert.equal(10, done)
+      assert(next_item())
+      assert.equal(20, done)
+    end)
+
+    it("has no total before the last window of a range of time", function()
+      local first, last = sandbox.first_transaction, sandbox.last_transaction
+      local told, count = told_of("each_transaction", { page_size = 100,
+        start_time = first, end_time = last })
+      local known = false
+      for n, info in ipairs(told) do
+        assert.equal(n, info.pages)
+        known = known or info.total ~= nil
+        assert.equal(known, info.total ~= nil)
+        assert.equal(known, info.ends ~= nil)
+        if known then assert.is_true(info.total >= info.done) end
+      end
+      local info = told[#told]
+      assert.same({ count, count, #told }, { info.done, info.total, info.pages })
+      assert.is_true(count == 428 and told[1].total == nil and #told > 3)
+    end)
+
+    it("of a list of nothing is nothing of nothing", function()
+      client:close()
+      client = empty()
+      local told = told_of("each_account", {})
+      assert.equal(1, #told)
+      assert.same({ 0, 0, 1 }, { told[1].done, told[1].total, told[1].pages })
+    end)
+
+    it("is not told of a page that failed", function()
+      sandbox.fault { kind = "status", status = 400, match = { ["?page_number"] = "3" } }
+      local calls = 0
+      raises("HTTP 400", function()
+        for _ in client:each_account { page_size = 10, progress = function()
+          calls = calls + 1
+        end } do calls = calls + 0 end
+      end)
+      assert.equal(2, calls)
+    end)
+
+    it("that raises changes nothing and is counted", function()
+      local ids = walk(lists[3], nil, client:each_account { page_size = 10,
+        progress = function() error "of its own" end })
+      assert.same(truth(lists[3]), ids)
+      assert.equal(5, client:stats().hook_errors)
+    end)
+
+    it("may use the iterator and its client", function()
+      local ids, next_item = {}, nil
+      local function take(item)
+        if item then ids[#ids + 1] = item.account_id end
+        return item
+      end
+      next_item = client:each_account { page_size = 10, progress = function(info)
+        assert(client:balance "USD")
+        if info.pages == 2 then take(next_item()) end
+      end }
+      while take(next_item()) do client:step() end
+      assert.same(truth(lists[3]), ids)
+      assert.equal(0, client:stats().hook_errors)
     end)
   end)
 
@@ -443,8 +561,7 @@ describe("every item", function()
       local next_item, ids = one:each_transaction { page_size = 10 }, {}
       ids[1] = assert(next_item()).transaction_id
       sandbox.transaction { account = "empty", times = 27, create_time = time }
-      for item, message in next_item do
-        assert(item, message)
+      for item in next_item do
         ids[#ids + 1] = item.transaction_id
       end
       return ids, before
@@ -474,7 +591,7 @@ describe("every item", function()
         sandbox.reset()
         sandbox.settings { pages = "shrink" }
         local ids, err = walk(list, "conflict",
-          client[list.name](client, { page_size = 10 }))
+          client[list.name](client, { page_size = 10, on_error = "return" }))
         assert.equal(10, #ids)
         assert.is_true(err.retryable)
         assert.equal(2, err.attempts)
@@ -499,7 +616,8 @@ describe("every item", function()
         sandbox.fault { kind = "answer", body = ('{"total_pages":3,"total_items":30,'
           .. '"data":[%s]}'):format(table.concat(items, ",")) }
       end
-      local ids, err = walk(lists[2], "conflict", one:each_transaction { page_size = 10 })
+      local ids, err = walk(lists[2], "conflict", one:each_transaction { page_size = 10,
+        on_error = "return" })
       assert.equal(10, #ids)
       assert.matches("page 2 has items of the pages before it", err.message, 1, true)
     end)
@@ -510,7 +628,7 @@ describe("every item", function()
         local expected = truth(list)
         sandbox.settings { pages = "repeat" }
         local ids, err = walk(list, "conflict",
-          client[list.name](client, { page_size = 10 }))
+          client[list.name](client, { page_size = 10, on_error = "return" }))
         assert.same(prefix(expected, math.min(10, #expected)), ids)
         assert.equal(2, err.attempts)
         assert.equal(2, arrived())
@@ -524,7 +642,7 @@ describe("every item", function()
     local function walk_with(settings, kind)
       sandbox.reset()
       sandbox.settings(settings)
-      return walk(list, kind, client:each_account { page_size = 10 })
+      return walk(list, kind, client:each_account { page_size = 10, on_error = "return" })
     end
 
     it("comes in full if they are strings", function()
@@ -561,22 +679,77 @@ describe("every item", function()
       local item = '{"account_id":"a","status":"ACTIVE"}'
       sandbox.fault { kind = "answer", body = '{"total_pages":1,"total_items":2,"data":['
         .. item .. "," .. item .. "]}" }
-      assert.same({}, (walk(list, "conflict", client:each_account())))
+      local ids, err = walk(list, "schema", client:each_account { on_error = "return" })
+      assert.same({}, ids)
+      assert.matches("each_account: page 1 has one account_id in two rows, 1 and 2 [",
+        err.message, 1, true)
     end)
   end)
 
   describe("that cannot be fetched", function()
-    local function broken(page)
+    local function broken(page, on_error)
       sandbox.fault { kind = "status", status = 400, match = { ["?page_number"] = page } }
-      return client:each_account { page_size = 10 }
+      return client:each_account { page_size = 10, on_error = on_error }
     end
 
-    it("ends the loop with false, the message and the error", function()
+    it("raises the message, with the loop's place, and again after it", function()
+      each(function(list)
+        for _, on_error in ipairs { false, "raise" } do
+          sandbox.reset()
+          sandbox.fault { kind = "status", status = 400,
+            match = { ["?page_number"] = "1" } }
+          local next_item = client[list.name](client,
+            on_error and { on_error = on_error } or nil)
+          local ok, message = pcall(function()
+            for _ in next_item do error "an item" end
+          end)
+          assert.is_false(ok)
+          assert.equal("string", type(message))
+          local here = debug.getinfo(1, "S").short_src:gsub("%p", "%%%0")
+          assert.matches("^" .. here .. ":%d+: " .. list.name .. ": HTTP 400 ", message)
+          assert.matches("%[127.0.0.1:%d+, 1 attempt, request %x+%] %(invalid_request%)$",
+            message)
+          for _ = 1, 3 do
+            local again, same = pcall(next_item)
+            assert.is_false(again)
+            assert.equal((message:gsub("^.-:%d+: ", "", 1)), same)
+          end
+          assert.equal(1, arrived())
+        end
+      end)
+    end)
+
+    it("raises it behind the items before it, and where a list does not fit", function()
+      local count = 0
+      raises("HTTP 400", function()
+        for _ in broken "3" do count = count + 1 end
+      end)
+      assert.equal(20, count)
+      sandbox.reset()
+      sandbox.settings { pages = "repeat" }
+      local message = select(2, pcall(function()
+        for _ in client:each_account { page_size = 10 } do count = count + 1 end
+      end))
+      assert.equal(30, count)
+      assert.matches("%d: each_account: page 2 has items of the pages before it, .*"
+        .. "%[127.0.0.1:%d+, 2 requests%] %(conflict%)$", message)
+    end)
+
+    it("raises it in every kind of coroutine", function()
+      local co = coroutine.wrap(function()
+        for _ in broken "2" do coroutine.yield "item" end
+      end)
+      for _ = 1, 10 do assert.equal("item", co()) end
+      raises("HTTP 400", co)
+    end)
+
+    it("gives false, the message and the error, if they are wanted", function()
       each(function(list)
         sandbox.reset()
         sandbox.fault { kind = "status", status = 400, code = 7,
           match = { ["?page_number"] = "1" } }
-        local ids, err = walk(list, "invalid_request", client[list.name](client))
+        local ids, err = walk(list, "invalid_request", client[list.name](client,
+          { on_error = "return" }))
         assert.same({}, ids)
         assert.equal(400, err.status)
         assert.equal(1, arrived())
@@ -584,14 +757,14 @@ describe("every item", function()
     end)
 
     it("leaves those before it", function()
-      local ids, err = walk(lists[3], "invalid_request", broken "3")
+      local ids, err = walk(lists[3], "invalid_request", broken("3", "return"))
       assert.same(prefix(truth(lists[3]), 20), ids)
       assert.equal("not_retryable", err.retry_stopped)
       assert.equal(3, arrived())
     end)
 
     it("stays an error for who asks by hand: nil, the message and the error", function()
-      local next_item = broken "1"
+      local next_item = broken("1", "return")
       local item, message, err = next_item()
       assert.is_false(item)
       failed("invalid_request", nil, message, err)
@@ -604,28 +777,36 @@ describe("every item", function()
       assert.equal(1, arrived())
     end)
 
-    it("fails a loop that does not look, and a sum", function()
-      raises("boolean", function()
-        for account in broken "2" do local _ = account.status end
-      end)
-      sandbox.fault { kind = "status", status = 400, match = { ["?page_number"] = "2" } }
-      local next_item = client:each_transaction { page_size = 10, amounts = "exact" }
-      local sum, message, err = uqpay.sum(function()
-        local item, why, failure = next_item()
-        if item then return item.amount end
-        return nil, why, failure
-      end)
-      failed("invalid_request", sum, message, err)
+    it("fails a sum, in its way", function()
+      for _, on_error in ipairs { "raise", "return" } do
+        sandbox.fault { kind = "status", status = 400,
+          match = { ["?page_number"] = "2" } }
+        local next_item = client:each_transaction { page_size = 10, amounts = "exact",
+          on_error = on_error }
+        local function sum()
+          return uqpay.sum(function()
+            local item, why, failure = next_item()
+            return item and item.amount, why, failure
+          end)
+        end
+        if on_error == "raise" then
+          raises("each_transaction: HTTP 400", sum)
+        else
+          failed("invalid_request", sum())
+          failed("invalid_request", sum()) -- now nil stands for it
+        end
+      end
     end)
 
     it("since the token was refused is an error of that kind", function()
       local one = fixture.client { token = sandbox.expired_token }
-      walk(lists[3], "auth", one:each_account())
+      walk(lists[3], "auth", one:each_account { on_error = "return" })
     end)
 
     it("of an account that is closed is an error, too", function()
       local _, err = walk(lists[1], "invalid_request",
-        client:each_balance { on_behalf_of = sandbox.closed_sub_account })
+        client:each_balance { on_behalf_of = sandbox.closed_sub_account,
+          on_error = "return" })
       assert.equal("sub_account_not_found", err.code)
       assert.equal(sandbox.closed_sub_account, err.on_behalf_of)
     end)
@@ -634,6 +815,8 @@ describe("every item", function()
   describe("refuses", function()
     -- The first step of an iterator with a wrong value is its failure.
     local function refused(message, list, options)
+      raises(message, client[list.name](client, options))
+      options.on_error = "return"
       local ids, err = walk(list, "invalid_request", client[list.name](client, options))
       assert.same({}, ids)
       assert.equal(1, (err.message:find(message, 1, true)), err.message)
@@ -653,6 +836,10 @@ describe("every item", function()
         bad("bad option 'page_number'" .. to, { page_number = 2 })
         bad("bad option 'timeout'" .. to, { timeout = -1 })
         bad("bad option 'amounts'" .. to, { amounts = "exactly" })
+        bad("bad option 'on_error'" .. to .. ' ("raise" or "return" expected',
+          { on_error = "raises" })
+        bad("bad option 'on_error'" .. to, { on_error = true })
+        bad("bad option 'progress'" .. to, { progress = "function" })
         bad("unknown option 'idempotency_key'" .. to, { idempotency_key = uqpay.uuid() })
         bad("unknown option 'page_sise'" .. to .. " (did you mean 'page_size'?)",
           { page_sise = 10 })
@@ -699,8 +886,17 @@ describe("every item", function()
       for _, ends in ipairs {
         { "2026-03-01T00:00:00+08:00", "2026-02-28T15:59:59Z" },
         { "2026-03-01T00:00:00.5Z", "2026-03-01T00:00:00.499999999Z" },
-      } do
-        bad("bad option 'end_time", { start_time = ends[1], end_time = ends[2] })
+      } do -- a value that may be the user's: as any failure, at the first item
+        local range = { start_time = ends[1], end_time = ends[2] }
+        local next_item = client:each_transaction(range)
+        raises("bad option 'end_time' to 'each_transaction' (not before start_time)",
+          next_item)
+        range.on_error = "return"
+        local item, message, err = client:each_transaction(range)()
+        assert.is_false(item)
+        failed("invalid_request", nil, message, err)
+        assert.equal(0, err.attempts)
+        assert.is_false(err.retryable)
       end
       client:each_transaction { start_time = "2026-03-01T00:00:00+08:00",
         end_time = "2026-02-28T16:00:00Z" }
@@ -737,7 +933,7 @@ describe("every item", function()
 
     it("a page in flight is canceled, with an error", function()
       sandbox.fault { kind = "hang", match = { ["?page_number"] = "2" } }
-      local next_item = client:each_account { page_size = 10 }
+      local next_item = client:each_account { page_size = 10, on_error = "return" }
       assert(next_item())
       client:close()
       for _ = 2, 10 do assert(next_item()) end
@@ -847,13 +1043,17 @@ describe("every item", function()
         end
       end)
       bodies[#bodies + 1] = function()
-        local closed = { on_behalf_of = sandbox.closed_sub_account }
+        local closed = { on_behalf_of = sandbox.closed_sub_account, on_error = "return" }
         errors[1] = { one:each_balance(closed)() }
+        closed.on_error = nil
+        -- Lua 5.1's pcall cannot yield
+        errors[2] = yields_in_for and { pcall(function()
+          for _ in one:each_balance(closed) do error "an item" end
+        end) }
         done = done + 1
       end
       bodies[#bodies + 1] = yields_in_for and function()
-        for account, message in one:each_account { page_size = 15 } do
-          assert(account, message)
+        for _ in one:each_account { page_size = 15 } do
           loop_count = loop_count + 1
         end
         done = done + 1
@@ -871,6 +1071,10 @@ describe("every item", function()
       assert.equal(yields_in_for and 45 or 0, loop_count)
       assert.is_false(errors[1][1])
       failed("invalid_request", nil, errors[1][2], errors[1][3])
+      if errors[2] then
+        assert.is_false(errors[2][1])
+        assert.matches("each_balance: HTTP 400", errors[2][2], 1, true)
+      end
       assert.is_true(count >= 5, "ticks: " .. count)
     end)
   end
@@ -899,7 +1103,8 @@ describe("every item", function()
     assert.same(truth(lists[3]), walk(lists[3], nil, one:each_account()))
     raises("bad option 'page_size' to 'each_account'", one.each_account, one,
       { page_size = "0" })
-    walk(lists[3], "invalid_request", one:each_account { page_size = 0 })
+    walk(lists[3], "invalid_request",
+      one:each_account { page_size = 0, on_error = "return" })
     one:close()
   end)
 end)

@@ -17,6 +17,7 @@
 #define MAX_MESSAGE 512 /* of the API's own message */
 #define MAX_TEXT 128    /* of its code and type */
 #define MAX_MISSING 32  /* of its missing fields */
+#define MAX_CURRENCY 40 /* of a currency that was not asked for */
 #define MAX_FLAT 16     /* members that the short way takes */
 
 /* ------------------------------------------------------------------------ */
@@ -290,6 +291,30 @@ static bool wants_tls(const struct uq_answer *a) {
           uq_contains(a->body.data, a->body.len, "ssl"));
 }
 
+#define MAX_ENCODING 40 /* bytes shown of a Content-Encoding */
+
+/* Pushes what may be why a body is no JSON, "" if nothing shows. */
+static void push_oddity(lua_State *L, const struct uq_question *q,
+                        const struct uq_answer *a) {
+  const char *encoding = a->received.content_encoding, *body = a->body.data;
+  size_t len = a->body.len;
+  if (encoding[0] != '\0' &&
+      !uq_begins(encoding, strlen(encoding), "identity")) {
+    uqL_push_redacted(L, encoding, strlen(encoding), MAX_ENCODING, &q->secrets,
+                      true);
+    lua_pushfstring(L, " (Content-Encoding: %s)", lua_tostring(L, -1));
+    lua_replace(L, -2);
+  } else if (len >= 2 && memcmp(body, "\x1f\x8b", 2) == 0) {
+    lua_pushliteral(L, " (it is packed by gzip, and no header says so)");
+  } else if ((len >= 3 && memcmp(body, "\xef\xbb\xbf", 3) == 0) ||
+             (len >= 2 && (memcmp(body, "\xfe\xff", 2) == 0 ||
+                           memcmp(body, "\xff\xfe", 2) == 0))) {
+    lua_pushliteral(L, " (it begins with a byte order mark, BOM)");
+  } else {
+    lua_pushstring(L, wants_tls(a) ? uq_tls_expected : "");
+  }
+}
+
 /* An error status whose body is no JSON object: a proxy's page, or nothing. */
 static bool judge_bare_status(lua_State *L, const struct uq_question *q,
                               const struct uq_answer *a, struct uq_failure *f) {
@@ -305,11 +330,13 @@ static bool judge_bare_status(lua_State *L, const struct uq_question *q,
   enum uq_kind kind = kind_of_status(a->status);
   if (kind == UQ_PROTOCOL)
     lua_pushfstring(L, "HTTP %d is no answer to this request", a->status);
-  else
-    lua_pushfstring(L, "HTTP %d with %s%s", a->status,
-                    a->body.len == 0 ? "an empty body"
-                                     : "a body that is no JSON object",
-                    wants_tls(a) ? uq_tls_expected : "");
+  else if (a->body.len == 0)
+    lua_pushfstring(L, "HTTP %d with an empty body", a->status);
+  else {
+    push_oddity(L, q, a);
+    lua_pushfstring(L, "HTTP %d with a body that is no JSON object%s",
+                    a->status, lua_tostring(L, -1));
+  }
   return refuse(L, q, a, kind_of_refusal(q, a->status, kind));
 }
 
@@ -337,9 +364,14 @@ static bool has_control(const char *text, size_t len) {
   return false;
 }
 
-static const char *type_name(enum uq_json_type type) {
+static const char *type_name(enum uq_json_type type, const char *text,
+                             size_t len) {
   static const char *const names[] = {"nothing", "a number", "a string",
                                       "an object or array", "a boolean"};
+  if (type == UQ_JSON_STRING && len == 0)
+    return "an empty string";
+  if (type == UQ_JSON_STRING && has_control(text, len))
+    return "a string with control bytes";
   return names[type];
 }
 
@@ -378,11 +410,23 @@ static const char *check_amount(lua_State *L, const struct uq_question *q,
   return NULL;
 }
 
+/* The string at the top becomes a list of it, an empty one an empty list. */
+static void to_list(lua_State *L, size_t len) {
+  lua_newtable(L);
+  lua_insert(L, -2);
+  if (len > 0)
+    lua_rawseti(L, -2, 1);
+  else
+    lua_pop(L, 1);
+}
+
 /* The elements of the list at the top are to be strings. */
-static const char *check_names(lua_State *L) {
+static const char *check_names(lua_State *L, enum uq_json_type type,
+                               size_t len) {
   const char *text;
-  size_t len;
   const char *expected = NULL;
+  if (type == UQ_JSON_STRING)
+    to_list(L, len);
   if (!lua_istable(L, -1))
     return "a list of strings expected";
   lua_pushnil(L);
@@ -397,22 +441,27 @@ static const char *check_names(lua_State *L) {
   return expected;
 }
 
+/* What is wrong with a currency that is not the one asked for. */
+static const char other_currency[] = "another currency";
+
 /* What is wrong with a string that has no control bytes; NULL: nothing. */
 static const char *check_plain(const struct uq_question *q, const char *text,
                                size_t len, enum uq_field_type wanted) {
-  if (wanted != UQ_FIELD_TEXT && len == 0)
+  if (wanted > UQ_FIELD_PLAIN && len == 0)
     return "a string that is not empty expected";
   if (wanted == UQ_FIELD_CURRENCY && q->currency[0] != '\0' &&
       (len != strlen(q->currency) || memcmp(text, q->currency, len) != 0))
-    return "the currency that was asked for expected";
+    return other_currency;
   return wanted == UQ_FIELD_TOKEN ? uq_token_check(text, len) : NULL;
 }
 
 static const char *check_text(const struct uq_question *q, const char *text,
                               size_t len, enum uq_json_type type,
                               enum uq_field_type wanted) {
-  if (type != UQ_JSON_STRING || has_control(text, len))
-    return "a plain string expected";
+  if (type != UQ_JSON_STRING)
+    return "a string expected";
+  if (wanted != UQ_FIELD_TEXT && has_control(text, len))
+    return "a string without control bytes expected";
   return check_plain(q, text, len, wanted);
 }
 
@@ -429,7 +478,7 @@ static const char *check_field(lua_State *L, const struct uq_question *q,
   case UQ_FIELD_COUNT:
     return check_count(L, text, len, type);
   case UQ_FIELD_NAMES:
-    return check_names(L);
+    return check_names(L, type, len);
   case UQ_FIELD_ITEMS:
     return lua_istable(L, -1) ? NULL : "a list expected";
   case UQ_FIELD_ANY:
@@ -437,6 +486,46 @@ static const char *check_field(lua_State *L, const struct uq_question *q,
   default:
     return check_text(q, text, len, type, wanted);
   }
+}
+
+/* Pushes what is wrong with a field. */
+static void push_misfit(lua_State *L, const struct uq_question *q,
+                        const char *prefix, const char *name,
+                        const char *expected, enum uq_json_type type,
+                        const char *text, size_t len) {
+  if (expected == other_currency) {
+    uqL_push_redacted(L, text, len, MAX_CURRENCY, &q->secrets, true);
+    lua_pushfstring(L, "the answer's %s%s: asked for %s, got %s", prefix, name,
+                    q->currency, lua_tostring(L, -1));
+  } else {
+    lua_pushfstring(L, "the answer's %s%s: %s, got %s", prefix, name, expected,
+                    type_name(type, text, len));
+  }
+}
+
+/* Can the page whose table is at idx, and whose totals are checked, have no
+** items? There are none, or it is behind the last one. */
+static bool is_beyond(lua_State *L, int idx, const struct uq_question *q) {
+  long size = 0, number = 1;
+  lua_getfield(L, idx, "total_items");
+  double total = (double)lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  if (sscanf(q->query, "?page_size=%ld&page_number=%ld", &size, &number) != 2)
+    number = 1;
+  return total <= (double)(number - 1) * (double)size;
+}
+
+/* May the field be absent from the table at idx? */
+static bool may_lack(lua_State *L, int idx, const struct uq_question *q,
+                     const struct uq_field *f) {
+  return f->optional || (f->type == UQ_FIELD_ITEMS && is_beyond(L, idx, q));
+}
+
+/* Is an empty string in the place of an amount that may be absent? */
+static bool is_blank(const struct uq_field *f, enum uq_json_type type,
+                     size_t len) {
+  return f->optional && f->type == UQ_FIELD_AMOUNT && type == UQ_JSON_STRING &&
+         len == 0;
 }
 
 static bool check_items(lua_State *L, const struct uq_question *q,
@@ -449,10 +538,15 @@ static bool check_schema(lua_State *L, const struct uq_question *q,
   int table = lua_gettop(L);
   for (const struct uq_field *f = schema; f->name != NULL; f++) {
     lua_getfield(L, table, f->name);
-    const char *text;
-    size_t len;
+    const char *text = "";
+    size_t len = 0;
     enum uq_json_type type = uqL_json_type(L, -1, &text, &len);
-    if (type == UQ_JSON_ABSENT && f->optional) {
+    if (is_blank(f, type, len)) { /* null in its place: members are counted */
+      lua_pushlightuserdata(L, NULL);
+      lua_setfield(L, table, f->name);
+      type = UQ_JSON_ABSENT;
+    }
+    if (type == UQ_JSON_ABSENT && may_lack(L, table, q, f)) {
       lua_pop(L, 1);
       continue;
     }
@@ -462,13 +556,13 @@ static bool check_schema(lua_State *L, const struct uq_question *q,
     }
     const char *expected = check_field(L, q, f->type);
     if (expected != NULL) {
-      lua_pushfstring(L, "the answer's %s%s: %s, got %s", prefix, f->name,
-                      expected, type_name(type));
+      push_misfit(L, q, prefix, f->name, expected, type, text, len);
       return false;
     }
     if (f->type == UQ_FIELD_ITEMS && !check_items(L, q, f->name))
       return false;
-    if (f->type == UQ_FIELD_AMOUNT || f->type == UQ_FIELD_COUNT)
+    if (f->type == UQ_FIELD_AMOUNT || f->type == UQ_FIELD_COUNT ||
+        f->type == UQ_FIELD_NAMES)
       lua_setfield(L, table, f->name);
     else
       lua_pop(L, 1);
@@ -494,11 +588,52 @@ static bool check_items(lua_State *L, const struct uq_question *q,
   return true;
 }
 
-/* Is the body of a success status an error's all the same? It has a code of
-** 400 and more, or an `error` or `message` in place of the data. status is then
-** what it counts as, 0 when the body bears none. */
-static bool is_error_body(lua_State *L, const struct uq_question *q,
-                          int *status) {
+/* Does the text say that all went well? */
+static bool says_success(const char *text, size_t len) {
+  return uq_contains(text, len, "success") ||
+         (len == 2 && uq_begins(text, len, "ok"));
+}
+
+/* Is the body at the top, which has not the fields that were asked for, an
+** answer as other generations of the API wrap theirs, {code, message, data}?
+** One that tells of an error is none. */
+static bool is_wrapped(lua_State *L) {
+  const char *code = "", *message = "", *text;
+  size_t code_len = 0, message_len = 0, len;
+  double value = 0;
+  lua_getfield(L, -1, "code");
+  lua_getfield(L, -2, "message");
+  lua_getfield(L, -3, "data");
+  enum uq_json_type coded = uqL_json_type(L, -3, &code, &code_len);
+  enum uq_json_type told = uqL_json_type(L, -2, &message, &message_len);
+  enum uq_json_type data = uqL_json_type(L, -1, &text, &len);
+  bool success = told == UQ_JSON_STRING && says_success(message, message_len);
+  bool plain = code_len == 0;
+  if (code_len > 0 && uq_number_valid(code, code_len)) {
+    plain = uqL_json_double(L, code, code_len, &value) && value < 400;
+    success = success && (value < 400 || value >= 600);
+  }
+  bool there = coded != UQ_JSON_ABSENT || told != UQ_JSON_ABSENT;
+  bool full = false;
+  if (data == UQ_JSON_TABLE) {
+    lua_pushnil(L);
+    full = lua_next(L, -2) != 0;
+    if (full)
+      lua_pop(L, 2);
+  }
+  lua_pop(L, 3);
+  if (data == UQ_JSON_ABSENT || data == UQ_JSON_TABLE)
+    return success || (there && plain && full);
+  return false;
+}
+
+enum form { WANTED, ERROR, WRAPPED };
+
+/* What the body of a success status is. An error has a code of 400 and more, or
+** an `error` or `message` in place of the data. status is then what it counts
+** as, 0 when the body bears none. */
+static enum form form_of(lua_State *L, const struct uq_question *q,
+                         int *status) {
   const char *text;
   size_t len;
   double code = 0;
@@ -513,7 +648,9 @@ static bool is_error_body(lua_State *L, const struct uq_question *q,
   bool message = uqL_json_type(L, -1, &text, &len) != UQ_JSON_ABSENT;
   lua_pop(L, 4);
   *status = code >= 400 && code < 600 ? (int)code : 0;
-  return code >= 400 || (!data && (error || message));
+  if (!data && !error && *status == 0 && is_wrapped(L))
+    return WRAPPED;
+  return code >= 400 || (!data && (error || message)) ? ERROR : WANTED;
 }
 
 static bool is_named(const struct uq_member *m, const char *name) {
@@ -591,6 +728,16 @@ static bool judge_flat(lua_State *L, const struct uq_question *q,
   return true;
 }
 
+/* The field of the table at the top becomes an empty list if it is absent. */
+static void fill_list(lua_State *L, const char *name) {
+  lua_getfield(L, -1, name);
+  if (lua_isnil(L, -1)) {
+    lua_newtable(L);
+    lua_setfield(L, -3, name);
+  }
+  lua_pop(L, 1);
+}
+
 static bool judge_success(lua_State *L, const struct uq_question *q,
                           const struct uq_answer *a, struct uq_failure *f) {
   size_t members = 0;
@@ -604,8 +751,9 @@ static bool judge_success(lua_State *L, const struct uq_question *q,
     uq_buf_free(q->token);
   if (!uqL_json_decode(L, a->body.data, a->body.len, false, q->scratch,
                        &members)) {
-    lua_pushfstring(L, "HTTP %d, but its body is no JSON: %s", a->status,
-                    lua_tostring(L, -1));
+    push_oddity(L, q, a);
+    lua_pushfstring(L, "HTTP %d, but its body is no JSON: %s%s", a->status,
+                    lua_tostring(L, -2), lua_tostring(L, -1));
     return refuse(L, q, a, UQ_DECODE);
   }
   if (!lua_istable(L, -1)) {
@@ -613,8 +761,19 @@ static bool judge_success(lua_State *L, const struct uq_question *q,
     return refuse(L, q, a, UQ_SCHEMA);
   }
   int status;
-  if (is_error_body(L, q, &status))
+  switch (form_of(L, q, &status)) {
+  case ERROR:
     return judge_envelope(L, q, a, status, f);
+  case WRAPPED:
+    lua_pushfstring(
+        L,
+        "HTTP %d, but its body is {code, message, data}, as another "
+        "generation of the API answers: see base_url",
+        a->status);
+    return refuse(L, q, a, UQ_SCHEMA);
+  default:
+    break;
+  }
   if (!check_schema(L, q, q->endpoint->schema, ""))
     return refuse(L, q, a, UQ_SCHEMA);
   long counted = uqL_json_settle(L, q->amounts);
@@ -630,6 +789,8 @@ static bool judge_success(lua_State *L, const struct uq_question *q,
     lua_pushliteral(L, "the answer has two members of the same name");
     return refuse(L, q, a, UQ_DECODE);
   }
+  if (q->endpoint->items != NULL)
+    fill_list(L, "data");
   return true;
 }
 

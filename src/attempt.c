@@ -520,6 +520,7 @@ static int settle(lua_State *L, int idx) {
   }
   call->home->stats.connections += (double)call->answer.connects;
   struct uq_question q = {call->endpoint,
+                          call->query,
                           call->options.currency,
                           o->ca_file != NULL ? o->ca_file : o->ca_path,
                           call->options.amounts,

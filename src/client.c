@@ -142,16 +142,18 @@ static int client_each(lua_State *L) {
   struct uq_options o = c->options;
   if (lua_isnone(L, 2))
     lua_pushnil(L);
-  if (uqL_options_call(L, 2, e, e->each, &o))
-    lua_pushnil(L);
-  else
-    uqL_call_start_refused(L, 1, e, &o);
-  lua_insert(L, 3);
+  bool good = uqL_options_call(L, 2, e, e->each, &o);
+  if (!good)
+    uqL_call_refuse(L, e, &o);
+  lua_insert(L, 3); /* the query, or the error table */
   lua_settop(L, 3);
   lua_pushstring(L, e->each);
   lua_pushfstring(L, "start_%s", e->name);
   lua_pushstring(L, e->items->name);
-  lua_pushvalue(L, 3);
+  if (good)
+    lua_pushnil(L);
+  else
+    lua_pushvalue(L, 3);
   lua_remove(L, 3);
   require(L, "uqpay.pages");
   lua_insert(L, 1);

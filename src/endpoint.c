@@ -10,7 +10,9 @@
 #include "uqpay.h"
 
 /* ------------------------------------------------------------------------ */
-/* schemas: statuses are open sets, times come in several forms: raw text    */
+/* schemas: what is about money must be there and in its form: amounts,       */
+/* currencies, ids, totals. Statuses are open sets, times come in several     */
+/* forms; these and names may be absent, null or empty                        */
 /* ------------------------------------------------------------------------ */
 
 /* retrieve-issuing-balance: all eight are marked required. */
@@ -20,9 +22,9 @@
         {"available_balance", UQ_FIELD_AMOUNT, false},                   \
         {"margin_balance", UQ_FIELD_AMOUNT, false},                      \
         {"frozen_balance", UQ_FIELD_AMOUNT, false},                      \
-        {"create_time", UQ_FIELD_TEXT, false},                           \
-        {"last_trade_time", UQ_FIELD_TEXT, false},                       \
-        {"balance_status", UQ_FIELD_NAME, false}, {                      \
+        {"create_time", UQ_FIELD_TEXT, true},                            \
+        {"last_trade_time", UQ_FIELD_TEXT, true},                        \
+        {"balance_status", UQ_FIELD_TEXT, true}, {                       \
       NULL, UQ_FIELD_ANY, false                                          \
     }                                                                    \
   }
@@ -43,19 +45,20 @@ static const struct uq_field page_schema[] = {
     {NULL, UQ_FIELD_ANY, false}};
 
 /* list-issuing-balances-transactions; ending_balance and description came
-** later, and complete_time is of those that are complete. */
+** later, and complete_time is of those that are complete. The type may be what
+** tells whether the amount came in or went out. */
 static const struct uq_field transaction_items[] = {
     {"transaction_id", UQ_FIELD_NAME, false},
     {"transaction_type", UQ_FIELD_NAME, false},
-    {"transaction_status", UQ_FIELD_NAME, false},
     {"currency", UQ_FIELD_CURRENCY, false},
     {"amount", UQ_FIELD_AMOUNT, false},
-    {"create_time", UQ_FIELD_NAME, false},
+    {"transaction_status", UQ_FIELD_TEXT, true},
+    {"create_time", UQ_FIELD_TEXT, true},
     {"complete_time", UQ_FIELD_TEXT, true},
     {"short_transaction_id", UQ_FIELD_TEXT, true},
-    {"account_id", UQ_FIELD_TEXT, true},
+    {"account_id", UQ_FIELD_PLAIN, true},
     {"account_name", UQ_FIELD_TEXT, true},
-    {"balance_id", UQ_FIELD_TEXT, true},
+    {"balance_id", UQ_FIELD_PLAIN, true},
     {"ending_balance", UQ_FIELD_AMOUNT, true},
     {"description", UQ_FIELD_ANY, true},
     {NULL, UQ_FIELD_ANY, false}};
@@ -63,7 +66,7 @@ static const struct uq_field transaction_items[] = {
 /* list-connected-accounts; account_id is what x-on-behalf-of takes. */
 static const struct uq_field account_items[] = {
     {"account_id", UQ_FIELD_NAME, false},
-    {"status", UQ_FIELD_NAME, false},
+    {"status", UQ_FIELD_TEXT, true},
     {"business_code", UQ_FIELD_NAMES, true},
     {"account_name", UQ_FIELD_ANY, true},
     {"verification_status", UQ_FIELD_TEXT, true},

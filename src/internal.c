@@ -166,19 +166,26 @@ static int internal_methods(lua_State *L) {
   return 1;
 }
 
-/* misfit(message, changed, attempts, elapsed) -> the error table of a list
-** whose pages do not fit together, maybe because it changed meanwhile. */
+/* misfit(client, message, kind, requests, elapsed) -> the error table of a list
+** whose pages do not fit together: "schema", or "conflict" if it changed
+*between
+** two of them. */
 static int internal_misfit(lua_State *L) {
-  luaL_checkstring(L, 1);
-  bool changed = lua_toboolean(L, 2) != 0;
-  lua_settop(L, 4);
-  lua_pushvalue(L, 1);
-  uqL_error_new(L, changed ? UQ_CONFLICT : UQ_SCHEMA);
-  lua_pushvalue(L, 3);
+  static const char *const names[] = {"schema", "conflict", NULL};
+  static const enum uq_kind kinds[] = {UQ_SCHEMA, UQ_CONFLICT};
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  luaL_checkstring(L, 2);
+  enum uq_kind kind = kinds[luaL_checkoption(L, 3, NULL, names)];
+  int requests = (int)luaL_checkinteger(L, 4);
+  lua_settop(L, 5);
+  lua_pushfstring(L, "%s [%s, %d request%s]", lua_tostring(L, 2), c->host,
+                  requests, requests == 1 ? "" : "s");
+  uqL_error_new(L, kind);
+  lua_pushinteger(L, requests);
   lua_setfield(L, -2, "attempts");
-  lua_pushvalue(L, 4);
+  lua_pushvalue(L, 5);
   lua_setfield(L, -2, "elapsed");
-  lua_pushboolean(L, changed);
+  lua_pushboolean(L, kind == UQ_CONFLICT);
   lua_setfield(L, -2, "retryable");
   return 1;
 }

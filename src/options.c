@@ -39,7 +39,8 @@ enum {
   FOR_BOTH = FOR_NEW | FOR_CALL,
   FOR_POST = 4,   /* a call for one currency's balance */
   FOR_BEHALF = 8, /* a call that takes x-on-behalf-of */
-  FOR_BATCH = 16  /* besides those of a call */
+  FOR_BATCH = 16, /* besides those of a call */
+  FOR_EACH = 32   /* the same, of an iterator over a list */
 };
 
 struct option {
@@ -62,6 +63,7 @@ static const char *const environment_urls[] = {
 static const int environment_limits[] = {500, 300}; /* calls a minute ... */
 static const int login_limits[] = {60, 100};        /* ... and logins */
 static const char *const amounts_names[] = {"number", "string", "exact", NULL};
+static const char *const on_error_names[] = {"raise", "return", NULL};
 static const char *const http_names[] = {"auto", "1.1", "2", NULL};
 
 #define AT(field) offsetof(struct uq_options, field)
@@ -96,7 +98,8 @@ static const struct option options[] = {
     {"rate_limit", OPT_WHOLE, FOR_NEW, AT(rate_limit), 0, 1000000, NULL, NULL},
     {"queued", OPT_SWITCH, FOR_CALL, AT(queued), 0, 0, NULL, NULL},
     {"concurrency", OPT_WHOLE, FOR_BATCH, AT(concurrency), 1, 1000, NULL, NULL},
-    {"progress", OPT_LUA, FOR_BATCH, 0, 0, 0, NULL, NULL},
+    {"progress", OPT_LUA, FOR_BATCH | FOR_EACH, 0, 0, 0, NULL, NULL},
+    {"on_error", OPT_NAME, FOR_EACH, AT(on_error), 0, 0, on_error_names, NULL},
     {"max_response_bytes", OPT_WHOLE, FOR_BOTH, AT(max_response_bytes), 1024,
      67108864, NULL, NULL},
     {"amounts", OPT_NAME, FOR_BOTH, AT(amounts), 0, 0, amounts_names, NULL},
@@ -722,6 +725,7 @@ bool uqL_options_call(lua_State *L, int first, const struct uq_endpoint *e,
   refused.option = NULL;
   r.where |= post ? FOR_POST : 0;
   r.where |= e->behalf ? FOR_BEHALF : 0;
+  r.where |= method == e->each ? FOR_EACH : 0;
   if (post)
     read_post(L, &r, first);
   else

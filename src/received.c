@@ -55,6 +55,9 @@ bool uq_received_line(struct uq_received *r, const char *line, size_t len,
   if (len > 0 && (line[0] == '\r' || line[0] == '\n'))
     r->complete = true;
   switch (len > 0 ? line[0] | 0x20 : 0) { /* spares most comparisons */
+  case 'c':
+    take(r->content_encoding, "content-encoding", line, len);
+    break;
   case 'l':
     take(r->location, "location", line, len);
     break;

@@ -19,6 +19,7 @@ struct uq_received {
   char request_id[UQ_HEADER_MAX];
   char retry_after[UQ_HEADER_MAX];
   char location[UQ_HEADER_MAX];
+  char content_encoding[UQ_HEADER_MAX];
   int request_id_rank; /* of the header it came in: the best one wins */
   bool complete;       /* the blank line behind the headers has come */
   size_t bytes;        /* of all header lines, kept or not */

@@ -111,6 +111,7 @@ struct uq_options {
   int rate_limit;  /* calls a minute; 0: no limit */
   int login_limit; /* the same of logins */
   int concurrency; /* of a batch */
+  int on_error;    /* of an iterator: 0 raises, 1 returns */
   bool allow_key_reuse;
   bool queued; /* waits for the rate limit do not count as its time */
 };
@@ -134,11 +135,11 @@ struct uq_refusal {
 void uq_refuse(struct uq_refusal *refused, const char *option,
                const char *expected, bool empty);
 
-/* Reads the arguments of the endpoint's method from first on: a currency and an
-** option table, or the table alone. o holds the client's options. True: pushes
-** the query of the request. False: a value is refused, and the message that
-** says so is pushed. Raises, naming the argument or option, what is a mistake
-** in the program. */
+/* Reads the arguments of the endpoint's method (e->each: of its iterator) from
+** first on: a currency and an option table, or the table alone. o holds the
+** client's options. True: pushes the query of the request. False: a value is
+** refused, and the message that says so is pushed. Raises, naming the argument
+** or option, what is a mistake in the program. */
 bool uqL_options_call(lua_State *L, int first, const struct uq_endpoint *e,
                       const char *method, struct uq_options *o);
 
@@ -327,13 +328,15 @@ void uqL_login_leave(lua_State *L, int idx);
 /* ---- endpoint.c --------------------------------------------------------- */
 
 enum uq_field_type {
-  UQ_FIELD_TEXT,     /* a string without control bytes */
+  UQ_FIELD_TEXT,     /* a string */
+  UQ_FIELD_PLAIN,    /* a string without control bytes */
   UQ_FIELD_NAME,     /* the same, and not empty */
   UQ_FIELD_CURRENCY, /* the same: the currency that was asked for, if one was */
-  UQ_FIELD_AMOUNT,   /* a number, or its digits in a string */
+  UQ_FIELD_AMOUNT,   /* a number, or its digits in a string; "" is none */
   UQ_FIELD_COUNT,    /* a whole number from 0 on */
-  UQ_FIELD_NAMES,    /* a list of strings */
-  UQ_FIELD_ITEMS,    /* a list of objects: the endpoint's items */
+  UQ_FIELD_NAMES,    /* a list of strings; one string becomes a list */
+  UQ_FIELD_ITEMS,    /* a list of objects: the endpoint's items; absent if there
+                        can be none */
   UQ_FIELD_TOKEN,    /* what can be sent as a token */
   UQ_FIELD_ANY
 };
@@ -478,6 +481,7 @@ void uq_call_cancel_all(struct uq_client *c);
 /* All of it must outlast the judgement, whatever finalizers do meanwhile. */
 struct uq_question {
   const struct uq_endpoint *endpoint;
+  const char *query; /* "" or "?page_size=10&page_number=1..." */
   const char *currency;
   const char *ca_file; /* in use, for messages; NULL: the default */
   int amounts;

@@ -223,8 +223,11 @@ int uqL_amount_sum(lua_State *L) {
     for (int n = 1;; n++) {
       lua_pushvalue(L, 1);
       lua_call(L, 0, 3);
-      if (lua_isnil(L, 2) && !lua_isnil(L, 3))
-        return 3; /* it failed, and so does the sum */
+      if (!lua_toboolean(L, 2) && !lua_isnil(L, 3)) {
+        lua_pushnil(L); /* it failed, and so does the sum */
+        lua_replace(L, 2);
+        return 3;
+      }
       if (lua_isnil(L, 2))
         break;
       lua_settop(L, 2);

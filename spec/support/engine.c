@@ -634,9 +634,10 @@ static int received_line(lua_State *L) {
 /* received:get(name) */
 static int received_get(lua_State *L) {
   static const char *const names[] = {"request_id", "retry_after", "location",
-                                      NULL};
+                                      "content_encoding", NULL};
   struct uq_received *r = luaL_checkudata(L, 1, RECEIVED);
-  const char *const values[] = {r->request_id, r->retry_after, r->location};
+  const char *const values[] = {r->request_id, r->retry_after, r->location,
+                                r->content_encoding};
   lua_pushstring(L, values[luaL_checkoption(L, 2, NULL, names)]);
   return 1;
 }

@@ -28,12 +28,12 @@ end
 
 -- For a group of specs: a sandbox as new and a fresh client of it before each, handed to
 -- use; behind each, no fault is left that it ordered.
-function fixture.with_client(use)
+function fixture.with_client(use, changes)
   local client
   busted.setup(function() sandbox.start() end)
   busted.before_each(function()
     sandbox.reset()
-    client = fixture.client()
+    client = fixture.client(changes)
     use(client)
   end)
   busted.after_each(function()

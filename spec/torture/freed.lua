@@ -246,7 +246,7 @@ local cases = {
   { "batch and lists", nil, [[
     local c = client { token = secret "token" }
     for _, balance, message in c:balances { "USD", "SGD" } do good(balance, message) end
-    for item, message in c:each_account() do good(item, message) end
+    for item in c:each_account() do good(item) end
     close(c)
   ]] },
   { "new without memory", nil, [[

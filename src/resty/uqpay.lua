@@ -12,6 +12,7 @@ if not ngx then error('resty.uqpay runs within nginx; elsewhere: require "uqpay"
 local Hub = require "uqpay.hub"
 local internal = require "uqpay.internal"
 local new_cache = require "resty.uqpay.cache"
+local pages = require "uqpay.pages"
 local semaphore = require "ngx.semaphore"
 local sharing = require "resty.uqpay.shared"
 local uqpay = require "uqpay"
@@ -244,7 +245,17 @@ for _, name in ipairs(internal.methods()) do
   guard(name, true)
   guard("start_" .. name, true)
 end
-for _, name in ipairs(internal.iterators()) do guard(name, true) end
+
+-- Where it cannot wait, an iterator fails at its first item, as iterators do.
+for _, name in ipairs(internal.iterators()) do
+  local plain = Client[name]
+  Client[name] = function(self, options)
+    settle(self)
+    local message = obstacle(name)
+    if not message then return plain(self, options) end
+    return pages(self.client, options, name, nil, nil, internal.refusal(message))
+  end
+end
 guard("balances", true)
 guard("invalidate_token", false)
 guard("stats", false)

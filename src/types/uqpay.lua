@@ -128,9 +128,9 @@ local uqpay = {}
 ---@field available_balance number|string|uqpay.amount
 ---@field margin_balance number|string|uqpay.amount
 ---@field frozen_balance number|string|uqpay.amount
----@field create_time string              # as sent, for example "2024-03-21T17:17:32+08:00"
----@field last_trade_time string
----@field balance_status string           # ACTIVE, PENDING, PROCESSING, CLOSED, or what the API adds
+---@field create_time? string             # as sent, for example "2024-03-21T17:17:32+08:00"; may be empty
+---@field last_trade_time? string         # the same
+---@field balance_status? string          # ACTIVE, PENDING, PROCESSING, CLOSED, or what the API adds
 
 ---Options of a list: of accounts, these alone.
 ---@class uqpay.list_query: uqpay.common_options
@@ -147,6 +147,24 @@ local uqpay = {}
 ---@field transaction_status? string   # COMPLETED, PENDING, ...
 ---@field currency? string             # items in another one are an error
 ---@field transaction_id? string       # a UUID
+
+---Options of an iterator, besides those of its list.
+---@class uqpay.iterator_options
+---@field on_error? "raise"|"return" # a failure is raised (the default), or given: false, message, err
+---@field progress? fun(info: uqpay.pages_info) # after each page
+
+---@class uqpay.pages_info
+---@field done integer    # items that came
+---@field total? integer  # of the whole list; nil before the last window of a range of time
+---@field pages integer   # that came
+---@field rate number     # items a second
+---@field ends? number    # Unix seconds, estimated
+
+---@class uqpay.each_balance_query: uqpay.balances_query, uqpay.iterator_options
+
+---@class uqpay.each_transaction_query: uqpay.transactions_query, uqpay.iterator_options
+
+---@class uqpay.each_account_query: uqpay.list_query, uqpay.iterator_options
 
 ---@class uqpay.page
 ---@field total_pages integer
@@ -165,10 +183,10 @@ local uqpay = {}
 ---@class uqpay.transaction
 ---@field transaction_id string
 ---@field transaction_type string      # an open set: DEPOSIT, TRANSFER_IN, FEE, ...
----@field transaction_status string    # an open set: COMPLETED, PENDING, FAILED, ...
 ---@field currency string
 ---@field amount number|string|uqpay.amount
----@field create_time string           # as sent
+---@field transaction_status? string   # an open set: COMPLETED, PENDING, FAILED, ...
+---@field create_time? string          # as sent; may be empty
 ---@field complete_time? string        # as sent; may be empty or the zero date
 ---@field short_transaction_id? string
 ---@field account_id? string
@@ -180,7 +198,7 @@ local uqpay = {}
 ---A connected account. Fields that the API adds are kept under their names.
 ---@class uqpay.account
 ---@field account_id string            # what on_behalf_of takes
----@field status string                # an open set: ACTIVE, PROCESSING, CLOSED, ...
+---@field status? string               # an open set: ACTIVE, PENDING, PROCESSING, REVIEW, INACTIVE, SUSPENDED, CLOSED, ...
 ---@field business_code? string[]      # ISSUING, BANKING, ACQUIRING
 ---@field account_name? any            # text, mostly
 ---@field verification_status? string
@@ -193,11 +211,11 @@ local uqpay = {}
 ---@field message string            # what happened, with which host, after how many attempts
 ---@field attempts integer          # requests sent; 0 also if a value was refused
 ---@field elapsed number            # seconds, the whole call
----@field retryable boolean         # may the same call succeed later?
+---@field retryable boolean         # may the same call succeed later, without a change?
 ---@field endpoint string            # the request that failed: "balance", "list_balances", "transactions", "accounts"; "token" for a login
 ---@field retry_stopped? string     # why no further attempt: "not_retryable", "max_retries", "deadline", "closed", "canceled"
 ---@field status? integer           # HTTP status, when an answer came
----@field type? string              # the API's own
+---@field type? string              # the API's own: "account_error" if on_behalf_of cannot be used
 ---@field code? string|number       # the API's own
 ---@field missing_fields? string[]  # the API's own
 ---@field request_id? string        # x-request-id, request-id or x-b3-traceid of the answer
@@ -273,8 +291,8 @@ function uqpay.uuid() end
 ---@return string? message
 function uqpay.amount(x) end
 
----The exact sum of a list, or of what a function returns until nil. If the function's nil
----comes with a message, that is the result. Raises beyond 38 digits, and if the list has
+---The exact sum of a list, or of what a function returns until nil. If the function gives nil
+---or false with a message, that is the result. Raises beyond 38 digits, and if the list has
 ---holes or other keys.
 ---@param list uqpay.amount.like[]|fun(): uqpay.amount.like?, string?, any
 ---@return uqpay.amount? sum
@@ -391,20 +409,22 @@ function client:start_transactions(query) end
 ---@return uqpay.call
 function client:start_accounts(query) end
 
----Every balance of the account, for a for loop. If a page cannot be had, the last round has
----false for the item, then the message and the error; from then on it gives nil and these.
----@param query? uqpay.balances_query
+---Every balance of the account, for a for loop. A failure is raised as a string with the
+---message and the kind, at each further call, too: a loop that ends is complete. With
+---`on_error = "return"` it is false, the message and the error once; from then on it is nil
+---and these. `timeout` is that of each page's call.
+---@param query? uqpay.each_balance_query
 ---@return fun(): (uqpay.balance|false)?, string?, uqpay.error?
 function client:each_balance(query) end
 
 ---Every transaction of the account; a range of more than 89 days is split, the newest part
----first. Ends as each_balance does.
----@param query? uqpay.transactions_query
+---first. Fails as each_balance does.
+---@param query? uqpay.each_transaction_query
 ---@return fun(): (uqpay.transaction|false)?, string?, uqpay.error?
 function client:each_transaction(query) end
 
----Every connected account. Ends as each_balance does.
----@param query? uqpay.list_query
+---Every connected account. Fails as each_balance does.
+---@param query? uqpay.each_account_query
 ---@return fun(): (uqpay.account|false)?, string?, uqpay.error?
 function client:each_account(query) end
 

@@ -5,6 +5,8 @@
 -- against total_items, so that no item comes twice and none is left out unseen: items
 -- that are added in front while we read push others to the next page, where they are
 -- passed over; anything else that does not fit together is an error.
+--
+-- A failure is raised, so that a loop that ends is complete.
 -- SPDX-License-Identifier: MIT
 
 local Hub = require "uqpay.hub"
@@ -19,10 +21,25 @@ local function bad(method, option, expected)
   error(("bad option '%s' to '%s' (%s)"):format(option, method, expected), 4)
 end
 
+-- Unix seconds as a time. os.date is bounded by the system: on some to the years from
+-- 1901 to 2038. Years are counted from March on, in eras of 400 years, so that leap days
+-- come last.
 local function stamp(time)
-  local t = os.date("!*t", time)
-  return ("%04d-%02d-%02dT%02d:%02d:%02d+00:00"):format(t.year, t.month, t.day, t.hour,
-    t.min, t.sec)
+  local floor = math.floor
+  local days = floor(time / 86400)
+  local second = time - days * 86400
+  local day = days + 719468 -- since March 1 of the year 0
+  local era = floor(day / 146097)
+  day = day - era * 146097
+  local year = floor((day - floor(day / 1460) + floor(day / 36524) - floor(day / 146096))
+    / 365)
+  day = day - (365 * year + floor(year / 4) - floor(year / 100))
+  local month = floor((5 * day + 2) / 153)
+  day = day - floor((153 * month + 2) / 5) + 1
+  month = month < 10 and month + 3 or month - 9
+  year = era * 400 + year + (month <= 2 and 1 or 0)
+  return ("%04d-%02d-%02dT%02d:%02d:%02d+00:00"):format(year, month, day,
+    floor(second / 3600), floor(second / 60) % 60, second % 60)
 end
 
 -- The range of time that is asked for, to be split. Without a start there is none: the
@@ -76,11 +93,12 @@ local function receive(self)
   return page, message, err
 end
 
-local CHANGED, WRONG = true, false -- the list between two pages; the API's totals
+local CHANGED, WRONG = "conflict", "schema" -- the list between two pages; the answers
 
-local function misfit(self, changed, text, ...)
+local function misfit(self, kind, text, ...)
   local message = self.name .. ": " .. text:format(...)
-  return internal.misfit(message, changed, self.asked, internal.clock() - self.started)
+  return internal.misfit(self.client, message, kind, self.asked,
+    internal.clock() - self.started)
 end
 
 -- What is wrong with a page of so many items after those before it; nil: nothing.
@@ -102,25 +120,54 @@ local function judge(self, page, count)
   end
 end
 
+local function row_of(self, rows, id)
+  for row, item in ipairs(rows) do
+    if item[self.id] == id then return row end
+  end
+end
+
+-- The items of a page that are new; nil and the error if an id is in two of its rows.
+local function new_items(self, rows)
+  local items, seen, number = {}, self.seen, self.number
+  for row, item in ipairs(rows) do
+    local id = item[self.id]
+    if seen[id] == number then
+      return nil, misfit(self, WRONG, "page %.0f has one %s in two rows, %d and %d",
+        number, self.id, row_of(self, rows, id), row)
+    elseif seen[id] then
+      self.repeated = self.repeated + 1
+    elseif not self.before[id] then
+      items[#items + 1] = item
+    end
+    seen[id] = number -- of the last page that had it
+  end
+  return items
+end
+
+-- left: how many items are still to come, if that is known.
+local function tell(self, left)
+  local elapsed = internal.clock() - self.started
+  local rate = elapsed > 0 and self.done / elapsed or 0
+  self.progress {
+    done = self.done, total = left and self.done + left, pages = self.pages, rate = rate,
+    ends = left and rate > 0 and os.time() + left / rate or nil,
+  }
+end
+
 -- Takes the items that are new out of the next page, and asks for the one behind it.
 -- Returns the error if there is one.
 local function advance(self)
   local page, _, err = receive(self)
   if not page then return err end
-  local items, seen = {}, self.seen
-  for _, item in ipairs(page.data) do
-    local id = item[self.id]
-    if seen[id] then
-      self.repeated = self.repeated + 1
-    elseif not self.before[id] then
-      items[#items + 1] = item
-    end
-    seen[id] = true
-  end
+  local items
+  items, err = new_items(self, page.data)
+  if err then return err end
   self.received = self.received + #page.data
   err = judge(self, page, #page.data)
   if err then return err end
   self.items, self.at = items, 0
+  self.done, self.pages = self.done + #items, self.pages + 1
+  local left = self.last_window and page.total_items - self.received or nil
   if self.number < page.total_pages then
     ask(self)
   elseif not self.last_window then
@@ -129,28 +176,42 @@ local function advance(self)
   else
     self.over = true
   end
+  if self.progress and not pcall(tell, self, left) then
+    internal.hook_failed(self.client)
+  end
 end
 
--- The next item; nil at the end; false, message and error after a failure, and from then
--- on nil, message and error.
+-- The next item; nil at the end; nil and the error after a failure.
 local function deliver(self)
   if internal.stepping(nil, self.call) then
     error("a hook must not use the iterator that it runs for", 0)
   end
+  if self.failure then return nil, self.failure end
   if self.asked == 0 then ask(self) end
   while self.at == #self.items do
-    local err = self.failure
-    if err then return nil, err.message, err end
     if self.over then return nil end
-    err = advance(self)
-    if err then
-      self.failure = err
-      return false, err.message, err
-    end
+    self.failure = advance(self)
+    if self.failure then return nil, self.failure end
   end
   if self.call and not self.call:done() then self.call:step() end -- sends, receives
   self.at = self.at + 1
   return self.items[self.at]
+end
+
+-- What a failure is in the loop: it is raised each time, at the place of the loop; or it
+-- is false, message and error once, and nil, message and error from then on.
+local function fail(self, err)
+  if not self.returns then
+    local message = ("%s (%s)"):format(err.message, err.kind)
+    if not message:find(self.name, 1, true) then
+      message = self.name .. ": " .. message
+    end
+    error(message, 3)
+  end
+  local item = nil
+  if not self.told then item = false end
+  self.told = true
+  return item, err.message, err
 end
 
 local function close(self)
@@ -158,24 +219,37 @@ local function close(self)
   if self.call then self.call:cancel() end
 end
 
--- client:<name>(options), which are checked; method starts the call for a page, and id
--- names the items' own field. refused, if any, is the call for the first page: it has
--- failed already, since an option has a value that cannot be sent.
-return function(client, options, name, method, id, refused)
-  options = options or {}
-  local range = range_of(not refused and options.start_time, options.end_time)
-  if options.page_number then bad(name, "page_number", "pages are counted by itself") end
+-- The options of the calls for pages.
+local function query_of(options)
   local query = { page_size = PAGE_SIZE, queued = true }
   for option, value in pairs(options) do query[option] = value end
-  local peer = internal.peer(client)
-  peer.hub = peer.hub or Hub.new(client)
+  query.progress, query.on_error = nil, nil
+  return query
+end
+
+-- client:<name>(options), which are checked; method starts the call for a page, and id
+-- names the items' own field. err, if any, is the failure of the first item.
+return function(client, options, name, method, id, err)
+  options = options or {}
+  if options.page_number then bad(name, "page_number", "pages are counted by itself") end
   local self = {
-    client = client, hub = peer.hub, name = name, method = method, id = id,
-    query = query, range = range, started = internal.clock(), asked = refused and 1 or 0,
-    call = refused,
+    client = client, name = name, method = method, id = id, failure = err or nil,
+    progress = options.progress, returns = options.on_error == "return",
+    started = internal.clock(), asked = 0, done = 0, pages = 0,
     seen = {}, items = {}, at = 0,
   }
-  turn(self)
-  return function() return deliver(self) end, nil, nil,
-    setmetatable({}, { __close = function() close(self) end })
+  if not err then
+    local peer = internal.peer(client)
+    peer.hub = peer.hub or Hub.new(client)
+    self.hub, self.query = peer.hub, query_of(options)
+    self.range = range_of(options.start_time, options.end_time)
+    turn(self)
+  end
+  local function next_item()
+    local item, failure = deliver(self)
+    if not failure then return item end
+    local none, message, told = fail(self, failure) -- no tail call: see error's level
+    return none, message, told
+  end
+  return next_item, nil, nil, setmetatable({}, { __close = function() close(self) end })
 end

@@ -30,8 +30,10 @@ struct trial {
 static int judge(lua_State *L) {
   struct trial *t = lua_touserdata(L, 1);
   static struct uq_buf scratch;
-  struct uq_question q = {endpoint,       "USD",    NULL, t->amounts,
-                          {SECRET, NULL}, &scratch, NULL};
+  struct uq_question q = {endpoint,   "?page_size=10&page_number=1",
+                          "USD",      NULL,
+                          t->amounts, {SECRET, NULL},
+                          &scratch,   NULL};
   struct uq_answer a;
   struct uq_failure f;
   memset(&a, 0, sizeof a);
@@ -122,9 +124,12 @@ static void check_field(lua_State *L, const struct uq_field *f,
   case UQ_FIELD_CURRENCY:
     CHECK(type == LUA_TSTRING && strcmp(text, "USD") == 0 && len == 3);
     break;
+  case UQ_FIELD_TEXT:
+    CHECK(type == LUA_TSTRING);
+    break;
   default:
     CHECK(type == LUA_TSTRING && !has_control(text, len));
-    CHECK(f->type == UQ_FIELD_TEXT || len > 0);
+    CHECK(f->type == UQ_FIELD_PLAIN || len > 0);
   }
   lua_pop(L, 1);
 }

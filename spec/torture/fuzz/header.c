@@ -44,7 +44,7 @@ static bool value_of(const char *line, size_t len, const char *name,
 /* What must be there after all lines. */
 struct expected {
   char request_id[UQ_HEADER_MAX], retry_after[UQ_HEADER_MAX];
-  char location[UQ_HEADER_MAX];
+  char location[UQ_HEADER_MAX], content_encoding[UQ_HEADER_MAX];
   int rank;
   size_t bytes;
 };
@@ -61,6 +61,8 @@ static void expect(struct expected *e, const char *line, size_t len) {
   }
   if (value_of(line, len, "location", value))
     memcpy(e->location, value, sizeof value);
+  if (value_of(line, len, "content-encoding", value))
+    memcpy(e->content_encoding, value, sizeof value);
   if (value_of(line, len, "retry-after", value))
     memcpy(e->retry_after, value, sizeof value);
   for (int i = 0; i < 3; i++) {
@@ -110,6 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
   CHECK(strcmp(r.request_id, e.request_id) == 0);
   CHECK(strcmp(r.retry_after, e.retry_after) == 0);
   CHECK(strcmp(r.location, e.location) == 0);
+  CHECK(strcmp(r.content_encoding, e.content_encoding) == 0);
   CHECK(r.bytes == e.bytes);
   check_retry_after(r.retry_after);
   return 0;

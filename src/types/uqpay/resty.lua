@@ -6,7 +6,7 @@ local resty = {}
 
 ---A client whose methods yield the light thread that calls them. Raises on a bad option,
 ---naming it. In phases that cannot yield its methods return nil, message and an error of
----the kind `config`.
+---the kind `config`; its iterators fail so at their first item.
 ---@param options uqpay.resty.options
 ---@return uqpay.loop.client
 function resty.new(options) end
