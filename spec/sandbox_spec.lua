@@ -811,6 +811,14 @@ describe("the launcher", function()
       line = line:gsub("%$%(uuidgen%)", new_key())
       local answer = driver.output(line .. " 2> /dev/null")
       assert.matches('"currency":"USD"', answer, 1, true)
+      local exports, count = {}, 0
+      for one in text:gmatch "(export UQPAY_[%u_]+='[^\n]+')\n" do
+        exports[#exports + 1], count = one, count + 1
+      end
+      assert.is_true(count >= 5, text)
+      assert.equal("USD\t5000.25\tACTIVE\n", driver.pointed(driver.output(
+        table.concat(exports, "; ") .. "; " .. driver.command("env",
+          "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA", "examples/balance.lua"))))
       local server, dir = text:match "pid = (%d+)", text:match "ca_file = (.-)/ca.pem"
       driver.output("kill -s TERM -- " .. target .. pid)
       until_gone(server, dir)
@@ -825,6 +833,45 @@ describe("the launcher", function()
     local pid, dir = output:match "(%d+)\t(.-)/ca.pem"
     assert.truthy(pid, output)
     until_gone(pid, dir)
+  end)
+end)
+
+describe("a relay in front of it", function()
+  setup(function() sandbox.start() end)
+  before_each(function() sandbox.reset() end)
+
+  it("swallows what comes over the connections that are open", function()
+    local relay = require("spec.support.relay_driver").start(sandbox.http_url)
+    finally(function() relay:stop() end)
+    local function connect()
+      local peer = assert(socket.connect("127.0.0.1", relay.port))
+      peer:settimeout(60)
+      return peer
+    end
+    local function send(peer)
+      assert(peer:send "GET /api/x HTTP/1.1\r\nHost: x\r\n\r\n")
+    end
+    local function answer(peer)
+      local status = assert(peer:receive "*l")
+      repeat local line = assert(peer:receive "*l") until line == ""
+      assert(peer:receive(#'{"code":404,"message":"route not found"}'))
+      return status
+    end
+    local first = connect()
+    send(first)
+    assert.matches("404", answer(first))
+    assert.equal(1, relay:order "swallow")
+    send(first)
+    local second = connect()
+    send(second)
+    assert.matches("404", answer(second))
+    assert.equal(2, #sandbox.requests())
+    first:settimeout(0)
+    assert.equal("timeout", select(2, first:receive(1)))
+    assert.equal(2, relay:order "count")
+    first:close()
+    eventually(function() return relay:order "count" == 1 end)
+    second:close()
   end)
 end)
 

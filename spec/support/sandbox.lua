@@ -16,6 +16,7 @@
 --   self_signed_url old_tls_url     TLS 1.1 at most
 --   other_url                       where redirects lead
 --   ca_file control pid
+--   exports                         a file for a shell: the variables of the examples
 --   token other_token               of the merchants "master" and "other", for 30 years
 --   expired_token forbidden_token   401 and 403
 --   client_id api_key               log in for master; so do second_client_id and
@@ -173,8 +174,8 @@ end
 --   rate_window = 60           seconds; a window begins with its first request
 --   retry_after = ""           Retry-After of a 429: "" for none, "seconds" or "date" for
 --                              the window's end, any other text as it stands
---   rate_limit_shape = "B"     the body of a 429, see sandbox/reply.lua; "H" is valid JSON,
---                              too, "E" has a comma too many
+--   rate_limit_shape = "B"     the body of a 429, see sandbox/reply.lua: "B" and "H" are
+--                              valid JSON, "E" has a comma too many
 --   delay = 0                  seconds that every request waits before it is looked at
 --   hold = ""                  "all" or an endpoint: its requests wait (for a minute at
 --                              most) until this is changed
@@ -218,7 +219,7 @@ end
 
 -- The connections that requests came by so far swallow everything from now on, until a
 -- reset: they stay open, and nothing is answered over them. Others work. What a server
--- does below HTTP (TLS, answers to PING) goes on; a relay (relay.lua) strands that, too.
+-- does below HTTP (TLS, answers to PING) goes on; a relay (relay.lua) swallows that, too.
 function sandbox.swallow()
   call("POST", "/swallow")
 end
