@@ -1,4 +1,4 @@
--- A login has no body, and libcurl called that body a form. A gateway that takes JSON only
+-- A login has no body, and libcurl called that a form. A gateway that takes JSON only
 -- answered 415, and nobody could log in.
 
 local fixture = require "spec.support.fixture"

@@ -96,7 +96,8 @@ function curl.parse_all(output)
   return answers
 end
 
--- The answers to several requests, made by one curl: it takes longer to start than to ask.
+-- The answers to several requests, made by one curl: it takes longer to start than to
+-- ask.
 function curl.ask_all(list)
   local output = driver.output(curl.command_all(list))
   local answers = curl.parse_all(output)

@@ -43,10 +43,10 @@ function kinds.delay(fault, request, process)
   return send(answer, fault, request)
 end
 
--- The API itself fails: where the endpoint would do its work there is this answer, and
--- it is stored under the key (if there is one) like any other, a 5xx not. store = true: it
--- is stored, whatever its status. store = false: the edge answers, nothing is checked or
--- stored.
+-- The API itself fails: where the endpoint would do its work there is this answer. It is
+-- stored under the key (if there is one) like any other: a 5xx is not. With store = true
+-- it is stored, whatever its status; with store = false the edge answers, and nothing is
+-- checked or stored.
 function kinds.status(fault, request, process)
   local status = fault.status or 500
   local shape = fault.shape or (status == 429 and "B" or "A")

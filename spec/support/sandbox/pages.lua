@@ -19,8 +19,8 @@ local function number(args, name, low, high)
 end
 
 -- The page that a request asks for, with all its arguments; or nil and what is wrong. The
--- smallest page has `least` items, 10 if that is nil. Arguments that no page of the vendor
--- lists are ignored.
+-- smallest page_size is least (10 if nil). Arguments that no page of the vendor lists are
+-- ignored.
 function pages.wanted(request, least)
   local args, wrong = query.parse(request.query)
   if not args then return nil, wrong end

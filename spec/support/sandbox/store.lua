@@ -96,7 +96,8 @@ end
 -- The connections that were seen until now swallow everything from now on. Their numbers
 -- grow as long as nginx runs.
 function store.saw(connection)
-  if connection > (start:get "connection" or 0) then start:set("connection", connection) end
+  local last = start:get "connection" or 0
+  if connection > last then start:set("connection", connection) end
 end
 
 function store.swallow()
