@@ -261,7 +261,7 @@ $(OUT)/freed: spec/torture/freed.c $(OBJECTS)
 
 # Fuzzing: libFuzzer, a target for each file of spec/torture/fuzz, the slow ones first, on
 # Lua 5.4.
-FUZZ_TARGETS = option answer error flat number quote header time
+FUZZ_TARGETS = option answer error redact flat number quote header time
 torture-fuzz:
 	@$(MAKE) --no-print-directory torture-fuzz-run LUA=5.4 VARIANT=-fuzz CC=clang \
 		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined \

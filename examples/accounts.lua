@@ -4,10 +4,7 @@
 
 local uqpay = require "uqpay"
 
-local client = uqpay.new {
-  token = os.getenv "UQPAY_TOKEN",
-  base_url = os.getenv "UQPAY_BASE_URL",
-  ca_file = os.getenv "UQPAY_CA_FILE",
+local client = uqpay.from_env {
   rate_limit = tonumber(os.getenv "UQPAY_RATE_LIMIT" or 300),
   amounts = "exact",
 }

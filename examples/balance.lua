@@ -1,16 +1,17 @@
 -- One balance, and nothing else.
 --
--- UQPAY_TOKEN      the access token
--- UQPAY_BASE_URL   another server than the public sandbox (optional)
--- UQPAY_CA_FILE    the authorities that it is trusted by (optional)
+-- UQPAY_TOKEN, or          the access token; or
+-- UQPAY_CLIENT_ID and      the credentials for a login
+-- UQPAY_API_KEY
+-- UQPAY_ENV                "sandbox" (the default) or "production"
+-- UQPAY_BASE_URL           another server, in the place of UQPAY_ENV (optional)
+-- UQPAY_CA_FILE            CA certificates that it is trusted by (optional)
+--
+-- `make sandbox` prints these for a server on this machine.
 
 local uqpay = require "uqpay"
 
-local client = uqpay.new {
-  token = os.getenv "UQPAY_TOKEN",
-  base_url = os.getenv "UQPAY_BASE_URL",
-  ca_file = os.getenv "UQPAY_CA_FILE",
-}
+local client = uqpay.from_env()
 
 local balance, message = client:balance "USD"
 if not balance then error(message, 0) end

@@ -3,10 +3,7 @@
 
 local uqpay = require "uqpay"
 
-local client = uqpay.new {
-  token = os.getenv "UQPAY_TOKEN",
-  base_url = os.getenv "UQPAY_BASE_URL",
-  ca_file = os.getenv "UQPAY_CA_FILE",
+local client = uqpay.from_env {
   amounts = "string",
 }
 

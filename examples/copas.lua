@@ -4,11 +4,7 @@
 local copas = require "copas"
 local uqpay = require "uqpay.copas"
 
-local client = uqpay.new {
-  token = os.getenv "UQPAY_TOKEN",
-  base_url = os.getenv "UQPAY_BASE_URL",
-  ca_file = os.getenv "UQPAY_CA_FILE",
-}
+local client = uqpay.from_env()
 
 local queries = {
   { currency = "USD" }, { currency = "SGD" },

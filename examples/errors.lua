@@ -2,10 +2,7 @@
 
 local uqpay = require "uqpay"
 
-local client = uqpay.new {
-  token = os.getenv "UQPAY_TOKEN",
-  base_url = os.getenv "UQPAY_BASE_URL",
-  ca_file = os.getenv "UQPAY_CA_FILE",
+local client = uqpay.from_env {
   timeout = 10,   -- seconds, over all attempts and the waits between them
 }
 

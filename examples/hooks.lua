@@ -7,10 +7,7 @@ local function log(format, ...)
   print(format:format(...))
 end
 
-local client = uqpay.new {
-  token = os.getenv "UQPAY_TOKEN",
-  base_url = os.getenv "UQPAY_BASE_URL",
-  ca_file = os.getenv "UQPAY_CA_FILE",
+local client = uqpay.from_env {
   app_info = { name = "balance-report", version = "1.0" },
   on_request = function(info)
     log("%s %s attempt %d, key %s", info.method, info.url, info.attempt,

@@ -1,22 +1,15 @@
 -- A login by client_id and api_key. All runs of the program share its token, as cron jobs
 -- and command-line tools should: see "Sharing a token between processes" in the README.
 --
--- UQPAY_CLIENT_ID, UQPAY_API_KEY   the credentials
--- UQPAY_TOKEN_STORE                the file for the token (optional)
+-- UQPAY_TOKEN_STORE   the file for the token (optional)
 --
--- The rest is as in balance.lua.
+-- The rest is as in balance.lua, UQPAY_TOKEN aside: a token store is for logins.
 
 local uqpay = require "uqpay"
 
 local path = os.getenv "UQPAY_TOKEN_STORE" or os.getenv "HOME" .. "/.uqpay-tokens"
 
-local client = uqpay.new {
-  client_id = os.getenv "UQPAY_CLIENT_ID",
-  api_key = os.getenv "UQPAY_API_KEY",
-  token_store = uqpay.file_store(path),
-  base_url = os.getenv "UQPAY_BASE_URL",
-  ca_file = os.getenv "UQPAY_CA_FILE",
-}
+local client = uqpay.from_env { token_store = uqpay.file_store(path) }
 
 local balance, message = client:balance "USD"
 if not balance then error(message, 0) end   -- "login failed: ..." if it was the login

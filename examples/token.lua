@@ -13,10 +13,6 @@ local function read_token(reason)   -- "new", "expired" or "rejected"
   return token
 end
 
-local client = uqpay.new {
-  token = read_token,
-  base_url = os.getenv "UQPAY_BASE_URL",
-  ca_file = os.getenv "UQPAY_CA_FILE",
-}
+local client = uqpay.from_env { token = read_token }
 
 print(assert(client:balance "USD").available_balance)

@@ -7,10 +7,7 @@ local uqpay = require "uqpay"
 
 local day, currency = arg[1] or "2026-01-01", arg[2] or "USD"
 
-local client = uqpay.new {
-  token = os.getenv "UQPAY_TOKEN",
-  base_url = os.getenv "UQPAY_BASE_URL",
-  ca_file = os.getenv "UQPAY_CA_FILE",
+local client = uqpay.from_env {
   amounts = "exact",
 }
 

@@ -47,6 +47,7 @@ build = {
       libdirs = { "$(CURL_LIBDIR)" },
     },
     ["uqpay.batch"] = "src/uqpay/batch.lua",
+    ["uqpay.env"] = "src/uqpay/env.lua",
     ["uqpay.hub"] = "src/uqpay/hub.lua",
     ["uqpay.pages"] = "src/uqpay/pages.lua",
     ["uqpay.loop"] = "src/uqpay/loop.lua",

@@ -714,9 +714,10 @@ describe("the module", function()
   it("has these functions and fields, no more", function()
     local types = {}
     for name, value in pairs(uqpay) do types[name] = type(value) end
-    assert.same({ new = "function", uuid = "function", info = "function",
-      amount = "function", sum = "function", time = "function", file_store = "function",
-      kinds = "table", _NAME = "string", _VERSION = "string" }, types)
+    assert.same({ new = "function", from_env = "function", uuid = "function",
+      info = "function", amount = "function", sum = "function", time = "function",
+      file_store = "function", kinds = "table", _NAME = "string",
+      _VERSION = "string" }, types)
   end)
 
   it("is what require returns, twice the same", function()

@@ -432,6 +432,115 @@ describe("redaction", function()
     end
   end)
 
+  -- HTML's ways, and those of JSON and URLs to write them.
+  local html = {
+    function(c) return ("&#%d;"):format(c:byte()) end,
+    function(c) return ("&#0%d;"):format(c:byte()) end,
+    function(c) return ("&#x%x;"):format(c:byte()) end,
+    function(c) return ("&#X%04X;"):format(c:byte()) end,
+    function(c) return ("\\u0026#x%X;"):format(c:byte()) end,
+    function(c) return ("&amp;#%d;"):format(c:byte()) end,
+    function(c) return ("&amp;amp;#%d;"):format(c:byte()) end,
+    function(c) return ("%%26%%23%d%%3B"):format(c:byte()) end,
+    function(c) return ("%%25%02x"):format(c:byte()) end,
+    function(c) return ("\\\\u%04x"):format(c:byte()) end,
+  }
+
+  it("hides a secret as HTML writes it, and escapes within escapes", function()
+    for _, way in ipairs(html) do
+      local text = written(secret, way)
+      assert.equal("<" .. mark .. ">", (hide("<" .. text .. ">"):gsub("\\", "")), text)
+    end
+    local names = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;",
+      ["'"] = "&#39;", ["/"] = "&#x2F;", ["+"] = "&plus;", ["="] = "&equals;",
+      ["_"] = "&lowbar;", ["."] = "&period;" }
+    local odd = "a&b<c>d\"e'f/g+h=i_j.k&amp&#4"
+    local text = odd:gsub(".", names)
+    assert.equal("<" .. mark .. ">", engine.redact("<" .. text .. ">", odd, nil, false))
+    assert.equal("<" .. mark .. ">", engine.redact("<" .. odd .. ">", odd, nil, false))
+  end)
+
+  local mime = require "mime"
+
+  -- Both alphabets, with its padding and without.
+  local function base64(text)
+    local plain = mime.b64(text)
+    local url = plain:gsub("[+/]", { ["+"] = "-", ["/"] = "_" })
+    return { plain, url, (plain:gsub("=", "")), (url:gsub("=", "")) }
+  end
+
+  local keys = { secret, "short-Key?>~9", "four", "a/b+c==d~?>~~?>~~?>~~?>~ab" }
+
+  it("hides a secret in base64, whatever stands around it", function()
+    for _, key in ipairs(keys) do
+      for before = 0, 9 do
+        for behind = 0, 3 do
+          local text = ("user:4711x"):sub(1, before) .. key .. (":ab"):sub(1, behind)
+          for _, form in ipairs(base64(text)) do
+            local out = engine.redact("Basic " .. form .. ".", key, nil, false)
+            local head, tail = out:match("^(Basic .-)%[redacted%]([%w+/_=-]*)%.$")
+            assert.is_truthy(head, form .. " became " .. out)
+            -- what is left has no bit of it: three bytes are four characters
+            assert.is_true(#head - 6 <= math.floor(before * 4 / 3))
+            assert.is_true(#tail <= math.ceil(behind * 4 / 3) + 2)
+          end
+        end
+      end
+    end
+  end)
+
+  it("hides base64 that is broken, escaped or cut", function()
+    local form = mime.b64("client:" .. secret)
+    for _, text in ipairs {
+      (form:gsub(("."):rep(20), "%0\n")), (form:gsub(("."):rep(20), "%0\\n")),
+      written(form, as_json), written(form, as_url), written(form, html[3]),
+      form:sub(1, -20), form:sub(14),
+    } do
+      local out = hide("<" .. text .. ">")
+      assert.is_truthy(out:find(mark, 1, true), text)
+      assert.is_nil(out:find(form:sub(20, 40), 1, true))
+    end
+    -- the token within more that is in base64
+    local inner = ('{"token":"%s","a":1}'):format(secret)
+    for _, text in ipairs { inner, (inner:gsub("%-", "\\u002d")), "Bearer " .. secret } do
+      assert.is_truthy(hide(mime.b64(text)):find(mark, 1, true))
+    end
+  end)
+
+  it("leaves base64 of other things, and texts that look like it, as they are", function()
+    local draw = random.generator()
+    for _ = 1, 300 do
+      local bytes = {}
+      for i = 1, draw(300) do bytes[i] = string.char(draw(256) - 1) end
+      for _, form in ipairs(base64(table.concat(bytes))) do
+        for _, key in ipairs(keys) do
+          assert.equal(form, engine.redact(form, key, "1234", false))
+        end
+      end
+    end
+    local prose = ("The balance of an account, as of today: 5000.25 USD & 3 others; "
+      .. "see &lt;https://x/y?z=%20&amp;q=1&gt; "):rep(20)
+    for _, key in ipairs { secret, "four", "key1", "abcdefgh", "4711" } do
+      assert.equal(prose, engine.redact(prose, key, nil, false, 20000))
+    end
+    for _, part in ipairs { secret:sub(1, 15), secret:sub(20, 34) } do
+      local form = mime.b64(part)
+      assert.equal(form, hide(form))
+    end
+  end)
+
+  it("costs no more than a text of that length may", function()
+    local long = ("aB3-"):rep(2048)
+    for _, text in ipairs { ("a"):rep(8192), ("x y "):rep(2048), ("&#x2F;"):rep(1365),
+                            ("%25"):rep(2730), long } do
+      for _, key in ipairs { secret, long, ("a"):rep(8192) } do
+        local began = os.clock()
+        engine.redact(text, key, key, false)
+        assert.is_true(os.clock() - began < 2, #text .. " " .. #key)
+      end
+    end
+  end)
+
   it("hides a secret that control bytes break, which a line shows as blanks", function()
     for byte = 0, 127 do
       if byte < 32 or byte == 127 then

@@ -219,8 +219,8 @@ describe("an error", function()
       end
     end)
 
-    it("comes from the sandbox's rate limit", function()
-      sandbox.settings { rate_limit = 1, retry_after = "7" }
+    it("comes from the sandbox's rate limit, on order", function()
+      sandbox.settings { rate_limit = 1, retry_after = "7", rate_limit_shape = "E" }
       client:balance "USD"
       local err = fixture.failed("rate_limit", client:balance("USD", { max_retries = 0 }))
       check(err, { code = "too_many_requests", status = 429, retry_after = 7 }, "limit")

@@ -1,4 +1,5 @@
--- Every example runs against the sandbox, as it stands (nginx.conf: in nginx_spec.lua).
+-- Every example runs against the sandbox, as it stands, under the variables that
+-- `make sandbox` prints (nginx.conf: in nginx_spec.lua).
 
 local driver = require "spec.support.driver"
 local sandbox = require "spec.support.sandbox"
@@ -42,15 +43,8 @@ local expected = {
 local folder
 
 local function run(example)
-  local file = assert(io.open(sandbox.token_file, "w"))
-  file:write(sandbox.token, "\n")
-  file:close()
-  local command = driver.command("env", "UQPAY_BASE_URL=" .. sandbox.url,
-    "UQPAY_CA_FILE=" .. sandbox.ca_file, "UQPAY_TOKEN=" .. sandbox.token,
-    "UQPAY_TOKEN_FILE=" .. sandbox.token_file,
-    "UQPAY_CLIENT_ID=" .. sandbox.client_id, "UQPAY_API_KEY=" .. sandbox.api_key,
-    "UQPAY_TOKEN_STORE=" .. folder .. "/tokens",
-    "UQPAY_SUB_ACCOUNT=" .. sandbox.sub_account, "UQPAY_RATE_LIMIT=100000",
+  local command = driver.command("sh", "-c", '. "$0" && exec env "$@"', sandbox.exports,
+    "UQPAY_TOKEN_STORE=" .. folder .. "/tokens", "UQPAY_RATE_LIMIT=100000",
     "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA", "examples/" .. example)
   return driver.output(command .. " 2>&1")
 end
@@ -58,11 +52,9 @@ end
 describe("the example", function()
   setup(function()
     sandbox.start()
-    sandbox.token_file = os.tmpname()
     folder = driver.directory "examples"
   end)
   teardown(function()
-    os.remove(sandbox.token_file)
     os.execute(driver.command("rm", "-rf", folder))
   end)
   before_each(sandbox.reset)

@@ -584,6 +584,24 @@ describe("within nginx", function()
       assert.is_nil(server:log():find(sandbox.api_key, 1, true))
     end)
 
+    it("502 for a login that is refused, and not what the end user did wrong", function()
+      start_example()
+      for _, status in ipairs { 400, 401, 403, 404, 409, 415, 422 } do
+        sandbox.fault { kind = "status", status = status, times = 99, endpoint = "token",
+          store = false }
+        local answer = ask("/balance/USD", 502)
+        assert.equal("auth", answer.kind)
+        sandbox.reset()
+      end
+      for status, expected in pairs { [429] = 503, [500] = 502, [408] = 504 } do
+        sandbox.fault { kind = "status", status = status, times = 99, endpoint = "token",
+          store = false }
+        ask("/balance/USD", expected)
+        sandbox.reset()
+      end
+      ask("/balance/USD", 200)
+    end)
+
     it("a health check, and counters of all workers", function()
       sandbox.fault { kind = "status", status = 403, times = 99,
         match = { [":path"] = "/api/v1/connect/token" } }

@@ -889,8 +889,8 @@ describe("every item", function()
       } do -- a value that may be the user's: as any failure, at the first item
         local range = { start_time = ends[1], end_time = ends[2] }
         local next_item = client:each_transaction(range)
-        raises("bad option 'end_time' to 'each_transaction' (not before start_time)",
-          next_item)
+        raises("bad option 'end_time' to 'each_transaction' (not before start_time "
+          .. "expected)", next_item)
         range.on_error = "return"
         local item, message, err = client:each_transaction(range)()
         assert.is_false(item)

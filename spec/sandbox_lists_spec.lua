@@ -85,6 +85,13 @@ describe("the sandbox lists", function()
       assert.matches('"available_balance":"1.50"', page("balances", 1).body, 1, true)
     end)
 
+    it("with strings where one balance has numbers, if told so", function()
+      sandbox.settings { amounts = "mixed" }
+      assert.matches('"available_balance":"5000.25"', page("balances", 1).body, 1, true)
+      assert.matches('"available_balance":5000.25,', curl.ask().body, 1, true)
+      assert.matches('"amount":"', page("transactions", 1).body, 1, true)
+    end)
+
     it("of a connected account, or of another merchant", function()
       assert.same({ "SGD", "USD" }, column(
         page("balances", 1, "", behalf(sandbox.sub_account)).json.data, "currency"))
@@ -133,7 +140,8 @@ describe("the sandbox lists", function()
     it("with every field", function()
       local item = page("accounts", 1).json.data[2]
       assert.same({
-        account_id = sandbox.other_sub_account, short_reference_id = "P220403",
+        account_id = sandbox.other_sub_account,
+        short_reference_id = sandbox.short_other_sub_account,
         business_code = { "BANKING", "ISSUING" }, email = "owner3@example.com",
         account_name = "other sub account", status = "ACTIVE",
         verification_status = "APPROVED", country = "HK", entity_type = "COMPANY",
@@ -141,6 +149,54 @@ describe("the sandbox lists", function()
         business_details = { country = "SG",
           legal_entity_name = "other sub account Pte. Ltd. 有限公司" },
       }, item)
+    end)
+
+    it("without their status if told so", function()
+      sandbox.settings { accounts_status = "missing" }
+      local items = walk("accounts", 100)
+      local people = 0
+      for _, item in ipairs(items) do
+        assert.is_nil(item.status)
+        assert.is_string(item.account_id)
+        assert.equal(item.entity_type == "INDIVIDUAL", item.person_details ~= nil)
+        assert.equal(item.person_details ~= nil, item.residential_address ~= nil)
+        if item.person_details then people = people + 1 end
+      end
+      assert.is_true(people > 0 and people < #items)
+    end)
+
+    it("with short ids that are as good as the long ones", function()
+      for _, account in ipairs(sandbox.accounts()) do
+        assert.matches("^CB%d%d%d%d%d%d%d%d%d%d$", account.short_reference_id)
+      end
+      local function both(name)
+        local long = page("balances", 1, "", behalf(sandbox[name]))
+        local short = page("balances", 1, "", behalf(sandbox["short_" .. name]))
+        assert.equal(long.status, short.status)
+        assert.equal(long.body, short.body)
+        return short.status
+      end
+      assert.equal(200, both "sub_account")
+      assert.equal(200, both "many_sub_account")
+      for _, name in ipairs { "closed", "banking", "foreign" } do
+        assert.equal(400, both(name .. "_sub_account"))
+      end
+      for _, id in ipairs { "CB0000000000", sandbox.short_sub_account:lower() } do
+        assert.equal(400, page("balances", 1, "", behalf(id)).status)
+      end
+    end)
+
+    it("one key for an account, whichever of its ids is used", function()
+      local key = curl.new_key()
+      local function ask(id)
+        return curl.ask { headers = { ["x-idempotency-key"] = key,
+          ["x-on-behalf-of"] = id } }
+      end
+      local first = ask(sandbox.sub_account).body
+      sandbox.balance { account = sandbox.short_sub_account, currency = "USD",
+        available_balance = "1.23" }
+      assert.equal(first, ask(sandbox.short_sub_account).body)
+      assert.equal("1.23", sandbox.balances(sandbox.sub_account)[2].available_balance)
     end)
 
     it("that may be acted for if they are active and issue cards", function()
@@ -405,14 +461,16 @@ describe("the sandbox lists", function()
         assert.equal(400, answer.status, answer.body)
         return answer.json.message
       end
-      local size = "page_size: must be an integer from 10 to 100"
       local number = "page_number: must be an integer of at least 1"
       each(function(name)
+        local least = name == "accounts" and 1 or 10
+        local size = ("page_size: must be an integer from %d to 100"):format(least)
         for query, expected in pairs {
           [""] = "page_size: is required",
           ["page_number=1"] = "page_size: is required",
           ["page_size=10"] = "page_number: is required",
-          ["page_size=9&page_number=1"] = size, ["page_size=101&page_number=1"] = size,
+          ["page_size=" .. least - 1 .. "&page_number=1"] = size,
+          ["page_size=101&page_number=1"] = size,
           ["page_size=&page_number=1"] = size, ["page_size=1e1&page_number=1"] = size,
           ["page_size=10&page_number=0"] = number,
           ["page_size=10&page_number=-1"] = number,
@@ -424,6 +482,7 @@ describe("the sandbox lists", function()
           assert.equal(expected, message(get(name, query)), name .. " " .. query)
         end
       end)
+      assert.equal(1, #get("accounts", "page_size=1&page_number=3").json.data)
       assert.equal(200, get("balances", "page_size=100&page_number=1&colour=red").status)
       assert.equal(200, get("balances", "page%5Fsize=%31%30&page_number=1").status)
     end)

@@ -77,6 +77,27 @@ describe("the sandbox's login", function()
     assert.equal(200, login({ ["content-type"] = "application/json" }).status)
   end)
 
+  it("not to forms and the like: 415", function()
+    for _, kind in ipairs { "application/x-www-form-urlencoded", "text/plain", "" } do
+      refused(login { ["content-type"] = kind }, 415,
+        { code = 415, message = "unsupported media type" })
+    end
+    assert.equal(0, sandbox.counts().mints)
+  end)
+
+  it("whose claims say whose it is and when it ends", function()
+    local mime = require "mime"
+    local token, ends = mint()
+    local claims = token:match "%.([^.]+)%.":gsub("[-_]", { ["-"] = "+", ["_"] = "/" })
+    claims = cjson.decode((mime.unb64(claims .. ("="):rep(-#claims % 4))))
+    assert.equal(ends, claims.exp)
+    assert.equal(sandbox.client_id, claims.client_id)
+    assert.matches("^CB%d+$", claims.short_entity_id)
+    for _, name in ipairs { "account_id", "entity_id", "parent_entity_id" } do
+      assert.matches("^%x+%-%x+%-%x+%-%x+%-%x+$", claims[name])
+    end
+  end)
+
   it("that every endpoint takes, as its client's merchant", function()
     local token = mint()
     assert.matches('"available_balance":5000.25,', balance(token).body, 1, true)
@@ -130,7 +151,7 @@ describe("the sandbox's login", function()
     assert.equal(401, login { ["x-api-key"] = "wrong" }.status)
     local answer = login()
     assert.equal(429, answer.status)
-    assert.matches("^{\"code\":\"too_many_requests\",.*\",}$", answer.body)
+    assert.matches('^{"code":429,.*"}$', answer.body)
     assert.equal("soon", answer.headers["retry-after"])
     mint "second_"
     assert.equal(200, balance(sandbox.token).status)    -- not what the limit counts

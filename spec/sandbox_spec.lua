@@ -73,6 +73,16 @@ describe("the sandbox", function()
       end
     end)
 
+    it("whose amounts are negative, or of 28 digits, on order", function()
+      sandbox.balance { currency = "USD", available_balance = "-5000.25",
+        margin_balance = "-0.10", frozen_balance = "12345678901234567890.12345678" }
+      assert.matches('"available_balance":-5000.25,"margin_balance":-0.10,'
+        .. '"frozen_balance":12345678901234567890.12345678,', ask().body, 1, true)
+      sandbox.settings { amounts = "string" }
+      assert.matches('"available_balance":"-5000.25","margin_balance":"-0.10",'
+        .. '"frozen_balance":"12345678901234567890.12345678",', ask().body, 1, true)
+    end)
+
     it("whose amounts are strings when told so", function()
       sandbox.settings { amounts = "string" }
       assert.matches('"available_balance":"10000.00",',
@@ -212,19 +222,20 @@ describe("the sandbox", function()
       assert.equal(200, with(new_key(), gone).status)
 
       key = new_key()
-      sandbox.fault { kind = "status", status = 500 }
+      sandbox.fault { kind = "status", status = 500, store = true }
       refused(with(key), 500, { type = "api_error" })
       refused(with(key), 500, { type = "api_error" })
     end)
 
-    it("seen before, but with 401, 403 or 429: asked anew", function()
+    it("seen before, but with 401, 403, 429 or 5xx: answered again", function()
       local one = { headers = { ["x-idempotency-key"] = new_key() } }
-      sandbox.fault { { kind = "status", status = 401 },
-        { kind = "status", status = 403 }, { kind = "status", status = 429 } }
-      local answers = ask_all { one, one, one, one }
-      for n, status in ipairs { 401, 403, 429, 200 } do
-        assert.equal(status, answers[n].status)
+      local statuses, list = { 401, 403, 429, 500, 502, 503, 504, 200 }, {}
+      for n, status in ipairs(statuses) do
+        if status ~= 200 then sandbox.fault { kind = "status", status = status } end
+        list[n] = one
       end
+      local answers = ask_all(list)
+      for n, status in ipairs(statuses) do assert.equal(status, answers[n].status) end
     end)
 
     it("seen with another body: 400, mismatch", function()
@@ -337,6 +348,21 @@ describe("the sandbox", function()
       refused(ask { body = '{"currency":"EUR"}' }, 400, { type = "account_error" })
     end)
 
+    it("a form's content type: 415, on every path", function()
+      for _, form in ipairs {
+        "application/x-www-form-urlencoded", "Multipart/Form-Data; boundary=x",
+        "APPLICATION/X-WWW-FORM-URLENCODED; charset=utf-8",
+      } do
+        local headers = { ["content-type"] = form }
+        local answers = ask_all {
+          { headers = headers }, { headers = headers, path = "/v1/connect/token" },
+          { headers = headers, method = "GET",
+            path = "/v1/accounts?page_size=10&page_number=1" },
+        }
+        for _, answer in ipairs(answers) do refused(answer, 415, { code = 415 }) end
+      end
+    end)
+
     it("content type: 400", function()
       refused(ask { headers = { ["content-type"] = "text/plain" } }, 400,
         { type = "invalid_request_error" })
@@ -355,15 +381,21 @@ describe("the sandbox", function()
       refused(answers[3], 404, { code = 404 })
     end)
 
-    it("rate: 429 per merchant, shape E with its comma, Retry-After verbatim", function()
+    it("rate: 429 per merchant, Retry-After verbatim", function()
       sandbox.settings { rate_limit = 2, retry_after = "soon" }
       local other = { ["x-auth-token"] = "Bearer " .. sandbox.other_token }
       local answers = ask_all { {}, {}, {}, { headers = other } }
       for n, status in ipairs { 200, 200, 429, 200 } do
         assert.equal(status, answers[n].status)
       end
-      assert.matches("^{\"code\":\"too_many_requests\",.*\",}$", answers[3].body)
+      assert.matches('^{"code":429,"message":"Too many.*"}$', answers[3].body)
       assert.equal("soon", answers[3].headers["retry-after"])
+      for shape, pattern in pairs {
+        E = '^{"code":"too_many_requests",.*",}$', H = '^{"message":"[^,]+, [^,]+"}$',
+      } do
+        sandbox.settings { rate_limit_shape = shape }
+        assert.matches(pattern, ask().body)
+      end
       sandbox.reset()
       assert.is_nil(ask().headers["retry-after"])
     end)
@@ -423,6 +455,7 @@ describe("the sandbox", function()
         { "E", 429, '^{"code":"too_many_requests","message":"m",}$' },
         { "F", 502, "^<html>" },
         { "G", 200, '^{"code":400,"message":"m"}$' },
+        { "H", 429, '^{"message":"m"}$' },
       }, {}
       for n, case in ipairs(cases) do
         sandbox.fault { kind = "status", status = case[2], shape = case[1], message = "m",
@@ -559,6 +592,30 @@ describe("the sandbox", function()
       assert.equal("-5", answers[2].headers["retry-after"])
       assert.equal("text/html", answers[3].headers["content-type"])
       assert.equal("", answers[4].body)
+    end)
+
+    it("swallow: the connections so far, of both versions", function()
+      both(function(version)
+        sandbox.reset()
+        sandbox.fault { kind = "delay", hold = true }
+        local one = { version }
+        local pipe = io.popen(by_curl.command_all { one, one, one })
+        sandbox.until_arrived(1)
+        sandbox.swallow()
+        sandbox.release()
+        sandbox.until_arrived(2)
+        assert.equal(200, ask(one).status)
+        local list = sandbox.requests()
+        assert.equal(list[1].connection, list[2].connection)
+        assert.equal("swallow", list[2].fault)
+        assert.is_nil(list[2].status)
+        assert.not_equal(list[1].connection, list[3].connection)
+        sandbox.reset()     -- curl itself may send the second once more
+        local answers = by_curl.parse_all(pipe:read "*a")
+        pipe:close()
+        assert.equal(200, answers[1].status)
+        assert.equal(200, answers[3].status)
+      end)
     end)
 
     it("hang", function()
@@ -754,6 +811,14 @@ describe("the launcher", function()
       line = line:gsub("%$%(uuidgen%)", new_key())
       local answer = driver.output(line .. " 2> /dev/null")
       assert.matches('"currency":"USD"', answer, 1, true)
+      local exports, count = {}, 0
+      for one in text:gmatch "(export UQPAY_[%u_]+='[^\n]+')\n" do
+        exports[#exports + 1], count = one, count + 1
+      end
+      assert.is_true(count >= 5, text)
+      assert.equal("USD\t5000.25\tACTIVE\n", driver.pointed(driver.output(
+        table.concat(exports, "; ") .. "; " .. driver.command("env",
+          "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA", "examples/balance.lua"))))
       local server, dir = text:match "pid = (%d+)", text:match "ca_file = (.-)/ca.pem"
       driver.output("kill -s TERM -- " .. target .. pid)
       until_gone(server, dir)
@@ -768,6 +833,45 @@ describe("the launcher", function()
     local pid, dir = output:match "(%d+)\t(.-)/ca.pem"
     assert.truthy(pid, output)
     until_gone(pid, dir)
+  end)
+end)
+
+describe("a relay in front of it", function()
+  setup(function() sandbox.start() end)
+  before_each(function() sandbox.reset() end)
+
+  it("swallows what comes over the connections that are open", function()
+    local relay = require("spec.support.relay_driver").start(sandbox.http_url)
+    finally(function() relay:stop() end)
+    local function connect()
+      local peer = assert(socket.connect("127.0.0.1", relay.port))
+      peer:settimeout(60)
+      return peer
+    end
+    local function send(peer)
+      assert(peer:send "GET /api/x HTTP/1.1\r\nHost: x\r\n\r\n")
+    end
+    local function answer(peer)
+      local status = assert(peer:receive "*l")
+      repeat local line = assert(peer:receive "*l") until line == ""
+      assert(peer:receive(#'{"code":404,"message":"route not found"}'))
+      return status
+    end
+    local first = connect()
+    send(first)
+    assert.matches("404", answer(first))
+    assert.equal(1, relay:order "swallow")
+    send(first)
+    local second = connect()
+    send(second)
+    assert.matches("404", answer(second))
+    assert.equal(2, #sandbox.requests())
+    first:settimeout(0)
+    assert.equal("timeout", select(2, first:receive(1)))
+    assert.equal(2, relay:order "count")
+    first:close()
+    eventually(function() return relay:order "count" == 1 end)
+    second:close()
   end)
 end)
 

@@ -371,6 +371,48 @@ describe("a file store", function()
       end
     end)
 
+    it("a folder of another user, sticky or not, but not one of root", function()
+      if not root then
+        print "store_spec: not root, so no folder of another user could be made"
+        return
+      end
+      assert.is_true(store.set("key", "secret"))
+      for _, bits in ipairs { "700", "755", "1777", "1700" } do
+        sh("chmod " .. bits .. " %s; chown 65534 %s", dir, dir)
+        refused("belongs to another user", store.get "key")
+        refused("belongs to another user", store.set("key", "another secret"))
+        refused("belongs to another user", store.lock "key")
+        assert.equal(good, read(path))
+        sh("chown 0 %s", dir)
+        assert.equal("secret", (store.get "key"))
+      end
+      sh("chmod 700 %s", dir)
+    end)
+
+    it("a folder of root that others can write to, seen by another user", function()
+      local code = ([[
+        local store = require "uqpay".file_store "%s/of-nobody"
+        print(store.set("key", "secret"))
+        print(store.get "key")
+      ]]):format(dir)
+      local script = os.tmpname()
+      write(script, code)
+      local function ask(bits)
+        sh("chmod " .. bits .. " %s; chmod 644 %s", dir, script)
+        return sh("setpriv --reuid=65534 --regid=65534 --clear-groups env "
+          .. "LUA_CPATH=%s %s %s 2>&1", package.cpath, os.getenv "UQPAY_LUA", script)
+      end
+      local text = ask "777"
+      if not root or text:find "module 'uqpay' not found" or text:find "not found\n$" then
+        print "store_spec: no other user could run this"
+        return
+      end
+      assert.matches("lets others replace its files", text, 1, true)
+      assert.equal("true\nsecret\tnil\n", ask "1777")
+      assert.matches("^nil\tcannot make ", ask "755")
+      sh("chmod 700 %s; rm -f %s %s/of-nobody*", dir, script, dir)
+    end)
+
     it("a folder that is not there, or is none", function()
       write(dir .. "/file", "")
       for folder, why in pairs { absent = "no folder " .. dir .. "/absent: No such",

@@ -161,12 +161,20 @@ static enum uq_buf_status header(struct uq_buf *block, const char *name,
   return status;
 }
 
+/* A name without a value: libcurl sends no such header. By itself it calls the
+** empty body of a login a form, which a gateway may refuse. */
+static enum uq_buf_status content_type(struct uq_buf *block, bool body) {
+  static const char none[] = "Content-Type:";
+  if (body)
+    return header(block, "Content-Type: ", "application/json");
+  return uq_buf_append(block, none, sizeof none);
+}
+
 enum uq_buf_status uq_endpoint_headers(struct uq_buf *block,
                                        const struct uq_headers *h) {
   enum uq_buf_status status = header(block, "User-Agent: ", h->user_agent);
   if (status == UQ_BUF_OK)
-    status =
-        header(block, "Content-Type: ", h->body ? "application/json" : NULL);
+    status = content_type(block, h->body);
   if (status == UQ_BUF_OK)
     status = header(block, "x-client-id: ", h->client_id);
   if (status == UQ_BUF_OK)

@@ -38,6 +38,10 @@ bool uq_private_folder(const char *path, char *message) {
              strerror(errno));
     return false;
   }
+  if (st.st_uid != geteuid() && st.st_uid != 0) { /* sticky or not */
+    say(message, folder, "belongs to another user, who can replace its files");
+    return false;
+  }
   if ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0 || (st.st_mode & S_ISVTX) != 0)
     return true;
   say(message, folder, "lets others replace its files: chmod go-w");

@@ -21,7 +21,9 @@ enum uq_result {
 #define UQ_PATH_SIZE (UQ_PATH_MAX + 32)     /* with a suffix and its NUL */
 #define UQ_MESSAGE_SIZE (UQ_PATH_SIZE + 96) /* of each buffer for a message */
 
-/* Can nobody else replace files in the folder of path? False: sets message. */
+/* True if only this user and root can replace files in the folder of path: it
+** belongs to one of them, and others cannot write there, or it is sticky.
+** False: sets message. */
 bool uq_private_folder(const char *path, char *message);
 
 /* Opens a file that must be regular, the effective user's, and closed to all

@@ -1,7 +1,7 @@
 /*
 ** redact.h - texts from outside without our secrets: also where a secret is
-** escaped as JSON and URLs do, broken by white space, or there in part. Knows
-** no Lua and no curl.
+** escaped as JSON, URLs and HTML do, is in base64, is broken by white space, or
+** is there in part. Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_REDACT_H

@@ -38,7 +38,23 @@ static int uqpay_info(lua_State *L) {
   return 1;
 }
 
+/* uqpay.from_env([options]): see uqpay/env.lua. */
+static int uqpay_from_env(lua_State *L) {
+  lua_settop(L, 1);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "uqpay.env");
+  lua_call(L, 1, 1);
+  lua_pushcfunction(L, uqL_client_new);
+  lua_pushvalue(L, 1);
+  lua_call(L, 2, 2);
+  if (lua_isnil(L, -2))
+    return luaL_error(L, "%s", lua_tostring(L, -1));
+  lua_pop(L, 1);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {{"new", uqL_client_new},
+                                     {"from_env", uqpay_from_env},
                                      {"uuid", uqpay_uuid},
                                      {"info", uqpay_info},
                                      {"amount", uqL_amount_new},

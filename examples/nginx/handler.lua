@@ -6,18 +6,20 @@ local uqpay = require "resty.uqpay"
 
 local handler = {}
 
-local client = uqpay.new {
-  client_id = os.getenv "UQPAY_CLIENT_ID", api_key = os.getenv "UQPAY_API_KEY",
-  base_url = os.getenv "UQPAY_BASE_URL", ca_file = os.getenv "UQPAY_CA_FILE",
+local client = uqpay.from_env {
   shared = "uqpay", cache = { ttl = 2, stale = 60 },
   timeout = 10, amounts = "string",
 }
 
--- Of ours, for the kinds of errors that have one; 502 for all others: it is UQPAY, or the
--- way there, that fails, not who asks us.
-local statuses = {
-  invalid_request = 400, not_found = 404, rate_limit = 503, timeout = 504,
-}
+-- Our status for a kind of error; 502 for all others: the failure is UQPAY's or ours, and
+-- the end user's request is not to blame. What a login (endpoint "token") is refused for
+-- is never the end user's doing.
+local statuses = { rate_limit = 503, timeout = 504 }
+local of_requests = { invalid_request = 400, not_found = 404 }
+
+local function status_of(err)
+  return statuses[err.kind] or err.endpoint ~= "token" and of_requests[err.kind] or 502
+end
 
 local function say(status, value)
   ngx.status = status
@@ -37,7 +39,7 @@ function handler.balance()
   if err.kind == "rate_limit" then
     ngx.header["Retry-After"] = math.ceil(err.retry_after or 1)
   end
-  say(statuses[err.kind] or 502, { kind = err.kind, request_id = err.request_id })
+  say(status_of(err), { kind = err.kind, request_id = err.request_id })
 end
 
 -- Whether there is a token to ask with; all workers share it, so this asks UQPAY rarely.

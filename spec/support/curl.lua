@@ -77,18 +77,30 @@ function curl.ask(options)
   return curl.parse(driver.output(curl.command(options)))
 end
 
--- The answers to several requests, in this order, made by one curl: it takes longer to
--- start than to ask.
-function curl.ask_all(list)
-  local command, answers = { "curl", "-q" }, {}
+-- A command line of one curl for several requests, in this order.
+function curl.command_all(list)
+  local command = { "curl", "-q" }
   for n, options in ipairs(list) do
     if n > 1 then command[#command + 1] = "--next" end
     for _, word in ipairs(words_of(options)) do command[#command + 1] = word end
   end
-  local output = driver.output(driver.command(unpack(command)))
+  return driver.command(unpack(command))
+end
+
+-- What such a command printed, as a list.
+function curl.parse_all(output)
+  local answers = {}
   for one in output:gmatch "(.-\n%d+ [%d.]+ is all\n)" do
     answers[#answers + 1] = curl.parse(one)
   end
+  return answers
+end
+
+-- The answers to several requests, made by one curl: it takes longer to start than to
+-- ask.
+function curl.ask_all(list)
+  local output = driver.output(curl.command_all(list))
+  local answers = curl.parse_all(output)
   assert.equal(#list, #answers, output)
   return answers
 end

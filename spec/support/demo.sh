@@ -9,8 +9,6 @@ trap 'sh "$here/sandbox.sh" stop "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
 
 sh "$here/sandbox.sh" start "$dir" > /dev/null
-value() { sed -n "s/^$1=//p" "$dir/env"; }
-
-UQPAY_BASE_URL=$(value url) UQPAY_CA_FILE=$(value ca_file) UQPAY_TOKEN=$(value token) \
-    UQPAY_SUB_ACCOUNT=$(value sub_account) \
-    LUA_CPATH="$out/?.so;;" "$LUA_BIN" "$here/../../examples/balances.lua"
+. "$dir/exports"
+LUA_PATH="$here/../../src/?.lua;;" LUA_CPATH="$out/?.so;;" \
+    "$LUA_BIN" "$here/../../examples/balances.lua"

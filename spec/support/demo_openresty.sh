@@ -16,7 +16,7 @@ trap 'sh "$here/sandbox.sh" stop "$dir/nginx"; sh "$here/sandbox.sh" stop "$dir/
 trap 'exit 130' INT TERM HUP
 
 sh "$here/sandbox.sh" start "$dir/sandbox" > /dev/null
-value() { sed -n "s/^$1=//p" "$dir/sandbox/env"; }
+. "$dir/sandbox/exports"
 
 # The example as it stands, but for where it listens and what it leaves in /tmp. A worker of
 # root is root: else it would not get into this folder.
@@ -37,9 +37,7 @@ ln -s "$top/examples" "$dir/nginx/examples"
 for try in 1 2 3 4 5; do
     port=$((10240 + $(od -An -N2 -tu2 /dev/urandom) % 20000))
     write_conf > "$dir/nginx/nginx.conf"
-    ! UQPAY_BASE_URL=$(value url) UQPAY_CA_FILE=$(value ca_file) \
-        UQPAY_CLIENT_ID=$(value client_id) UQPAY_API_KEY=$(value api_key) \
-        LUA_PATH="$top/src/?.lua;;" LUA_CPATH="$out/?.so;;" \
+    ! LUA_PATH="$top/src/?.lua;;" LUA_CPATH="$out/?.so;;" \
         "$nginx" -p "$dir/nginx" -e error.log -c nginx.conf -g 'daemon on;' \
         < /dev/null 2> "$dir/start.log" || break
     if [ "$try" = 5 ] || ! grep -q 'bind() to .* failed' "$dir/start.log"; then
@@ -60,12 +58,12 @@ cat <<END
 Try it:
 
 curl $url/balance/SGD
-curl $url/balance/USD?account=$(value sub_account)
+curl $url/balance/USD?account=$UQPAY_SUB_ACCOUNT
 curl -i $url/balance/ZZZ
 curl $url/health
 curl $url/metrics
 
-The sandbox it asks: $(value url). Interrupt (Ctrl-C) to stop both.
+The sandbox it asks: $UQPAY_BASE_URL. Interrupt (Ctrl-C) to stop both.
 END
 pid=$(cat "$dir/nginx/nginx.pid")
 while kill -0 "$pid" 2> /dev/null; do

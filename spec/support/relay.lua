@@ -11,6 +11,7 @@
 --   close     closes them all
 --   freeze    passes no byte on these any more, nor on later ones; they stay open
 --   strand    the same, but not on later ones
+--   swallow   reads what comes over these, and passes none of it on; not on later ones
 --   thaw      ends both
 --
 -- It ends when its standard input does, or after a minute.
@@ -24,7 +25,7 @@ local relay = assert(socket.bind("127.0.0.1", 0, 1024))
 local control = assert(socket.bind("127.0.0.1", 0))
 local input = { getfd = function() return 0 end, dirty = function() return false end }
 
-local sides = {}      -- socket -> { socket, other side, unsent, frozen }
+local sides = {}      -- socket -> { socket, other side, unsent, frozen, swallows }
 local open, total = 0, 0
 local frozen = false
 
@@ -80,7 +81,7 @@ end
 
 local function pass_on(side)
   local bytes, err, partial = side.socket:receive(65536)
-  bytes = bytes or partial
+  bytes = side.swallows and "" or bytes or partial
   side.other.unsent = side.other.unsent .. bytes
   if not flush(side.other) or err == "closed" then end_pair(side) end
 end
@@ -105,6 +106,9 @@ local orders = {
   cut = function() return each_pair(function(side) end_pair(side, true) end) end,
   close = function() return each_pair(end_pair) end,
   strand = function() return each_pair(set_frozen(true)) end,
+  swallow = function()
+    return each_pair(function(side) side.swallows, side.other.swallows = true, true end)
+  end,
   freeze = function()
     frozen = true
     return each_pair(set_frozen(true))

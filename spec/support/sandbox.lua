@@ -16,6 +16,7 @@
 --   self_signed_url old_tls_url     TLS 1.1 at most
 --   other_url                       where redirects lead
 --   ca_file control pid
+--   exports                         a file for a shell: the variables of the examples
 --   token other_token               of the merchants "master" and "other", for 30 years
 --   expired_token forbidden_token   401 and 403
 --   client_id api_key               log in for master; so do second_client_id and
@@ -26,6 +27,7 @@
 --   sub_account other_sub_account   connected accounts of master that issue cards;
 --   many_sub_account                this one has 25 balances
 --   closed_sub_account banking_sub_account foreign_sub_account      refused
+--   short_sub_account ...           the short id of each: "CB" and ten digits
 --   first_transaction last_transaction      the span of the transactions, as times
 --
 -- The sandbox ends with this process, however it ends: a guard waits for the end of a
@@ -162,14 +164,18 @@ end
 -- Changes settings until the next reset, and returns all of them. With their defaults:
 --
 --   bearer = "required"        "optional": x-auth-token may be the bare token as well
---   amounts = "number"         "string": amounts as JSON strings
+--   amounts = "number"         "string": amounts as JSON strings; "mixed": strings in
+--                              lists, numbers in the answer for one balance
 --   accounts_refusal = "401"   "403": how the accounts list refuses a token
+--   accounts_status = "shown"  "missing": connected accounts have no status
 --
 --   rate_limit = 0             requests a window and merchant; 0: no limit
 --   token_rate_limit = 0       mints a window and client (the real one: 60)
 --   rate_window = 60           seconds; a window begins with its first request
 --   retry_after = ""           Retry-After of a 429: "" for none, "seconds" or "date" for
 --                              the window's end, any other text as it stands
+--   rate_limit_shape = "B"     the body of a 429, see sandbox/reply.lua: "B" and "H" are
+--                              valid JSON, "E" has a comma too many
 --   delay = 0                  seconds that every request waits before it is looked at
 --   hold = ""                  "all" or an endpoint: its requests wait (for a minute at
 --                              most) until this is changed
@@ -209,6 +215,13 @@ end
 -- Lets all held requests go on.
 function sandbox.release()
   call("POST", "/release")
+end
+
+-- The connections that requests came by so far swallow everything from now on, until a
+-- reset: they stay open, and nothing is answered over them. Others work. What a server
+-- does below HTTP (TLS, answers to PING) goes on; a relay (relay.lua) swallows that, too.
+function sandbox.swallow()
+  call("POST", "/swallow")
 end
 
 -- The faults that are not used up.

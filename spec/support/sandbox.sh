@@ -1,7 +1,8 @@
 #!/bin/sh
 # sandbox.sh: a UQPAY sandbox on this machine, loopback only (nginx with its Lua module).
 #
-#   sandbox.sh start DIR   make DIR, start there, print name=value lines (also in DIR/env)
+#   sandbox.sh start DIR   make DIR, start there, print name=value lines (also in DIR/env);
+#                          DIR/exports has what the examples need, for a shell
 #   sandbox.sh stop DIR    stop the one that runs in DIR, remove DIR
 #   sandbox.sh guard DIR   stop it when standard input ends: the keeper of a test process
 #   sandbox.sh run         start in a temporary directory, stay until interrupted
@@ -103,10 +104,26 @@ write_env() {
             echo "${server}_url=https://127.0.0.1:$(port_of "$server")/api"
         done
         echo "ca_file=$dir/ca.pem"
+        echo "exports=$dir/exports"
         echo "control=$control"
         echo "$facts"
     } > "$dir/env.new"
     mv "$dir/env.new" "$dir/env"
+}
+
+quoted() { printf "'"; printf %s "$1" | sed "s/'/'\\\\''/g"; printf "'"; }
+
+# The variables of the examples. All of them, so that any can be run: UQPAY_TOKEN wins over
+# the login, where an example has no use for the login alone.
+write_exports() {
+    value token > "$dir/token"
+    for pair in CLIENT_ID:client_id API_KEY:api_key TOKEN:token BASE_URL:url \
+        CA_FILE:ca_file SUB_ACCOUNT:sub_account; do
+        echo "export UQPAY_${pair%:*}=$(quoted "$(value "${pair#*:}")")"
+    done > "$dir/exports"
+    for pair in TOKEN_FILE:token TOKEN_STORE:tokens; do
+        echo "export UQPAY_${pair%:*}=$(quoted "$dir/${pair#*:}")"
+    done >> "$dir/exports"
 }
 
 start() {
@@ -122,6 +139,7 @@ start() {
     write_modules
     start_nginx
     write_env
+    write_exports
 }
 
 # Our own process only: the pid must still be the nginx that was started with this prefix.
@@ -165,7 +183,13 @@ run() {
     sed 's/=/ = /' "$dir/env"
     cat <<EOF
 
+For the examples, and programs that use uqpay.from_env():
+
+$(cat "$dir/exports")
+
 Try it:
+
+lua examples/balances.lua       # in a shell that has these variables
 
 curl --cacert $(value ca_file) $(value url)/v1/issuing/balances \\
   -H 'Content-Type: application/json' -H 'x-auth-token: Bearer $(value token)' \\

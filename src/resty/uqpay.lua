@@ -133,14 +133,28 @@ local function dictionary(option, name)
   return dict
 end
 
+local functions = 0 -- clients with a token function and no name
+
+-- A name for such a client. One that is made in init_by_lua is the same client in all
+-- workers; one that a worker makes is that worker's.
+local function own_name()
+  functions = functions + 1
+  return ("%s client %d"):format(ngx.get_phase() == "init" and "any" or ngx.worker.pid(),
+    functions)
+end
+
 -- Whose client it is, without a secret: what is shared must not be mixed up. A token
--- function has the name that the user gives it.
+-- function has the name that the user gives it, or is nobody else's.
 local function identity(options, name)
   local secret = options.client_id or options.token
-  if type(secret) == "string" then secret = secret:gsub("^[Bb]earer ", "") end
+  if type(secret) == "string" then
+    secret = secret:gsub("^[Bb]earer ", "")
+  else
+    secret = type(secret)
+    name = name or own_name()
+  end
   local text = ("%s\n%s\n%s\n%s"):format(tostring(options.base_url),
-    tostring(options.environment), type(secret) == "string" and secret or type(secret),
-    tostring(name))
+    tostring(options.environment), secret, tostring(name))
   return ngx.encode_base64(ngx.sha1_bin(text))
 end
 

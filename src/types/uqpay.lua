@@ -280,6 +280,16 @@ local client = {}
 ---@return uqpay.client
 function uqpay.new(options) end
 
+---A client out of environment variables: UQPAY_TOKEN, or UQPAY_CLIENT_ID and UQPAY_API_KEY;
+---UQPAY_ENV or UQPAY_BASE_URL; UQPAY_CA_FILE. An empty one counts as not set, and
+---UQPAY_TOKEN wins over the pair. Options that are given win over variables: `token` over all
+---credentials, `client_id`, `api_key` and `token_store` over UQPAY_TOKEN, `base_url` and
+---`environment` over both addresses. Raises if credentials are missing, and on bad values,
+---naming the variable.
+---@param options? uqpay.options
+---@return uqpay.client
+function uqpay.from_env(options) end
+
 ---A fresh lower-case UUID of version 4.
 ---@return string
 function uqpay.uuid() end

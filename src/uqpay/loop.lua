@@ -20,6 +20,7 @@
 -- SPDX-License-Identifier: MIT
 
 local Hub = require "uqpay.hub"
+local from_env = require "uqpay.env"
 local internal = require "uqpay.internal"
 local uqpay = require "uqpay"
 
@@ -103,6 +104,12 @@ return function(loop)
     local hub = Hub.new(client, loop)
     internal.peer(client).hub = hub -- for client:balances
     return setmetatable({ client = client, hub = hub }, Client)
+  end
+
+  function face.from_env(options)
+    local client, message = from_env(face.new, options)
+    if not client then error(message, 2) end
+    return client
   end
 
   return face, Client, check

@@ -129,8 +129,11 @@ for n = 1, 40 do
   everyone[#everyone + 1] = account
 end
 
-local by_id, first_balances = {}, {}
-for _, account in ipairs(everyone) do
+-- Each account has a short id besides, which is as good as the long one.
+local by_id, by_short_id, first_balances = {}, {}, {}
+for n, account in ipairs(everyone) do
+  account.short_id = ("CB%010d"):format(4071300000 + 7919 * n)
+  by_short_id[account.short_id] = account
   account.connected = account.id ~= account.merchant
   account.business = account.business or { "ISSUING" }
   account.status = account.status or "ACTIVE"
@@ -141,22 +144,27 @@ for _, account in ipairs(everyone) do
   first_balances[account.id] = cjson.encode(account.balances)
 end
 
--- An account's id by what a spec calls it: "master", "other", "empty" or the id.
+-- An account's id by what a spec calls it: "master", "other", "empty" or one of its ids.
 function accounts.id_of(name)
   local id = accounts.merchants[name or "master"] or name
-  return by_id[id] and id
+  local account = by_id[id] or by_short_id[id]
+  return account and account.id
+end
+
+function accounts.short_id(id)
+  return by_id[id].short_id
 end
 
 -- The account a request is about, or nil: merchant is the token's, behalf the value of
 -- x-on-behalf-of, if there is one.
 function accounts.of(merchant, behalf)
   if behalf == nil then return merchant end
-  local account = by_id[behalf]
+  local account = by_id[behalf] or by_short_id[behalf]
   -- a merchant is no connected account, not even of itself
   local usable = account and account.connected and account.issuing
     and account.status == "ACTIVE"
   if usable and account.merchant == merchant then
-    return behalf
+    return account.id
   end
 end
 
@@ -197,7 +205,17 @@ end
 local fields = {
   "account_id", "short_reference_id", "business_code", "email", "account_name", "status",
   "verification_status", "country", "entity_type", "contact_details", "business_details",
+  "person_details", "residential_address",
 }
+
+-- The newer form: no status, and what individuals have in the place of a business.
+local function without_status(item)
+  item.status = nil
+  if item.entity_type ~= "INDIVIDUAL" then return end
+  item.business_details = nil
+  item.person_details = { first_name = "Wei", last_name = "Tan", nationality = "SG" }
+  item.residential_address = { country = "SG", city = "Singapore", line1 = "1 Road" }
+end
 
 local function described(account, n)
   local email = ("owner%d@example.com"):format(n)
@@ -208,7 +226,7 @@ local function described(account, n)
   }
   return {
     account_id = account.id,
-    short_reference_id = ("P%06d"):format(220400 + n),
+    short_reference_id = account.short_id,
     business_code = account.business,
     email = email,
     account_name = title,
@@ -234,18 +252,24 @@ function accounts.connected(merchant)
   return list
 end
 
--- GET /v1/accounts. The page says both 10 to 100 and from 1; a careful client keeps to
--- the narrower range.
+-- GET /v1/accounts, which takes smaller pages than the lists of Issuing.
 function accounts.list(request, settings)
-  local page, wrong = pages.wanted(request)
+  local page, wrong = pages.wanted(request, 1)
   if not page then return nil, wrong end
-  return pages.answer(page, accounts.connected(request.merchant), fields, settings)
+  local list = accounts.connected(request.merchant)
+  if settings.accounts_status == "missing" then
+    for _, item in ipairs(list) do without_status(item) end
+  end
+  return pages.answer(page, list, fields, settings)
 end
 
 -- The lines that the launcher adds to its own.
 function accounts.facts(lines)
   for _, account in ipairs(everyone) do
-    if account.name then lines[#lines + 1] = account.name .. "=" .. account.id end
+    if account.name then
+      lines[#lines + 1] = account.name .. "=" .. account.id
+      lines[#lines + 1] = "short_" .. account.name .. "=" .. account.short_id
+    end
   end
 end
 

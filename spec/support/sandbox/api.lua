@@ -64,7 +64,6 @@ end
 local function resolve(request)
   local behalf = request.headers["x-on-behalf-of"]
   request.account = accounts.of(request.merchant, behalf)
-  request.behalf = behalf
   if not request.account then
     return reply.typed(400, "account_error", "sub_account_not_found",
       "sub account not found or not available for this product")
@@ -85,9 +84,18 @@ local function listing(shape, list)
   end
 end
 
+-- A strict gateway in front: it takes JSON, and requests that name no type.
+local function refuse_forms(request)
+  local content_type = request.headers["content-type"]
+  local text = type(content_type) == "string" and content_type:lower() or ""
+  if text:find "^application/x%-www%-form%-urlencoded" or text:find "^multipart/" then
+    return reply.shape("B", 415, "unsupported media type")
+  end
+end
+
 local behind = {
   token = {
-    checks = { login.identify, login.limit, login.check_key },
+    checks = { login.check_type, login.identify, login.limit, login.check_key },
     work = login.mint,
   },
   balance = {
@@ -131,6 +139,8 @@ local function process(request, instead)
   local endpoint = behind[request.endpoint]
   if not endpoint then return no_route(request.path) end
   local settings = store.settings()
+  local form = refuse_forms(request)
+  if form then return form end
   for _, check in ipairs(endpoint.checks) do
     local refusal = check(request, settings)
     if refusal then return refusal end
@@ -157,9 +167,20 @@ local function travel(request)
   return request.generation == store.generation()
 end
 
+-- Over a connection that swallows everything no answer comes, until a reset.
+local function swallow(request)
+  journal.answered(request, nil, { kind = "swallow" })
+  local give_up = ngx.now() + 600
+  while request.generation == store.generation() and ngx.now() < give_up do
+    ngx.sleep(0.05)
+  end
+  return reply.close()
+end
+
 function api.serve()
   local path, method = ngx.var.request_uri:match "^[^?]*", ngx.req.get_method()
   local request = journal.arrived(routes[path] and routes[path][method])
+  if store.swallows(request.entry.connection) then return swallow(request) end
   if not travel(request) then return reply.close() end
   local fault = faults.take(request)
   if fault then return faults.run(fault, request, process) end

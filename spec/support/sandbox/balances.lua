@@ -42,7 +42,7 @@ function balances.retrieve(request)
   end
   balance.currency = currency
   return {
-    status = 200, body = encode(balance, fields, store.settings()),
+    status = 200, body = encode(balance, fields, store.settings().amounts == "string"),
     headers = { ["content-type"] = "application/json" },
   }
 end

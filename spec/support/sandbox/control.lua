@@ -39,6 +39,11 @@ routes["POST /release"] = function()
   return "{}"
 end
 
+routes["POST /swallow"] = function()
+  store.swallow()
+  return "{}"
+end
+
 routes["GET /requests"] = journal.requests
 routes["GET /other"] = journal.other
 routes["GET /counts"] = journal.counts

@@ -1,6 +1,6 @@
 -- An item of the API as JSON. Written by hand: an amount's digits go out as they are
--- stored, no number is ever made. fields gives the order; what the item lacks is left
--- out.
+-- stored, as a string if quoted is set; no number is ever made. fields gives the order;
+-- what the item lacks is left out.
 
 local cjson = require "cjson.safe"
 
@@ -9,14 +9,12 @@ local amounts = {
   amount = true, ending_balance = true,
 }
 
-return function(item, fields, settings, without)
+return function(item, fields, quoted, without)
   local members = {}
   for _, name in ipairs(fields) do
     local value = item[name]
     if value ~= nil and name ~= without then
-      if not amounts[name] or settings.amounts == "string" then
-        value = cjson.encode(value)
-      end
+      if quoted or not amounts[name] then value = cjson.encode(value) end
       members[#members + 1] = '"' .. name .. '":' .. value
     end
   end

@@ -43,14 +43,16 @@ function kinds.delay(fault, request, process)
   return send(answer, fault, request)
 end
 
--- The API itself fails: where the endpoint would do its work there is this answer, and
--- it is stored under the key (if there is one) like any other. store = false: the edge
--- answers, nothing is checked or stored.
+-- The API itself fails: where the endpoint would do its work there is this answer. It is
+-- stored under the key (if there is one) like any other: a 5xx is not. With store = true
+-- it is stored, whatever its status; with store = false the edge answers, and nothing is
+-- checked or stored.
 function kinds.status(fault, request, process)
   local status = fault.status or 500
-  local shape = fault.shape or (status == 429 and "E" or "A")
+  local shape = fault.shape or (status == 429 and "B" or "A")
   local made = reply.shape(shape, status, fault.message or "made to fail", fault.code)
   made.body = fault.body or made.body
+  made.stored = fault.store
   if fault.store == false then return send(made, fault, request) end
   return send(process(request, function() return made end), fault, request)
 end
@@ -72,7 +74,8 @@ end
 function kinds.rate_limit(fault, request)
   local settings = store.settings()
   return send(reply.too_many(fault.retry_after or settings.retry_after,
-    ngx.now() + settings.rate_window), fault, request)
+    ngx.now() + settings.rate_window, fault.shape or settings.rate_limit_shape), fault,
+    request)
 end
 
 function kinds.html(fault, request)
@@ -189,7 +192,7 @@ local function check(fault)
     return nil, "endpoint must be one of " .. names_of(endpoints)
   end
   if fault.shape and not reply.shape(fault.shape, 400, "") then
-    return nil, "shape must be one of A to G"
+    return nil, "shape must be one of A to H"
   end
   if fault.body_base64 and not ngx.decode_base64(fault.body_base64) then
     return nil, "body_base64 is not base64"

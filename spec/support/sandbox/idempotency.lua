@@ -20,12 +20,20 @@ function idempotency.valid(key)
   return type(key) == "string" and key:find(uuid) ~= nil
 end
 
--- Where a key counts: per token's account and on-behalf-of. [The vendor does not say.]
+-- Where a key counts: per token's account and the one it acts for. [The vendor does not
+-- say.]
 local function place(request, key)
-  return table.concat({ request.merchant, request.behalf or "", key:lower() }, "\n")
+  return table.concat({ request.merchant, request.account, key:lower() }, "\n")
 end
 
+-- A 5xx may be sent again with the same key, so it is not stored, nor is what refuses the
+-- caller. An answer's own word (stored) counts more.
 local never_stored = { [401] = true, [403] = true, [429] = true }
+
+local function is_stored(answer)
+  if answer.stored ~= nil then return answer.stored end
+  return answer.status < 500 and not never_stored[answer.status]
+end
 
 -- Answers a request under its key: by work(request) the first time, from the store later.
 function idempotency.answer(request, key, work)
@@ -44,7 +52,7 @@ function idempotency.answer(request, key, work)
   keys:set(name, cjson.encode { digest = digest }, longest)
   local ok, answer = pcall(work, request)
   if request.generation == store.generation() then
-    if ok and not never_stored[answer.status] then
+    if ok and is_stored(answer) then
       keys:set(name, cjson.encode { digest = digest, answer = answer }, day)
     else
       keys:delete(name)

@@ -63,6 +63,7 @@ end
 -- journal.answered.
 function journal.arrived(endpoint)
   local entry, body = journal.describe()
+  store.saw(entry.connection)
   entry.n = log:incr("n", 1, 0)
   entry.endpoint = endpoint
   put(entry.n, entry)

@@ -9,7 +9,8 @@ local limits = {}
 function limits.refusal(name, limit, settings)
   if limit == 0 then return nil end
   local count, ends = store.count("rate " .. name, settings.rate_window)
-  return count > limit and reply.too_many(settings.retry_after, ends) or nil
+  return count > limit and reply.too_many(settings.retry_after, ends,
+    settings.rate_limit_shape) or nil
 end
 
 return limits

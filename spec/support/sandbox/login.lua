@@ -37,6 +37,15 @@ function login.facts(lines)
   end
 end
 
+-- A login has no body: it names JSON, or nothing.
+function login.check_type(request)
+  local content_type = request.headers["content-type"]
+  if content_type ~= nil and (type(content_type) ~= "string"
+    or not content_type:lower():find "^application/json%s*;?") then
+    return reply.shape("B", 415, "unsupported media type")
+  end
+end
+
 -- Who asks: fills in request.client, or returns the refusal. The vendor documents the
 -- texts for no client id and an unknown one, and that the edge answers 403; a missing or
 -- wrong key is said to be a 401 of the layer that checks tokens.
@@ -91,7 +100,8 @@ local ends_in = {
 local function new_text(client, settings)
   local bytes = settings.token_bytes
   if bytes == 0 and settings.token_form ~= "opaque" then
-    return tokens.jwt(accounts.merchants[client.merchant], client.id)
+    return tokens.jwt(accounts.merchants[client.merchant],
+      ngx.now() + settings.token_life, client.id)
   end
   return random.secret(bytes > 0 and bytes or 90)
 end

@@ -18,13 +18,14 @@ local function number(args, name, low, high)
   return value
 end
 
--- The page that a request asks for, with all its arguments; or nil and what is wrong.
--- Arguments that no page of the vendor lists are ignored.
-function pages.wanted(request)
+-- The page that a request asks for, with all its arguments; or nil and what is wrong. The
+-- smallest page_size is least (10 if nil). Arguments that no page of the vendor lists are
+-- ignored.
+function pages.wanted(request, least)
   local args, wrong = query.parse(request.query)
   if not args then return nil, wrong end
   local page = { args = args, endpoint = request.entry.endpoint }
-  page.size, wrong = number(args, "page_size", 10, 100)
+  page.size, wrong = number(args, "page_size", least or 10, 100)
   if not page.size then return nil, wrong end
   page.number, wrong = number(args, "page_number", 1)
   if not page.number then return nil, wrong end
@@ -85,7 +86,7 @@ function pages.answer(page, items, fields, settings)
   local list, last = {}, math.min(first + page.size, #items)
   for n = first + 1, last do
     local without = n == last and settings.item_without
-    list[#list + 1] = encode(items[n], fields, settings, without)
+    list[#list + 1] = encode(items[n], fields, settings.amounts ~= "number", without)
   end
   local members = {}
   local function member(name, text)

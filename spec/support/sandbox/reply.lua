@@ -45,7 +45,7 @@ local shapes = {
   D = function(_, message)
     return '{"error":"Forbidden","message":' .. quote(message) .. "}"
   end,
-  -- E: too many requests, with the comma that makes the documented sample invalid JSON.
+  -- E: too many requests as a page prints it: the comma makes it invalid JSON.
   E = function(_, message)
     return '{"code":"too_many_requests","message":' .. quote(message) .. ",}"
   end,
@@ -57,6 +57,8 @@ local shapes = {
   G = function(_, message, code)
     return '{"code":' .. (code or 400) .. ',"message":' .. quote(message) .. "}"
   end,
+  -- H: a message alone, as the SDKs' fixtures of 429 have it.
+  H = function(_, message) return '{"message":' .. quote(message) .. "}" end,
 }
 
 -- An answer in one of the shapes, or nil when there is no such shape.
@@ -88,8 +90,8 @@ end
 
 -- retry_after "seconds" and "date" say when the window ends; any other text stands in the
 -- header as it is.
-function reply.too_many(retry_after, ends)
-  local answer = reply.shape("E", 429, "Too many requests, please try again later")
+function reply.too_many(retry_after, ends, shape)
+  local answer = reply.shape(shape, 429, "Too many requests, please try again later")
   if retry_after == "seconds" then
     retry_after = tostring(math.ceil(math.floor((ends - ngx.now()) * 1000 + 0.5) / 1000))
   elseif retry_after == "date" then

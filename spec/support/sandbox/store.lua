@@ -14,7 +14,9 @@ local keys, log = ngx.shared.uqpay_keys, ngx.shared.uqpay_log
 -- sandbox.settings in spec/support/sandbox.lua.
 local defaults = {
   bearer = "required", amounts = "number", accounts_refusal = "401",
+  accounts_status = "shown",
   rate_limit = 0, token_rate_limit = 0, rate_window = 60, retry_after = "",
+  rate_limit_shape = "B",
   delay = 0, hold = "",
   single_token = false, token_life = 1800, token_form = "jwt", token_bytes = 0,
   expired_at = "seconds",
@@ -31,7 +33,9 @@ end
 local totals = "right zero negative huge fraction string null missing"
 local allowed = {
   bearer = one_of "required optional",
-  amounts = one_of "number string",
+  amounts = one_of "number string mixed",
+  accounts_status = one_of "shown missing",
+  rate_limit_shape = one_of "B E H",
   accounts_refusal = one_of "401 403",
   hold = { [""] = true, all = true },
   token_form = one_of "jwt opaque bearer crlf empty null missing",
@@ -87,6 +91,21 @@ end
 
 function store.release()
   start:incr("released", 1, 0)
+end
+
+-- The connections that were seen until now swallow everything from now on. Their numbers
+-- grow as long as nginx runs.
+function store.saw(connection)
+  local last = start:get "connection" or 0
+  if connection > last then start:set("connection", connection) end
+end
+
+function store.swallow()
+  store.set("swallowed", start:get "connection" or 0)
+end
+
+function store.swallows(connection)
+  return connection <= (store.get "swallowed" or 0)
 end
 
 function store.clear()

@@ -8,13 +8,14 @@ local store = require "store"
 
 local tokens = {}
 
--- A text like the tokens that the vendor's pages print: three base64 parts, some 600
--- bytes. The parts mean nothing; a client has to take it as it is.
-function tokens.jwt(merchant, client)
+-- A text like the tokens of today: three base64 parts, some 600 bytes. Their claims are
+-- for people who look into one; a client has to take it as it is.
+function tokens.jwt(merchant, ends, client)
   local claims = assert(cjson.encode {
     account_id = merchant, client_id = client or "sandbox", api_version = "V1.6",
     bus_type = "ISSUING", ip = "127.0.0.1", iss = "uqpay-sandbox",
-    noise = random.secret(256),
+    entity_id = merchant, short_entity_id = accounts.short_id(merchant),
+    parent_entity_id = merchant, exp = math.floor(ends), jti = random.secret(80),
   })
   return random.base64url '{"alg":"HS256","typ":"JWT"}' .. "."
     .. random.base64url(claims) .. "." .. random.secret(43)
@@ -31,8 +32,8 @@ end
 function tokens.add(options)
   local merchant = accounts.merchants[options.merchant or "master"]
   if not merchant then return nil, 'merchant must be "master", "other" or "empty"' end
-  local text = options.token or tokens.jwt(merchant)
   local ends = ngx.now() + (options.life or 1800)
+  local text = options.token or tokens.jwt(merchant, ends)
   store.set(name_of(text),
     { merchant = merchant, ends = ends, forbidden = options.forbidden })
   return text, ends
@@ -89,7 +90,8 @@ local fixed = {
 
 function tokens.start()
   for _, token in ipairs(fixed) do
-    token.token = tokens.jwt(accounts.merchants[token.merchant or "master"])
+    token.token = tokens.jwt(accounts.merchants[token.merchant or "master"],
+      ngx.now() + (token.life or 1800))
   end
 end
 

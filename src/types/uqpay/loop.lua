@@ -11,6 +11,11 @@ local loop = {}
 ---@return uqpay.loop.client
 function loop.new(options) end
 
+---The same with what environment variables say, see `uqpay.from_env`.
+---@param options? uqpay.options
+---@return uqpay.loop.client
+function loop.from_env(options) end
+
 ---A `uqpay.client` whose `balance`, and the iterator of whose `balances`, yield while they
 ---wait, if they are called in a coroutine of the loop; elsewhere they block. They cannot
 ---yield where Lua cannot: in hooks, in the token function, and in Lua 5.1 within `pcall` and

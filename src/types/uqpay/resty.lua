@@ -11,6 +11,12 @@ local resty = {}
 ---@return uqpay.loop.client
 function resty.new(options) end
 
+---The same with what environment variables say, see `uqpay.from_env`; nginx hides those that
+---nginx.conf does not name (`env UQPAY_CLIENT_ID;`).
+---@param options? uqpay.resty.options
+---@return uqpay.loop.client
+function resty.from_env(options) end
+
 ---@class uqpay.resty.options: uqpay.options
 ---@field shared? string             # a lua_shared_dict: workers share the login's token, and the turns under rate_limit
 ---@field max_connections? integer   # of each worker (default 16; 1 to 1024); calls wait for them

@@ -1,0 +1,84 @@
+-- env.lua: the options of a client out of environment variables.
+-- SPDX-License-Identifier: MIT
+
+-- Option and variable, in the order in which messages name them.
+local variables = {
+  { "token", "UQPAY_TOKEN" },
+  { "client_id", "UQPAY_CLIENT_ID" },
+  { "api_key", "UQPAY_API_KEY" },
+  { "environment", "UQPAY_ENV" },
+  { "base_url", "UQPAY_BASE_URL" },
+  { "ca_file", "UQPAY_CA_FILE" },
+}
+
+-- An option that is given keeps the variables of these from being read.
+local instead = {
+  token = { "client_id", "api_key" },
+  client_id = { "token" }, api_key = { "token" }, token_store = { "token" },
+  base_url = { "environment" }, environment = { "base_url" },
+}
+
+-- What a variable says; an empty one is as good as none.
+local function variable(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
+-- The variables that are read: their values and names by option.
+local function read(given)
+  local unread = {}
+  for option, others in pairs(instead) do
+    if given[option] ~= nil then
+      for _, other in ipairs(others) do unread[other] = true end
+    end
+  end
+  local values, names = {}, {}
+  for _, row in ipairs(variables) do
+    local option, name = row[1], row[2]
+    if given[option] == nil and not unread[option] then
+      values[option], names[option] = variable(name), name
+    end
+  end
+  if values.token then values.client_id, values.api_key = nil, nil end
+  return values, names
+end
+
+-- What is wrong with them together; nil: nothing.
+local function problem(given, values, names)
+  local function has(option) return given[option] ~= nil or values[option] ~= nil end
+  if values.base_url and values.environment then
+    return "UQPAY_BASE_URL and UQPAY_ENV are both set: unset one"
+  end
+  if has "token" or has "client_id" and has "api_key" then return nil end
+  for _, pair in ipairs { { "client_id", "api_key" }, { "api_key", "client_id" } } do
+    if has(pair[1]) and names[pair[2]] then
+      return ("%s is not set, and belongs to %s"):format(names[pair[2]],
+        names[pair[1]] or "the option " .. pair[1])
+    end
+  end
+  if names.token then
+    return "no credentials: set UQPAY_TOKEN, or UQPAY_CLIENT_ID and UQPAY_API_KEY"
+  end
+  return "no credentials: set UQPAY_CLIENT_ID and UQPAY_API_KEY"
+end
+
+-- from_env(new, options) -> new's client, or nil and what is wrong. Options win over
+-- variables.
+return function(new, options)
+  if options ~= nil and type(options) ~= "table" then
+    return nil, "bad argument #1 to 'from_env' (table expected, got "
+      .. type(options) .. ")"
+  end
+  local all = setmetatable({}, debug.getmetatable(options or {}))
+  for name, value in next, options or {} do all[name] = value end
+  local values, names = read(all)
+  local message = problem(all, values, names)
+  if message then return nil, message end
+  for option, value in pairs(values) do all[option] = value end
+  local ok, client = pcall(new, all)
+  if ok then return client end
+  if type(client) ~= "string" or client == "not enough memory" then error(client, 0) end
+  local option = client:match "^bad option '([%w_]+)' to 'new'"
+  if option and values[option] then client = client .. ": it is of " .. names[option] end
+  return nil, (client:gsub("to 'new'", "to 'from_env'", 1))
+end
