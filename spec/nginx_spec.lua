@@ -606,7 +606,7 @@ describe("within nginx", function()
       sandbox.fault { kind = "status", status = 403, times = 99,
         match = { [":path"] = "/api/v1/connect/token" } }
       start_example()
-      assert.same({ status = "down", kind = "permission" }, ask("/health", 503))
+      assert.same({ status = "down", kind = "auth" }, ask("/health", 503))
       sandbox.reset()
       assert.same({ status = "up" }, ask("/health", 200))
       until_so(function()

@@ -264,6 +264,7 @@ end
 for _, name in ipairs(internal.iterators()) do
   local plain = Client[name]
   Client[name] = function(self, options)
+    check(self, name)
     settle(self)
     local message = obstacle(name)
     if not message then return plain(self, options) end
