@@ -94,6 +94,11 @@ static bool spoke_one(CURL *easy) {
   return version == CURL_HTTP_VERSION_1_0 || version == CURL_HTTP_VERSION_1_1;
 }
 
+/* True if requests may share a connection. */
+static bool is_shared(const struct uq_transport *t) {
+  return t->crowd || t->options.http_version == UQ_HTTP_2;
+}
+
 /* A connection that nobody waits for any more is idle. (Later, when libcurl
 ** tells that the transfer is over, another may have it already.) Over HTTP/2
 ** the server may speak at any time. */
@@ -113,7 +118,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
       uq_idle_add(&t->connections, fd);
       return uq_poller_rest(&t->poller, fd) == 0 ? 0 : -1;
     }
-  } else if (t->crowd) {
+  } else if (is_shared(t)) {
     uq_pulse_begin(&t->pulse, fd, uq_clock());
   }
   return uq_poller_watch(&t->poller, fd, watch) == 0 ? 0 : -1;
@@ -687,13 +692,13 @@ static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
                      int count) {
   int running;
   CURLMcode code = CURLM_OK;
-  double now = t->crowd || t->turn > 0 ? uq_clock() : 0;
+  double now = is_shared(t) || t->turn > 0 ? uq_clock() : 0;
   double end = t->turn > 0 ? now + t->turn : HUGE_VAL;
   for (int i = 0; i < count && code == CURLM_OK && now < end; i++) {
     int what = (events[i].what & UQ_POLL_IN ? CURL_CSELECT_IN : 0) |
                (events[i].what & UQ_POLL_OUT ? CURL_CSELECT_OUT : 0) |
                (events[i].what & UQ_POLL_ERR ? CURL_CSELECT_ERR : 0);
-    if (t->crowd && (events[i].what & UQ_POLL_IN))
+    if (is_shared(t) && (events[i].what & UQ_POLL_IN))
       uq_pulse_beat(&t->pulse, events[i].fd, now);
     code = curl_multi_socket_action(t->multi, events[i].fd, what, &running);
     if (t->turn > 0)
@@ -726,17 +731,19 @@ static void note_version(const struct uq_exchange *x) {
 }
 
 /* A request ran out of time. Over HTTP/2 libcurl keeps its connection, for the
-** sake of the others; and if the other end has died, it sends one request after
-** the other into the void. For the last one it tells the connection. */
-static void drop_dead(struct uq_exchange *x) {
+** sake of the others; and if the other end has died, it keeps sending on a dead
+** connection. After the last request in flight nobody needs it: libcurl names
+** it if that request is over; if not, it is among those in use. */
+static void drop_dead(const struct uq_exchange *x) {
   struct uq_transport *t = x->transport;
   curl_socket_t fd = CURL_SOCKET_BAD;
+  if (x->version != UQ_HTTP_2)
+    return;
   if (t->in_flight == 1)
     curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd);
   if (fd != CURL_SOCKET_BAD)
     (void)shutdown(fd, SHUT_RDWR); /* for libcurl to see that it is dead */
-  else if (t->spoken >= CURL_HTTP_VERSION_2_0)
-    uq_pulse_drop(&t->pulse, uq_clock(), SILENCE);
+  uq_pulse_drop(&t->pulse, uq_clock(), t->in_flight == 1 ? 0 : SILENCE);
 }
 
 static void reap(struct uq_transport *t) {
@@ -748,11 +755,23 @@ static void reap(struct uq_transport *t) {
         message->data.result; /* the message dies with the removal */
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&x);
     note_version(x);
-    if (code == CURLE_OPERATION_TIMEDOUT && x->version == UQ_HTTP_2)
+    if (code == CURLE_OPERATION_TIMEDOUT)
       drop_dead(x);
     finish(x, code);
   }
   limit_connections(t);
+}
+
+void uq_exchange_expire(struct uq_exchange *x) {
+  struct uq_transport *t = x->transport;
+  struct uq_sigpipe guard;
+  if (!x->in_multi || uq_transport_forked(t))
+    return;
+  uq_sigpipe_hold(&guard);
+  drop_dead(x);
+  finish(x, CURLE_OPERATION_TIMEDOUT);
+  uq_sigpipe_release(&guard);
+  arm(t);
 }
 
 /* Waits for the caller's alarm, without a poller. */

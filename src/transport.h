@@ -104,6 +104,11 @@ bool uq_exchange_done(const struct uq_exchange *x);
 ** exchange back. */
 void uq_exchange_take(struct uq_exchange *x, struct uq_answer *a);
 
+/* Ends the time of an exchange in flight: it is finished as one that timed out,
+** and its connection is judged as after any timeout. Nothing if it is not in
+** flight. Not to be called by options.done. */
+void uq_exchange_expire(struct uq_exchange *x);
+
 /* Gives the exchange back; one in flight is cancelled, and its connection is
 ** never used for another request before that is safe. */
 void uq_exchange_release(struct uq_exchange *x);
