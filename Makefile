@@ -38,8 +38,8 @@ OUT = build/$(LUA)$(VARIANT)
 
 BINDING = uqpay internal client call attempt hook token login share filestore \
 	endpoint query options answer error json values
-ENGINE = transport handle idle pulse received outcome process address poller \
-	epoll kqueue poll clock schedule pace retry store filelock private redact \
+ENGINE = transport handle idle activity latency received outcome process address \
+	poller epoll kqueue poll clock schedule pace retry store filelock private redact \
 	quote flat amount decimal currency moment uuid buf
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))
 OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(SOURCES))

@@ -162,6 +162,14 @@ static int fail_spent(lua_State *L, struct uq_call *call) {
 /* Whole milliseconds, rounded up: 0 would mean "no limit" to the engine. */
 static long to_ms(double seconds) { return (long)ceil(seconds * 1000); }
 
+/* Seconds of silence after which the connection of an attempt may be given up:
+** its share of the call's time. */
+static double patience(const struct uq_call *call) {
+  double left = call->is_login ? call->home->options.timeout
+                               : call->deadline - call->attempted;
+  return left / 3;
+}
+
 static bool start_exchange(struct uq_call *call) {
   struct uq_client *c = call->client;
   struct uq_request request;
@@ -187,6 +195,8 @@ static bool start_exchange(struct uq_call *call) {
   request.body = call->endpoint->method[0] == 'P' ? call->body : NULL;
   request.timeout_ms =
       call->is_login ? 0 : to_ms(call->deadline - call->attempted);
+  request.silence = call->resent ? 0 : patience(call);
+  request.fresh = call->fresh;
   request.connect_timeout_ms = to_ms(call->options.connect_timeout);
   request.max_response_bytes = (size_t)call->options.max_response_bytes;
   request.crowd = call->is_object && !call->is_login;
@@ -359,9 +369,10 @@ static struct uq_retry decide(struct uq_call *call,
       return (struct uq_retry){true, pause, NULL};
     }
   }
-  if (f->unsent) /* as often as it takes */
-    policy.max_retries = 1;
   int attempt = f->unsent ? 1 : ++call->retries;
+  bool slow = f->processing && call->resent; /* its connection was not dead */
+  if (f->unsent || slow)                     /* as often as it takes */
+    policy.max_retries = attempt;
   return uq_retry_decide(&policy, f, attempt, now, call->deadline, chance());
 }
 
@@ -372,7 +383,10 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
   bool renewed = f->token_refused && renew_token(L, idx);
   if (call->client == NULL)
     return fail(L, call, call->ended->stopped);
-  if (!renewed)
+  bool resend = call->answer.dead && !call->resent;
+  call->resent |= resend;
+  call->fresh = resend && call->answer.fresh;
+  if (!renewed && !resend)
     verdict = decide(call, f);
   if (!verdict.again)
     return fail(L, call, verdict.stopped);

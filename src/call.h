@@ -58,6 +58,8 @@ struct uq_call {
   bool login_had;        /* some attempt had a token fresh from the API */
   bool token_asked;      /* the token function was, for this call */
   bool token_renewed;    /* after a 401: once a call */
+  bool resent;           /* because a connection was dead: once a call ... */
+  bool fresh;            /* ... and the next attempt has one of its own */
   bool busy;             /* being stepped */
   bool is_login;         /* the client's own: others wait for it */
   bool is_object;        /* a call object, with a peer table of its own ... */
