@@ -133,8 +133,9 @@ bool uq_activity_stuck(int fd, double seconds) {
   memset(&info, 0, sizeof info);
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
     return false;
-  return info.tcpi_unacked > 0 && info.tcpi_retransmits >= RESENDS &&
-         info.tcpi_last_ack_recv >= seconds * 1000;
+  bool resent = info.tcpi_unacked > 0 && info.tcpi_retransmits >= RESENDS;
+  bool unsent = info.tcpi_probes >= RESENDS; /* not even the network takes it */
+  return (resent || unsent) && info.tcpi_last_ack_recv >= seconds * 1000;
 }
 
 #else
