@@ -6,6 +6,7 @@
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
 local sandbox = require "spec.support.sandbox"
+local socket = require "socket"
 
 local KEPT = 8
 
@@ -40,9 +41,15 @@ describe("connections that die without a word", function()
       timeout = 3, max_retries = 0 }
     for name, value in pairs(changes or {}) do options[name] = value end
     client = fixture.client(options)
-    sandbox.fault { kind = "delay", hold = true, seconds = 20, times = KEPT }
+    sandbox.fault { kind = "delay", endpoint = "balance", hold = true, seconds = 20,
+      times = KEPT }
     local calls = start(KEPT, { timeout = 20 })
-    repeat client:step(0.01) until #sandbox.requests() >= KEPT
+    local ends = socket.gettime() + 20
+    repeat
+      for _, call in ipairs(calls) do call:step() end
+      client:step(0.01)
+      assert.is_true(socket.gettime() < ends, "they do not arrive")
+    until #sandbox.requests "balance" >= KEPT
     sandbox.release()
     for _, call in ipairs(finish(calls)) do fixture.succeeded(call:result()) end
     assert.equal(version == "2" and 1 or KEPT, relay:order "total")
@@ -88,6 +95,15 @@ describe("connections that die without a word", function()
       end
     end)
 
+    it("cost no login" .. title, function()
+      connect(version, { token = false, client_id = sandbox.client_id,
+        api_key = sandbox.api_key })
+      relay:order "strand"
+      client:invalidate_token()
+      fixture.succeeded(client:balance "USD")
+      assert.equal(2, client:stats().logins)
+    end)
+
     it("cost nothing when they were cancelled on" .. title, function()
       connect(version)
       relay:order "strand"
@@ -119,6 +135,27 @@ describe("connections that die without a word", function()
       assert.is_true(client:stats().connections > began)
     end)
   end
+
+  -- Each waits for less time than shows anything, but there is always one.
+  it("are found by calls that overlap and are cancelled, HTTP/2", function()
+    connect "2"
+    relay:order "strand"
+    local calls, answered, rounds = {}, 0, 0
+    while answered < 3 do
+      rounds = rounds + 1
+      assert.is_true(rounds < 150, "no call is answered")
+      calls[#calls + 1] = client:start_balance("USD", { timeout = 60 })
+      local pause = socket.gettime() + 0.1
+      repeat client:step(0.02) until socket.gettime() >= pause
+      for n = #calls, 1, -1 do
+        if calls[n]:step() then
+          fixture.succeeded(table.remove(calls, n):result())
+          answered = answered + 1
+        end
+      end
+      if #calls >= 4 then table.remove(calls, 1):cancel() end
+    end
+  end)
 
   it("are two attempts for hooks, with one key, and no retry that is counted", function()
     local seen, waits, keys = {}, {}, {}
