@@ -866,8 +866,8 @@ static bool is_readable(int fd) {
 /* Finishes an exchange whose connection was given up. */
 static void lose(struct uq_exchange *x, const char *why) {
   x->dead = why;
+  finish(x, CURLE_GOT_NOTHING); /* which libcurl has its own words for */
   snprintf(x->error, sizeof x->error, "%s", why);
-  finish(x, CURLE_GOT_NOTHING);
 }
 
 static const char silent[] = "no answer on a connection that was used before: "

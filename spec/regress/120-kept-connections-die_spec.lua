@@ -1,7 +1,8 @@
--- Kept connections that die without a word, as when a balancer or a NAT forgets them, cost a call
--- each its whole timeout: 8 calls in a row over HTTP/1.1. Silence on a connection that was used
--- before ends an attempt after its share of the time; the request goes out once more, on a fresh
--- connection, and the idle connections that are as old are dropped.
+-- Kept connections that die without a word, as when a balancer or a NAT forgets them,
+-- cost a call each its whole timeout: 8 calls in a row over HTTP/1.1. Silence on a
+-- connection that was used before ends an attempt after its share of the time; the
+-- request goes out once more, on a fresh connection, and the idle connections that are as
+-- old are dropped.
 
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"

@@ -1,5 +1,6 @@
--- A request on a kept connection that stays silent for its share of the time goes out once more. A
--- server that is merely slow must not be asked twice for nothing by that, nor fail a call.
+-- A request on a kept connection that stays silent for its share of the time goes out
+-- once more. A server that is merely slow must not be asked twice for nothing by that,
+-- nor fail a call.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"

@@ -1,6 +1,7 @@
--- A peer that acknowledges nothing is dead, and the system knows that in seconds. A call waited for
--- its whole timeout. In a network of its own, where the system permits that: there the client's
--- first address stops to exist between two calls, for the peer or for both.
+-- A peer that acknowledges nothing is dead, and the system knows that in seconds. A call
+-- waited for its whole timeout. In a network of its own, where the system permits that:
+-- there the client's first address stops to exist between two calls, for the peer or for
+-- both.
 
 local driver = require "spec.support.driver"
 
@@ -34,8 +35,9 @@ local prelude = [[
     end
   end
   local function connect(version)
-    client = uqpay.new { base_url = sandbox.url, ca_file = sandbox.ca_file, rate_limit = 0,
-      token = sandbox.token, http_version = version, timeout = 60, max_retries = 0 }
+    client = uqpay.new { base_url = sandbox.url, ca_file = sandbox.ca_file,
+      rate_limit = 0, token = sandbox.token, http_version = version, timeout = 60,
+      max_retries = 0 }
     sandbox.fault { kind = "delay", hold = true, seconds = 20, times = 16 }
     local calls = begin(16)
     repeat client:step(0.01) until #sandbox.requests() >= 16
@@ -67,14 +69,16 @@ end
 describe("connections whose peer acknowledges nothing", function()
   local function run(code)
     return driver.output(driver.command("unshare", "-n", "sh", "-c", within,
-      driver.here .. "/sandbox.sh", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,
+      driver.here .. "/sandbox.sh", "LUA_PATH=" .. package.path,
+      "LUA_CPATH=" .. package.cpath,
       "ASAN_OPTIONS=detect_leaks=0", os.getenv "UQPAY_LUA", "-e", prelude .. code)
       .. " 2>&1; echo \"exit $?\"")
   end
 
   local function survives(version, way, code)
-    local text = run(("connect %q die %q local start = socket.gettime() "):format(version, way)
-      .. code .. " print('took', socket.gettime() - start)")
+    local before = "connect %q die %q local start = socket.gettime() "
+    local text = run(before:format(version, way) .. code
+      .. " print('took', socket.gettime() - start)")
     assert.matches("exit 0\n$", text)
     local took = driver.number(driver.pointed(text):match "took%s+([%d.]+)")
     assert.is_true(took < 18, text) -- a third of the timeout would be 20

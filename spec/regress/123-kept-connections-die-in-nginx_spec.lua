@@ -1,4 +1,5 @@
--- Kept connections that die without a word cost a call each its whole timeout: 16 in a row in nginx.
+-- Kept connections that die without a word cost a call each its whole timeout: 16 in a
+-- row in nginx.
 
 local driver = require "spec.support.driver"
 local relays = require "spec.support.relay_driver"
@@ -32,7 +33,8 @@ describe("kept connections that die", function()
     it("cost no call within nginx, http_version " .. version, function()
       server = nginx.start {
         workers = 1,
-        init = ("client = uqpay.new(options { base_url = %q, http_version = %q, timeout = 4.5 })")
+        init = ([[client = uqpay.new(options {
+          base_url = %q, http_version = %q, timeout = 4.5 })]])
           :format(relay.url, version),
         ["/usd"] = "answer(client:balance 'USD')",
       }
