@@ -63,16 +63,24 @@ describe("what is known of a connection", function()
     local client = assert(socket.connect("127.0.0.1", port))
     local other = assert(socket.connect("127.0.0.1", port))
     local mine = tonumber((select(2, client:getsockname())))
+    local function find(n, address) return activity:find(n, address or "127.0.0.1") end
     activity:use(client:getfd(), 1)
     activity:use(other:getfd(), 1)
-    assert.equal(client:getfd(), activity:find(mine))
-    assert.equal(-1, activity:find(port))
+    assert.equal(client:getfd(), find(mine))
+    assert.equal(client:getfd(), find(mine, "::1")) -- there is no other
+    assert.equal(-1, find(port))
     local there = server:accept()
     activity:use(server:getfd(), 1)
     activity:use(there:getfd(), 1) -- from the server's port, both of them
-    assert.equal(-1, activity:find(port))
+    assert.equal(-1, find(port))
     activity:close(server:getfd())
-    assert.equal(there:getfd(), activity:find(port))
+    assert.equal(there:getfd(), find(port))
+    local second = assert(socket.bind("127.0.0.2", port))
+    activity:use(second:getfd(), 1) -- the port is the same, the address is not
+    assert.equal(there:getfd(), find(port))
+    assert.equal(second:getfd(), find(port, "127.0.0.2"))
+    assert.equal(-1, find(port, "127.0.0.3"))
+    second:close()
     for _, one in ipairs { server, client, other, there } do one:close() end
   end)
 

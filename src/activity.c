@@ -5,6 +5,7 @@
 #define _GNU_SOURCE /* struct tcp_info */
 #include "activity.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -29,18 +30,25 @@ const struct uq_connection *uq_activity_of(const struct uq_activity *a,
   return watched(a, fd);
 }
 
-static int local_port(int fd) {
+/* Asks the system for the local end. */
+static void set_local(struct uq_connection *c, int fd) {
   union {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
   } name;
   socklen_t size = sizeof name;
+  const void *address = &name.v4.sin_addr;
   if (getsockname(fd, &name.any, &size) != 0)
-    return 0;
-  if (name.any.sa_family == AF_INET)
-    return ntohs(name.v4.sin_port);
-  return name.any.sa_family == AF_INET6 ? ntohs(name.v6.sin6_port) : 0;
+    return;
+  if (name.any.sa_family == AF_INET) {
+    c->port = ntohs(name.v4.sin_port);
+  } else if (name.any.sa_family == AF_INET6) {
+    c->port = ntohs(name.v6.sin6_port);
+    address = &name.v6.sin6_addr;
+  }
+  if (c->port != 0)
+    (void)inet_ntop(name.any.sa_family, address, c->address, sizeof c->address);
 }
 
 static struct uq_connection *open_connection(struct uq_activity *a, int fd,
@@ -58,7 +66,7 @@ static struct uq_connection *open_connection(struct uq_activity *a, int fd,
   struct uq_connection *c = &a->connections[fd];
   memset(c, 0, sizeof *c);
   c->opened = c->heard = now;
-  c->port = local_port(fd);
+  set_local(c, fd);
   return c;
 }
 
@@ -94,16 +102,23 @@ void uq_activity_close(struct uq_activity *a, int fd) {
     c->opened = 0;
 }
 
-int uq_activity_find(const struct uq_activity *a, int port) {
-  int found = -1;
+int uq_activity_find(const struct uq_activity *a, int port,
+                     const char *address) {
+  int found = -1, count = 0, exact = -1, exact_count = 0;
   for (int fd = 0; fd < a->room; fd++) {
-    if (a->connections[fd].opened == 0 || a->connections[fd].port != port)
+    const struct uq_connection *c = watched(a, fd);
+    if (c == NULL || c->port != port)
       continue;
-    if (found >= 0)
-      return -1;
     found = fd;
+    count++;
+    if (strcmp(c->address, address) != 0)
+      continue;
+    exact = fd;
+    exact_count++;
   }
-  return found;
+  if (exact_count == 1)
+    return exact;
+  return count == 1 ? found : -1;
 }
 
 double uq_activity_waited(const struct uq_connection *c, double now) {

@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 
+#define UQ_ADDRESS_TEXT 46 /* of IPv6 */
+
 #pragma GCC visibility push(hidden)
 
 /* Times are seconds on uq_clock. */
@@ -18,7 +20,8 @@ struct uq_connection {
   double used;   /* in use since then, or since heard; 0: idle */
   double waited; /* seconds in use before that and after heard */
   int port;      /* the local one; 0: not known */
-  bool shut;     /* given up: its owner finds it dead */
+  char address[UQ_ADDRESS_TEXT]; /* the local one; "": not known */
+  bool shut;                     /* given up: its owner finds it dead */
 };
 
 /* All zero: none. */
@@ -42,8 +45,10 @@ void uq_activity_touch(struct uq_activity *a, int fd, double now);
 /* It is closed. */
 void uq_activity_close(struct uq_activity *a, int fd);
 
-/* The open connection from this local port; -1: none, or several. */
-int uq_activity_find(const struct uq_activity *a, int port);
+/* The open connection from this local port, which is of this address if there
+** are several; -1: none, or it cannot be told. */
+int uq_activity_find(const struct uq_activity *a, int port,
+                     const char *address);
 
 /* What is known of a descriptor; NULL: it is not watched. */
 const struct uq_connection *uq_activity_of(const struct uq_activity *a, int fd);

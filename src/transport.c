@@ -828,12 +828,14 @@ static void note_version(const struct uq_exchange *x) {
 static int find_connection(struct uq_exchange *x) {
   const struct uq_activity *a = &x->transport->activity;
   long port = 0;
+  char *address = NULL;
   curl_easy_getinfo(x->easy, CURLINFO_LOCAL_PORT, &port);
-  if (port <= 0)
+  curl_easy_getinfo(x->easy, CURLINFO_LOCAL_IP, &address);
+  if (port <= 0 || address == NULL)
     return -1;
   const struct uq_connection *c = uq_activity_of(a, x->fd);
-  if (c == NULL || c->port != port)
-    x->fd = uq_activity_find(a, (int)port);
+  if (c == NULL || c->port != port || strcmp(c->address, address) != 0)
+    x->fd = uq_activity_find(a, (int)port, address);
   return x->fd;
 }
 

@@ -598,10 +598,11 @@ static int activity_count(lua_State *L) {
   return 1;
 }
 
-/* activity:find(port) -> fd or -1 */
+/* activity:find(port, address) -> fd or -1 */
 static int activity_find(lua_State *L) {
-  lua_pushinteger(
-      L, uq_activity_find(to_activity(L), (int)luaL_checkinteger(L, 2)));
+  lua_pushinteger(L,
+                  uq_activity_find(to_activity(L), (int)luaL_checkinteger(L, 2),
+                                   luaL_checkstring(L, 3)));
   return 1;
 }
 
