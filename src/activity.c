@@ -39,6 +39,7 @@ static void set_local(struct uq_connection *c, int fd) {
   } name;
   socklen_t size = sizeof name;
   const void *address = &name.v4.sin_addr;
+  memset(&name, 0, sizeof name);
   if (getsockname(fd, &name.any, &size) != 0)
     return;
   if (name.any.sa_family == AF_INET) {
