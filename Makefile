@@ -38,9 +38,9 @@ OUT = build/$(LUA)$(VARIANT)
 
 BINDING = uqpay auxlib internal client call attempt reclaim hook token login share \
 	filestore endpoint query options answer error json values
-ENGINE = transport handle trust idle pulse received outcome process address poller \
-	epoll kqueue poll clock schedule pace retry store filelock private redact \
-	quote flat amount decimal currency moment uuid check buf
+ENGINE = transport handle trust idle activity latency received outcome process \
+	address poller epoll kqueue poll clock schedule pace retry store filelock \
+	private redact quote flat amount decimal currency moment uuid check buf
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))
 OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(SOURCES))
 MODULE = $(OUT)/uqpay.so

@@ -629,8 +629,11 @@ describe("a late answer", function()
       local client = fixture.client { http_version = version, amounts = "string" }
       succeeded(client:balance "USD")
       for _ = 1, 3 do
-        sandbox.fault { kind = "delay", seconds = 0.06 }
-        failed("timeout", client:balance("USD", { timeout = 0.02 }))
+        -- sent again, it may hear that the first one is being processed
+        local late, _, err = client:balance("USD", fixture.with_fault(
+          { kind = "delay", seconds = 0.06, times = 2 }, { timeout = 0.02 }))
+        assert.is_nil(late)
+        assert.truthy(err.kind == "timeout" or err.kind == "conflict", err)
         assert.equal("10000.00", succeeded(client:balance "SGD").available_balance)
         assert.equal("111.11", succeeded(client:balance("USD",
           { on_behalf_of = sandbox.sub_account })).available_balance)

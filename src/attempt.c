@@ -183,6 +183,14 @@ static int fail_spent(lua_State *L, struct uq_call *call) {
 /* Whole milliseconds, rounded up: 0 would mean "no limit" to the engine. */
 static long to_ms(double seconds) { return (long)ceil(seconds * 1000); }
 
+/* Seconds of silence after which the connection of an attempt may be given up:
+** its share of the call's time. */
+static double patience(const struct uq_call *call) {
+  double left = call->is_login ? call->home->options.timeout
+                               : call->deadline - call->attempted;
+  return left / 3;
+}
+
 static bool start_exchange(struct uq_call *call) {
   struct uq_client *c = call->client;
   struct uq_request request;
@@ -208,6 +216,8 @@ static bool start_exchange(struct uq_call *call) {
   request.body = call->endpoint->method[0] == 'P' ? call->body : NULL;
   request.timeout_ms =
       call->is_login ? 0 : to_ms(call->attempt_end - call->attempted);
+  request.silence = call->resent ? 0 : patience(call);
+  request.fresh = call->fresh;
   request.connect_timeout_ms = to_ms(call->options.connect_timeout);
   request.max_response_bytes = (size_t)call->options.max_response_bytes;
   request.crowd = call->is_object && !call->is_login;
@@ -451,10 +461,9 @@ static struct uq_retry decide(struct uq_call *call,
       return (struct uq_retry){true, pause, NULL};
     }
   }
-  if (f->unsent) /* as often as it takes */
-    policy.max_retries = 1;
   int attempt = f->unsent ? 1 : ++call->retries;
-  if (call->is_login) /* those who wait for it decide */
+  bool slow = f->processing && call->resent; /* its connection was not dead */
+  if (call->is_login || f->unsent || slow)   /* a login's waiters decide */
     policy.max_retries = attempt;
   struct uq_retry verdict =
       uq_retry_decide(&policy, f, attempt, now, call->deadline, chance());
@@ -475,8 +484,13 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
   bool renewed = verdict.again;
   if (call->client == NULL)
     return fail(L, call, call->ended->stopped);
+  bool resend = call->answer.dead && !call->resent;
+  call->resent |= resend;
+  call->fresh = resend && call->answer.fresh;
   if (verdict.stopped != NULL)
     note_refused_token(L, call);
+  else if (resend)
+    verdict.again = true;
   else if (!renewed)
     verdict = decide(call, f);
   if (!verdict.again)

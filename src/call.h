@@ -68,6 +68,8 @@ struct uq_call {
   bool login_begun;      /* it has, for the next attempt */
   bool token_asked;      /* the token function was, for this call */
   bool resumed;          /* the attempt was, when descriptors were lacking */
+  bool resent;           /* because a connection was dead: once a call ... */
+  bool fresh;            /* ... and the next attempt has one of its own */
   bool busy;             /* being stepped */
   bool is_login;         /* the client's own: others wait for it */
   bool is_object;        /* a call object, with a peer table of its own ... */

@@ -44,6 +44,9 @@ struct uq_request {
                        a GET */
   long timeout_ms;  /* for the whole attempt */
   long connect_timeout_ms;
+  double silence; /* seconds without a byte after which a connection that was
+                     used before may be given up; 0: it is not */
+  bool fresh;     /* on a connection of its own */
   size_t max_response_bytes;
   bool crowd; /* there may be others at the same time */
 };
@@ -54,6 +57,9 @@ struct uq_answer {
   bool lost;          /* else: could the request have been carried out, or might
                          another try reach the server? */
   bool unsent;        /* besides: libcurl has not even tried */
+  bool dead;          /* besides: its connection was given up; it may be sent
+                         again at once, ... */
+  bool fresh;         /* ... on a connection of its own */
   int status;         /* 0 when no status line came */
   struct uq_buf sent; /* the header block of the request */
   struct uq_buf body;
@@ -114,7 +120,8 @@ void uq_exchange_take(struct uq_exchange *x, struct uq_answer *a);
 void uq_exchange_expire(struct uq_exchange *x);
 
 /* Gives the exchange back; one in flight is cancelled, and its connection is
-** never used for another request before that is safe. */
+** never used for another request before that is safe; it is given up if it was
+** silent for long. */
 void uq_exchange_release(struct uq_exchange *x);
 
 /* Waits at most limit_ms for the network, the alarm, a notice or a signal, and

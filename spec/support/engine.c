@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "activity.h"
 #include "address.h"
 #include "amount.h"
 #include "buf.h"
@@ -20,10 +21,10 @@
 #include "compat.h"
 #include "decimal.h"
 #include "flat.h"
+#include "latency.h"
 #include "moment.h"
 #include "pace.h"
 #include "poller.h"
-#include "pulse.h"
 #include "quote.h"
 #include "received.h"
 #include "redact.h"
@@ -36,7 +37,8 @@
 #define RECEIVED "engine.received"
 #define SCHEDULE "engine.schedule"
 #define PACE "engine.pace"
-#define PULSE "engine.pulse"
+#define ACTIVITY "engine.activity"
+#define LATENCY "engine.latency"
 
 int luaopen_engine(lua_State *L);
 
@@ -545,54 +547,123 @@ static const luaL_Reg pace_methods[] = {
     {"due", pace_due},   {"patient", pace_patient},   {"refused", pace_refused},
     {"hold", pace_hold}, {"accepted", pace_accepted}, {NULL, NULL}};
 
-/* ---- pulse -------------------------------------------------------------- */
+/* ---- activity ----------------------------------------------------------- */
 
-/* engine.pulse() */
-static int pulse_new(lua_State *L) {
-  new_object(L, sizeof(struct uq_pulse), PULSE);
+/* engine.activity() */
+static int activity_new(lua_State *L) {
+  new_object(L, sizeof(struct uq_activity), ACTIVITY);
   return 1;
 }
 
-static struct uq_pulse *to_pulse(lua_State *L) {
-  return luaL_checkudata(L, 1, PULSE);
+static struct uq_activity *to_activity(lua_State *L) {
+  return luaL_checkudata(L, 1, ACTIVITY);
 }
 
-/* pulse:begin(fd, now) */
-static int pulse_begin(lua_State *L) {
-  uq_pulse_begin(to_pulse(L), (int)luaL_checkinteger(L, 2),
-                 luaL_checknumber(L, 3));
+/* activity:use(fd, now) */
+static int activity_use(lua_State *L) {
+  uq_activity_use(to_activity(L), (int)luaL_checkinteger(L, 2),
+                  luaL_checknumber(L, 3));
   return 0;
 }
 
-/* pulse:beat(fd, now) */
-static int pulse_beat(lua_State *L) {
-  uq_pulse_beat(to_pulse(L), (int)luaL_checkinteger(L, 2),
-                luaL_checknumber(L, 3));
+/* activity:rest(fd, now) */
+static int activity_rest(lua_State *L) {
+  uq_activity_rest(to_activity(L), (int)luaL_checkinteger(L, 2),
+                   luaL_checknumber(L, 3));
   return 0;
 }
 
-/* pulse:finish(fd) */
-static int pulse_finish(lua_State *L) {
-  uq_pulse_end(to_pulse(L), (int)luaL_checkinteger(L, 2));
+/* activity:touch(fd, now) */
+static int activity_touch(lua_State *L) {
+  uq_activity_touch(to_activity(L), (int)luaL_checkinteger(L, 2),
+                    luaL_checknumber(L, 3));
   return 0;
 }
 
-/* pulse:drop(now, silence) */
-static int pulse_drop(lua_State *L) {
-  uq_pulse_drop(to_pulse(L), luaL_checknumber(L, 2), luaL_checknumber(L, 3));
+/* activity:close(fd) */
+static int activity_close(lua_State *L) {
+  uq_activity_close(to_activity(L), (int)luaL_checkinteger(L, 2));
   return 0;
 }
 
-static int pulse_free(lua_State *L) {
-  uq_pulse_free(to_pulse(L));
+/* activity:shut(fd) */
+static int activity_shut(lua_State *L) {
+  uq_activity_shut(to_activity(L), (int)luaL_checkinteger(L, 2));
   return 0;
 }
 
-static const luaL_Reg pulse_methods[] = {{"begin", pulse_begin},
-                                         {"beat", pulse_beat},
-                                         {"finish", pulse_finish},
-                                         {"drop", pulse_drop},
-                                         {NULL, NULL}};
+/* activity:count() */
+static int activity_count(lua_State *L) {
+  lua_pushinteger(L, uq_activity_count(to_activity(L)));
+  return 1;
+}
+
+/* activity:find(port, address) -> fd or -1 */
+static int activity_find(lua_State *L) {
+  lua_pushinteger(L,
+                  uq_activity_find(to_activity(L), (int)luaL_checkinteger(L, 2),
+                                   luaL_checkstring(L, 3)));
+  return 1;
+}
+
+/* activity:of(fd, now) -> opened, heard, waited, port, shut; or nil */
+static int activity_of(lua_State *L) {
+  const struct uq_connection *c =
+      uq_activity_of(to_activity(L), (int)luaL_checkinteger(L, 2));
+  if (c == NULL) {
+    lua_pushnil(L);
+    return 1;
+  }
+  lua_pushnumber(L, c->opened);
+  lua_pushnumber(L, c->heard);
+  lua_pushnumber(L, uq_activity_waited(c, luaL_checknumber(L, 3)));
+  lua_pushinteger(L, c->port);
+  lua_pushboolean(L, c->shut);
+  return 5;
+}
+
+static int activity_free(lua_State *L) {
+  uq_activity_free(to_activity(L));
+  return 0;
+}
+
+static const luaL_Reg activity_methods[] = {{"use", activity_use},
+                                            {"rest", activity_rest},
+                                            {"touch", activity_touch},
+                                            {"close", activity_close},
+                                            {"shut", activity_shut},
+                                            {"count", activity_count},
+                                            {"find", activity_find},
+                                            {"of", activity_of},
+                                            {NULL, NULL}};
+
+/* ---- latency ------------------------------------------------------------ */
+
+/* engine.latency() */
+static int latency_new(lua_State *L) {
+  new_object(L, sizeof(struct uq_latency), LATENCY);
+  return 1;
+}
+
+static struct uq_latency *to_latency(lua_State *L) {
+  return luaL_checkudata(L, 1, LATENCY);
+}
+
+/* latency:note(took, now) */
+static int latency_note(lua_State *L) {
+  uq_latency_note(to_latency(L), luaL_checknumber(L, 2),
+                  luaL_checknumber(L, 3));
+  return 0;
+}
+
+/* latency:slowest(now) -> seconds */
+static int latency_slowest(lua_State *L) {
+  lua_pushnumber(L, uq_latency_slowest(to_latency(L), luaL_checknumber(L, 2)));
+  return 1;
+}
+
+static const luaL_Reg latency_methods[] = {
+    {"note", latency_note}, {"slowest", latency_slowest}, {NULL, NULL}};
 
 /* ---- redact ------------------------------------------------------------- */
 
@@ -850,7 +921,8 @@ static const luaL_Reg functions[] = {{"buf", buf_new},
                                      {"address", address},
                                      {"encrypted", encrypted},
                                      {"pace", pace_new},
-                                     {"pulse", pulse_new},
+                                     {"activity", activity_new},
+                                     {"latency", latency_new},
                                      {"redact", redact},
                                      {"received", received_new},
                                      {"poller", poller_new},
@@ -869,7 +941,8 @@ int luaopen_engine(lua_State *L) {
   new_class(L, RECEIVED, NULL, received_methods);
   new_class(L, SCHEDULE, NULL, schedule_methods);
   new_class(L, PACE, NULL, pace_methods);
-  new_class(L, PULSE, pulse_free, pulse_methods);
+  new_class(L, ACTIVITY, activity_free, activity_methods);
+  new_class(L, LATENCY, NULL, latency_methods);
   lua_newtable(L);
   uqL_setfuncs(L, functions);
   return 1;

@@ -1,0 +1,27 @@
+/*
+** latency.h - how long the slowest of the recent answers took: the patience
+** that a server deserves. Time is an argument. Knows no Lua and no curl.
+** SPDX-License-Identifier: MIT
+*/
+#ifndef UQ_LATENCY_H
+#define UQ_LATENCY_H
+
+#pragma GCC visibility push(hidden)
+
+/* All zero: no answer is known. Seconds. */
+struct uq_latency {
+  double slowest; /* since `since`, on uq_clock ... */
+  double before;  /* ... and in the period before that */
+  double since;
+};
+
+/* An answer has come after `took` seconds, or none came for so long. */
+void uq_latency_note(struct uq_latency *l, double took, double now);
+
+/* The slowest answer of the last period and of this one, which lasts a minute,
+** or longer where answers do. */
+double uq_latency_slowest(const struct uq_latency *l, double now);
+
+#pragma GCC visibility pop
+
+#endif
