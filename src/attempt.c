@@ -222,7 +222,8 @@ static bool start_exchange(struct uq_call *call) {
   request.max_response_bytes = (size_t)call->options.max_response_bytes;
   request.crowd = call->is_object && !call->is_login;
   call->token_serial = c->token_serial;
-  call->login = 0;
+  if (!call->is_login)
+    call->login = 0;
   call->login_failures = 0;
   call->login_begun = false;
   uq_exchange_start(call->exchange, &request);
@@ -805,10 +806,16 @@ bool uq_attempt_ready(const struct uq_call *call) {
   }
 }
 
+void uq_attempt_look(const struct uq_call *call) {
+  if (call->state == UQ_CALL_IN_FLIGHT && call->exchange != NULL &&
+      !uq_exchange_done(call->exchange))
+    uq_transport_step(call->client->transport, 0);
+}
+
 /* The time of a login's attempt is over, but perhaps nobody has looked whether
 ** its answer has come. */
 static void look_for_answer(struct uq_call *call) {
-  uq_transport_step(call->client->transport, 0);
+  uq_attempt_look(call);
   if (!uq_exchange_done(call->exchange))
     uq_exchange_expire(call->exchange);
 }

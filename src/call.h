@@ -61,7 +61,8 @@ struct uq_call {
   bool granted;                  /* it waits for its turn among processes */
   int attempts, retries;
   int renewals;          /* of a token that was refused */
-  unsigned login;        /* what the next attempt waits for; 0: no login */
+  unsigned login;        /* what the next attempt waits for; 0: no login. Of a
+                            login: its own number */
   int login_failures;    /* attempts of logins that failed while it waited */
   double attends;        /* until then it stays with a login: see login.c */
   unsigned token_serial; /* the token of the last attempt */
@@ -104,6 +105,9 @@ int uqL_attempt_step(lua_State *L, int idx);
 
 /* Is it at work, rather than waiting for a moment? */
 bool uq_attempt_ready(const struct uq_call *call);
+
+/* Reads what may have come for a call in flight that nobody steps. */
+void uq_attempt_look(const struct uq_call *call);
 
 /* Whose turns it takes under the rate limit. */
 struct uq_pace *uq_attempt_pace(const struct uq_call *call,

@@ -105,7 +105,7 @@ static void begin(lua_State *L, struct uq_client *c) {
     uq_call_cancel(login);
   } else if (login != NULL) {
     set_login(L, c, peer, lua_gettop(L));
-    c->logins++;
+    login->login = ++c->logins;
   }
   lua_settop(L, peer);
 }
@@ -117,37 +117,55 @@ static double read_end(lua_State *L, int idx) {
   return end > 0 ? end : 0;
 }
 
-/* The login has its results in the table at the top: the token's table, or nil,
-** message, error. The peer table of the client is at peer. */
-static void finish(lua_State *L, struct uq_client *c,
-                   const struct uq_call *login, int peer) {
-  int results = lua_gettop(L);
-  lua_rawgeti(L, results, 1);
-  if (c->transport == NULL) {
-    ; /* closed by a hook of the login: nobody wants it any more */
-  } else if (lua_istable(L, -1)) {
+/* finish(peer, login): the client takes what the login has come to, a token's
+** table or nil, message, error. The store's lock is held. */
+static int finish(lua_State *L) {
+  const struct uq_call *login = lua_touserdata(L, 2);
+  struct uq_client *c = login->home;
+  uqL_getpeer(L, 2);
+  lua_rawgeti(L, 3, 1);
+  if (c->transport == NULL)
+    return 0; /* closed by a hook of the login: nobody wants it any more */
+  if (lua_istable(L, 4)) {
     size_t len;
-    lua_getfield(L, -1, "auth_token");
-    lua_getfield(L, -2, "expired_at");
-    lua_getfield(L, -3, "stored");
-    const char *text = lua_tolstring(L, -3, &len);
+    lua_getfield(L, 4, "auth_token");
+    lua_getfield(L, 4, "expired_at");
+    lua_getfield(L, 4, "stored");
+    const char *text = lua_tolstring(L, 5, &len);
     if (login->token.len > 0) {
       text = login->token.data;
       len = login->token.len;
     }
-    if (uq_token_put(c, text, len, read_end(L, -2), LIFE_ASSUMED) != NULL)
+    if (uq_token_put(c, text, len, read_end(L, 6), LIFE_ASSUMED) != NULL)
       luaL_error(L, "not enough memory"); /* the schema has seen to the rest */
-    c->token_stored = lua_toboolean(L, -1) != 0;
+    c->token_stored = lua_toboolean(L, 7) != 0;
     if (c->share && !c->token_stored)
-      uqL_share_put(L, c, peer, text, len);
+      uqL_share_put(L, c, 1, text, len);
   } else {
-    c->login_failed = c->logins;
+    c->login_failed = login->login;
     c->login_pause = uq_clock() + PAUSE;
-    lua_rawgeti(L, results, 3);
-    lua_setfield(L, peer, "login_error");
+    lua_rawgeti(L, 3, 3);
+    lua_setfield(L, 1, "login_error");
   }
-  lua_settop(L, results);
+  return 0;
+}
+
+/* The login at idx is over, and the client's no more: a store's function or a
+** finalizer may begin another, which must wait for the lock. finish is above
+** it. The peer table is at peer. */
+static void end_login(lua_State *L, struct uq_client *c, int peer, int idx) {
+  struct uq_call *login = lua_touserdata(L, idx);
+  bool within = c->share_running;
+  set_login(L, c, peer, 0);
+  c->share_running = true;
+  lua_pushvalue(L, peer);
+  lua_pushvalue(L, idx);
+  int status = lua_pcall(L, 2, 0, 0);
+  c->share_running = within;
+  uq_buf_free(&login->token);
   uqL_share_end(L, c, peer);
+  if (status != LUA_OK)
+    lua_error(L);
 }
 
 /* Lets the login go on. The peer table of the client is at the top. */
@@ -155,13 +173,10 @@ static void go_on(lua_State *L, struct uq_client *c) {
   int peer = lua_gettop(L);
   struct uq_call *login = c->login;
   lua_rawgeti(L, peer, UQ_PEER_LOGIN);
+  lua_pushcfunction(L, finish); /* allocates on 5.1: nothing has happened yet */
   /* it may be busy, or finished by another call's step in the same moment */
-  if (uqL_call_step(L, peer + 1) && c->login == login) {
-    set_login(L, c, peer, 0); /* the stack has it: finish may begin another */
-    uqL_getpeer(L, peer + 1);
-    finish(L, c, login, peer);
-    uq_buf_free(&login->token);
-  }
+  if (uqL_call_step(L, peer + 1) && c->login == login)
+    end_login(L, c, peer, peer + 1);
   lua_settop(L, peer);
 }
 
@@ -284,6 +299,8 @@ static bool is_over_for(const struct uq_call *call) {
 ** The client's peer table is at the top. */
 static enum uq_login_state wait(lua_State *L, struct uq_call *call) {
   struct uq_client *c = call->client;
+  if (c->login != NULL && !is_attended(c))
+    uq_attempt_look(c->login);
   call->state = UQ_CALL_LOGIN; /* uqL_login_leave must know of it */
   do {
     if (c->login == NULL) {
@@ -295,7 +312,8 @@ static enum uq_login_state wait(lua_State *L, struct uq_call *call) {
       begin(L, c);
       join(call);
     }
-    if (c->login != NULL && c->login->busy && !call->is_object)
+    bool busy = c->share_running || (c->login != NULL && c->login->busy);
+    if (busy && !call->is_object)
       return refuse(L, "its hooks and the token store must not use its client");
     if (c->login != NULL)
       go_on(L, c);

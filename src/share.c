@@ -83,6 +83,8 @@ static enum uq_share_state look(lua_State *L, struct uq_client *c, int peer) {
 
 enum uq_share_state uqL_share_begin(lua_State *L, struct uq_client *c,
                                     int peer) {
+  if (c->share_running) /* this is within one of its functions */
+    return UQ_SHARE_BUSY;
   enum uq_share_state state = look(L, c, peer);
   if (state != UQ_SHARE_LOGIN || c->share_locked || c->transport == NULL ||
       !has_lock(L, peer))

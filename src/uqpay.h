@@ -183,7 +183,7 @@ struct uq_client {
   bool token_function, token_running;
   bool share;         /* there is a token store; ... */
   bool share_locked;  /* ... the client has its lock; ... */
-  bool share_running; /* ... one of its functions runs */
+  bool share_running; /* ... a function of it runs, or a login is finished */
   bool token_stored;  /* the token is out of it, not of a login of ours */
   bool turns_shared;  /* other processes count the same turns */
   bool on_request, on_response, on_retry;
