@@ -183,9 +183,11 @@ static int fail_spent(lua_State *L, struct uq_call *call) {
 /* Whole milliseconds, rounded up: 0 would mean "no limit" to the engine. */
 static long to_ms(double seconds) { return (long)ceil(seconds * 1000); }
 
-/* Seconds of silence after which the connection of an attempt may be given up:
-** its share of the call's time. */
+/* Seconds of silence after which the connection of an attempt may be given up
+** and the request sent again: its share of the call's time. 0: not at all. */
 static double patience(const struct uq_call *call) {
+  if (call->resent || call->options.max_retries == 0)
+    return 0;
   double left = call->is_login ? call->home->options.timeout
                                : call->deadline - call->attempted;
   return left / 3;
@@ -216,7 +218,7 @@ static bool start_exchange(struct uq_call *call) {
   request.body = call->endpoint->method[0] == 'P' ? call->body : NULL;
   request.timeout_ms =
       call->is_login ? 0 : to_ms(call->attempt_end - call->attempted);
-  request.silence = call->resent ? 0 : patience(call);
+  request.silence = patience(call);
   request.fresh = call->fresh;
   request.connect_timeout_ms = to_ms(call->options.connect_timeout);
   request.max_response_bytes = (size_t)call->options.max_response_bytes;

@@ -245,11 +245,11 @@ static size_t on_header(char *line, size_t size, size_t n, void *exchange) {
 }
 
 #if LIBCURL_VERSION_NUM >= 0x075000
-/* The request is about to be sent. If it offered HTTP/2 and opened a
-*connection,
-** its first line says if the handshake agreed on 1.1: on_debug reads it. (That
-** it is 2, the answers say early enough: until then each request may open a
-** connection, which servers that take few streams at once need.) */
+/* The request is about to be sent. If it offered HTTP/2 and opened the
+** connection, its first line says if the handshake agreed on 1.1: on_debug
+*reads
+** it. (That it is 2, the answers say early enough: until then each request may
+** open a connection, which servers that take few streams at once need.) */
 static int on_request(void *exchange, char *to, char *from, int to_port,
                       int from_port) {
   struct uq_exchange *x = exchange;

@@ -39,7 +39,7 @@ describe("connections that die without a word", function()
     sandbox.reset()
     relay = relays.start(sandbox.url)
     local options = { base_url = relay.url, http_version = version, rate_limit = 0,
-      timeout = 3, max_retries = 0 }
+      timeout = 3, max_retries = 1 }
     for name, value in pairs(changes or {}) do options[name] = value end
     client = fixture.client(options)
     sandbox.fault { kind = "delay", endpoint = "balance", hold = true, seconds = 20,
@@ -167,12 +167,22 @@ describe("connections that die without a word", function()
     })
     relay:order "strand"
     seen, keys = {}, {}
+    sandbox.fault { kind = "status", status = 503, endpoint = "balance" }
     fixture.succeeded(client:balance "USD")
-    assert.same({ "connect", "good" }, seen)
-    assert.same({ 0 }, waits)
-    assert.equal(2, #keys)
+    assert.same({ "connect", "api", "good" }, seen)
+    assert.equal(0, waits[1])
+    assert.equal(3, #keys)
     assert.equal(keys[1], keys[2])
-    assert.equal(1, client:stats().retries)
+    assert.equal(2, client:stats().retries)
+  end)
+
+  it("have nothing sent again for a call without retries", function()
+    connect "1.1"
+    relay:order "strand"
+    local err = fixture.failed("timeout", client:balance("USD", { timeout = 0.6,
+      max_retries = 0 }))
+    assert.equal(1, err.attempts)
+    fixture.succeeded(client:balance("USD", { max_retries = 0 }))
   end)
 
   it("are given up once a call: then its timeout stands", function()
