@@ -138,17 +138,19 @@ local function deliver(self)
     error("a hook must not use the iterator that it runs for", 0)
   end
   if self.asked == 0 then ask(self) end
-  while self.at == #self.items do
-    local err = self.failure
-    if err then return nil, err.message, err end
-    if self.over then return nil end
-    err = advance(self)
-    if err then
-      self.failure = err
-      return false, err.message, err
+  repeat
+    while self.at == #self.items do
+      local err = self.failure
+      if err then return nil, err.message, err end
+      if self.over then return nil end
+      err = advance(self)
+      if err then
+        self.failure = err
+        return false, err.message, err
+      end
     end
-  end
-  if self.call and not self.call:done() then self.call:step() end -- sends, receives
+    if self.call and not self.call:done() then self.call:step() end -- sends, receives
+  until self.at < #self.items -- a finalizer may have taken the last
   self.at = self.at + 1
   return self.items[self.at]
 end
