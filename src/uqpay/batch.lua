@@ -28,22 +28,29 @@ local function finish(self, entry)
   self.slot.over = self.slot.over + 1
 end
 
-local function start(self)
-  local entry = { query = false, call = false }
-  local query = self.query
-  if query == nil then return end
-  self.query = nil -- it is ours alone, unless it cannot be started
-  local started, call = pcall(internal.start, self.client, self.calls, query,
-    self.refused)
-  if not started then
-    self.query = query
-    error(call, 0)
-  end
-  entry.query, entry.call = query, call
+-- Starts the call of a query. Gives its id, or nil if it is over.
+local function begin(self, entry)
+  local call = internal.start(self.client, self.calls, entry.query, self.refused)
+  entry.call = call
   if call:done() then return finish(self, entry) end
   local id = call:id()
   self.running[id] = entry
   self.count = self.count + 1
+  return id
+end
+
+local function start(self)
+  local entry = { query = false, call = false }
+  local query = self.query
+  if query == nil then return end
+  entry.query, self.query = query, nil -- it is ours alone, unless it cannot be started
+  local started, id = pcall(begin, self, entry)
+  if not started then
+    self.query = query
+    error(id, 0)
+  end
+  if not id then return end
+  local call = entry.call
   local torn = self.torn
   self.torn = true
   self.held = call:attempts() == 0 and id -- by the rate limit: so would be the next
