@@ -34,6 +34,7 @@ local function begin(self, entry)
   entry.call = call
   if call:done() then return finish(self, entry) end
   local id = call:id()
+  self.torn = true -- until it is expected
   self.running[id] = entry
   self.count = self.count + 1
   return id
@@ -44,6 +45,7 @@ local function start(self)
   local query = self.query
   if query == nil then return end
   entry.query, self.query = query, nil -- it is ours alone, unless it cannot be started
+  local torn = self.torn
   local started, id = pcall(begin, self, entry)
   if not started then
     self.query = query
@@ -51,8 +53,6 @@ local function start(self)
   end
   if not id then return end
   local call = entry.call
-  local torn = self.torn
-  self.torn = true
   self.held = call:attempts() == 0 and id -- by the rate limit: so would be the next
   self.hub:expect(call, self.slot)
   self.torn = torn
