@@ -47,7 +47,7 @@ local prelude = [[
 -- Runs code in a child to its good end and returns what it printed. Nothing else may
 -- allocate there: LUA_INIT is for others.
 function finalizers.run(code)
-  local text = driver.output(driver.command("env", "LUA_INIT=",
+  local text = driver.output(driver.command("timeout", 120, "env", "LUA_INIT=",
     "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA",
     "-e", prelude .. code) .. " 2>&1; echo \"exit $?\"")
   local output, status = text:match "^(.*)exit (%d+)\n$"

@@ -31,7 +31,15 @@ local clock = internal.clock
 local unpack = table.unpack or unpack
 
 local function chance(percent) return draw(100) <= percent end
-local function pick(list) return random.pick(draw, list) end
+
+-- One of the list, nil if it is empty. A finalizer may shorten it meanwhile: traces of
+-- LuaJIT run some without an allocation.
+local function pick(list)
+  local item
+  repeat item = random.pick(draw, list) until item ~= nil or not list[1]
+  return item
+end
+
 local function pack(...) return { n = select("#", ...), ... } end
 
 local calm = false      -- the storm is over
@@ -283,8 +291,9 @@ add(1, function()
 end)
 
 add(1, function()
-  if not records[1] then return end
-  local call = pick(records).call
+  local record = records[1] and pick(records)
+  if not record then return end
+  local call = record.call
   for _, name in ipairs { "done", "id", "attempts", "pollfd", "events", "timeout",
     "getfd", "dirty" } do
     call[name](call)
@@ -490,6 +499,9 @@ for _, record in ipairs(records) do
   check(record.over, "a call without an outcome")
 end
 records, batches, threads = {}, {}, {}
+-- LuaJIT's traces keep the first closures of each kind that they have called: iterators,
+-- with the calls of those.
+if package.loaded.jit then jit.flush() end
 collectgarbage()
 collectgarbage()
 
@@ -500,9 +512,7 @@ for n = #clients, 1, -1 do
 end
 for _, client in ipairs(clients) do
   local stats = client:stats()
-  -- on LuaJIT a call that was dropped may be uncollected still
-  local left = stats.calls - stats.succeeded - stats.failed
-  check(left == 0 or package.loaded.jit and left > 0,
+  check(stats.calls == stats.succeeded + stats.failed,
     "%d calls, %d succeeded, %d failed", stats.calls, stats.succeeded, stats.failed)
 end
 for _, store in ipairs(stores) do

@@ -1,4 +1,7 @@
 -- batch.lua: client:balances, many balances a few at a time, in order of completion.
+--
+-- Finalizers may use the iterator that is at work, wherever something is allocated: what
+-- that can change is looked at again afterwards. So each call is handed out once.
 -- SPDX-License-Identifier: MIT
 
 local Hub = require "uqpay.hub"
@@ -17,27 +20,39 @@ local function items(list, total)
   end
 end
 
--- A query is over: its call has the results.
-local function finish(self, query, call)
+-- A query is over: its call has the results. Allocates nothing but room for it.
+local function finish(self, entry)
   local tail = self.tail + 1
-  self.finished[tail] = { query = query, call = call }
+  self.finished[tail] = entry
   self.tail = tail
+  self.slot.over = self.slot.over + 1
+end
+
+-- Starts the call of a query. Gives its id, or nil if it is over.
+local function begin(self, entry)
+  local call = internal.start(self.client, self.calls, entry.query, self.refused)
+  entry.call = call
+  if call:done() then return finish(self, entry) end
+  local id = call:id()
+  self.torn = true -- until it is expected
+  self.running[id] = entry
+  self.count = self.count + 1
+  return id
 end
 
 local function start(self)
+  local entry = { query = false, call = false }
   local query = self.query
-  local call = internal.start(self.client, self.calls, query, self.refused)
-  if call:done() then
-    finish(self, query, call)
-    self.query = nil
-    return
-  end
-  local id = call:id()
-  self.queries[id] = query
-  self.running[id] = call
-  self.count, self.query = self.count + 1, nil
+  if query == nil then return end
+  entry.query, self.query = query, nil -- it is ours alone, unless it cannot be started
   local torn = self.torn
-  self.torn = true
+  local started, id = pcall(begin, self, entry)
+  if not started then
+    self.query = query
+    error(id, 0)
+  end
+  if not id then return end
+  local call = entry.call
   self.held = call:attempts() == 0 and id -- by the rate limit: so would be the next
   self.hub:expect(call, self.slot)
   self.torn = torn
@@ -49,6 +64,7 @@ local function fill(self, handing)
     and self.count + self.tail - self.head - handing < self.concurrency do
     if self.query == nil then
       local source = self.source
+      if not source then return end
       self.source = nil -- if it raises an error, it is not asked again
       local query, failure = source()
       if query == nil then
@@ -66,16 +82,18 @@ local function fill(self, handing)
 end
 
 local function step(self, id)
-  local call = self.running[id]
-  if not call then return end -- it was there twice, and is over
+  local entry = self.running[id]
+  if not entry then return end -- it was there twice, and is over
+  local call = entry.call
   self.stepped = call
   local over = call:step()
   self.stepped = nil
   if self.held == id and (over or call:attempts() > 0) then self.held = false end
+  if self.running[id] ~= entry then return end
   if over then
-    finish(self, self.queries[id], call)
+    finish(self, entry)
     self.count = self.count - 1
-    self.running[id], self.queries[id] = nil, nil
+    self.running[id] = nil
   else
     self.hub:expect(call, self.slot)
   end
@@ -83,7 +101,7 @@ end
 
 -- Waits until a call can go on, and lets it. After an error (out of memory, of a debug
 -- hook or a finalizer) nobody knows who can, and so all may.
-local function wait(self)
+local function wait(self, over)
   local slot = self.slot
   self.hub:check(slot)
   if self.torn or internal.closed(self.client) then
@@ -91,9 +109,10 @@ local function wait(self)
     for id in pairs(self.running) do slot[#slot + 1] = id end
   end
   self.torn = true
-  self.hub:wait(slot)
+  self.hub:wait(slot, over)
   local n = 1
   while slot[n] do -- a hook of one can wait, and be told of more
+    self.torn = true
     step(self, slot[n])
     n = n + 1
   end
@@ -125,12 +144,13 @@ local function deliver(self)
   repeat
     while self.head == self.tail do
       fill(self, 0)
+      local over = self.slot.over -- first: from now on a finalizer may end more
       if self.head == self.tail then
         if self.count == 0 then
           if self.closed then error("attempt to use a closed uqpay client", 0) end
           return nil
         end
-        wait(self)
+        wait(self, over)
       end
     end
     fill(self, 1) -- so that the calls go on while the caller works
@@ -148,9 +168,9 @@ end
 -- Ends the calls in flight: a loop that is left early needs their answers no more.
 local function close(self)
   self.source, self.query = nil, nil
-  for id, call in pairs(self.running) do
-    call:cancel()
-    self.running[id], self.queries[id] = nil, nil
+  for id, entry in pairs(self.running) do
+    entry.call:cancel()
+    self.running[id] = nil
   end
   self.count = 0
   self.hub:leave(self.slot)
@@ -166,7 +186,7 @@ return function(client, queries, total, calls, refused, concurrency, progress)
   local batch = {
     client = client, hub = peer.hub, calls = calls, refused = refused,
     concurrency = concurrency, source = source, total = total, progress = progress,
-    running = {}, queries = {}, count = 0, -- those in flight, by id; their number
+    running = {}, count = 0, -- queries and calls in flight, by id; their number
     query = nil,    -- the next, if the source has given it already
     held = false, slot = Hub.slot(),
     torn = false,   -- the slot may lack some that can go on

@@ -2,7 +2,8 @@
 -- client:step; under a loop one driver waits on the client's descriptor, and wakes those
 -- whose calls can go on. (If each waited on the descriptor, all would wake for each.)
 --
--- A slot belongs to one waiter: a list of the ids of its calls that can be stepped.
+-- A slot belongs to one waiter: a list of the ids of its calls that can be stepped. over
+-- counts its calls that are over: a finalizer may use the iterator that waits.
 -- SPDX-License-Identifier: MIT
 
 local internal = require "uqpay.internal"
@@ -26,7 +27,7 @@ end
 function Hub.slot()
   local slot = {
     0, calls = {}, driver = false, place = 0, waiter = false, thread = false,
-    failure = false,
+    failure = false, over = 0,
   }
   slot[1] = nil
   return slot
@@ -179,8 +180,9 @@ local function bury(self, driver)
   retire(self, driver)
 end
 
--- Waits, maybe in vain, for the slot to get an id. False: the loop cannot wait for it.
-function park(self, slot, key)
+-- Waits, maybe in vain, for the slot to get an id; see Hub:wait. False: the loop cannot
+-- wait for it.
+function park(self, slot, key, over)
   local driver = self.drivers[key]
   if driver and driver.co and coroutine.status(driver.co) == "dead" then
     bury(self, driver)
@@ -205,6 +207,10 @@ function park(self, slot, key)
     self.loop.spawn(function() drive(self, driver) end)
     driver.spawned = true
   end
+  if slot.over ~= over then
+    self:leave(slot)
+    return true
+  end
   self.loop.park(slot, self)
   local failure = slot.failure
   if failure then
@@ -222,11 +228,12 @@ function Hub:check(slot)
   end
 end
 
--- Waits until the slot has an id in it, or the client is closed.
-function Hub:wait(slot)
+-- Waits until the slot has an id in it, the client is closed, or other than `over` of the
+-- slot's calls are over.
+function Hub:wait(slot, over)
   local alone = not self.loop -- the program may have been told of our calls, and we ...
   if alone then internal.recall(self.client) end
-  while #slot == 0 and not self.closed do
+  while #slot == 0 and slot.over == over and not self.closed do
     local key = self.loop and self.loop.inside()
     local driver = self.drivers[key or false]
     if driver and driver.watch.dead and driver.watch.dead() then
@@ -243,7 +250,8 @@ function Hub:wait(slot)
     end
     local obstacle = not key and self.loop and self.loop.obstacle
     if obstacle then error(obstacle "the iterator", 0) end
-    if #slot == 0 and not self.closed and not (key and park(self, slot, key)) then
+    if #slot == 0 and slot.over == over and not self.closed
+      and not (key and park(self, slot, key, over)) then
       -- a debug hook or a finalizer within may be told of the call instead of us
       if not self.client:step(SLICE) and alone then internal.recall(self.client) end
     end
@@ -259,7 +267,7 @@ function Hub:await(call)
   local slot = Hub.slot()
   while not call:done() do
     self:expect(call, slot)
-    self:wait(slot)
+    self:wait(slot, 0)
     slot[1] = nil
     call:step()
   end

@@ -188,12 +188,14 @@ local function deliver(self)
   end
   if self.failure then return nil, self.failure end
   if self.asked == 0 then ask(self) end
-  while self.at == #self.items do
-    if self.over then return nil end
-    self.failure = advance(self)
-    if self.failure then return nil, self.failure end
-  end
-  if self.call and not self.call:done() then self.call:step() end -- sends, receives
+  repeat
+    while self.at == #self.items do
+      if self.over then return nil end
+      self.failure = advance(self)
+      if self.failure then return nil, self.failure end
+    end
+    if self.call and not self.call:done() then self.call:step() end -- sends, receives
+  until self.at < #self.items -- a finalizer may have taken the last
   self.at = self.at + 1
   return self.items[self.at]
 end
