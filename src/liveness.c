@@ -120,7 +120,7 @@ static bool is_sent(struct uq_pending *p) {
   return spent > 0;
 }
 
-/* True if there is something to read that nobody has seen yet. */
+/* True if there is something to read that libcurl has not seen yet. */
 static bool is_readable(int fd) {
   struct pollfd look = {fd, POLLIN, 0};
   return poll(&look, 1, 0) > 0;
@@ -226,8 +226,8 @@ void uq_liveness_check(struct uq_liveness *l) {
     check_connection(p);
 }
 
-/* A request over HTTP/2 has ended without an answer: is its connection dead? It
-** may be given up for less if no other request is on it. */
+/* True if the connection of a request over HTTP/2 that ended without an answer
+** is dead. It is given up for less if no other request is on it. */
 static bool is_dead(const struct uq_pending *p, int fd, bool cancelled) {
   const struct uq_liveness *l = p->liveness;
   const struct uq_connection *c = uq_activity_of(&l->activity, fd);

@@ -594,7 +594,7 @@ static void settle_new(lua_State *L, const struct reading *r) {
   }
 }
 
-/* Is the file or folder of CA certificates one that can be used? For lack of
+/* Raises if the file or folder of CA certificates cannot be used. For lack of
 ** descriptors a call finds out. */
 static void check_trust(lua_State *L, const struct reading *r, const char *name,
                         const char *path, bool folder) {

@@ -21,9 +21,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "activity.h"
 #include "address.h"
 #include "clock.h"
 #include "handle.h"
+#include "idle.h"
 #include "liveness.h"
 #include "outcome.h"
 #include "poller.h"
@@ -731,7 +733,7 @@ static bool name_lack(const struct uq_exchange *x, struct uq_answer *a) {
   return true;
 }
 
-/* Were the CA certificates the reason? True: names it. */
+/* True if the CA certificates were the reason: names it. */
 static bool name_trust(const struct uq_exchange *x, struct uq_answer *a) {
   const struct uq_transport_options *o = &x->transport->options;
   const char *path, *wrong;

@@ -93,7 +93,8 @@ local function receive(self)
   return page, message, err
 end
 
-local CHANGED, WRONG = "conflict", "schema" -- the list between two pages; the answers
+-- What does not fit together: the list has changed between two pages; the answers are wrong.
+local CHANGED, WRONG = "conflict", "schema"
 
 local function misfit(self, kind, text, ...)
   local message = self.name .. ": " .. text:format(...)
