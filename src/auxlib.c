@@ -74,11 +74,10 @@ void uqL_check_dot(lua_State *L, const char *function, const char *arguments) {
 
 /* The key at the top belongs to no list. */
 static void bad_key(lua_State *L, int idx, const char *name) {
-  static const struct uq_secrets none = {NULL, NULL};
   size_t len;
   if (lua_type(L, -1) == LUA_TSTRING) {
     const char *key = lua_tolstring(L, -1, &len);
-    uqL_push_redacted(L, key, len, MAX_KEY, &none, true);
+    uqL_push_shown(L, key, len, MAX_KEY);
     lua_pushfstring(L, "%s: a list expected, but it has the key '%s'", name,
                     lua_tostring(L, -1));
   } else if (lua_type(L, -1) == LUA_TNUMBER) {

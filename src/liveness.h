@@ -7,7 +7,7 @@
 ** - The peer does not acknowledge bytes: the connection is dead.
 ** - A request went out on a connection that was used before, and nothing has
 **   come for its share of the time, nor for longer than recent answers took:
-**   this request is sent again, on a fresh connection. If the server
+**   only this request is sent again, on a fresh connection. If the server
 **   answers there, or says nothing for as long again, the connection is dead.
 ** - A request has run out of time or was cancelled after long silence: the
 **   others need not find out for themselves.

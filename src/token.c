@@ -131,7 +131,6 @@ const char *uq_token_need(const struct uq_client *c) {
 
 /* Pushes "<what><the user's text at idx, or its type>". */
 static void push_reason(lua_State *L, const char *what, int idx) {
-  static const struct uq_secrets none = {NULL, NULL}; /* they are the user's */
   size_t len = 0;
   const char *text = lua_tolstring(L, idx, &len);
   if (text == NULL) {
@@ -139,7 +138,7 @@ static void push_reason(lua_State *L, const char *what, int idx) {
     len = strlen(text);
   }
   lua_pushstring(L, what);
-  uqL_push_redacted(L, text, len, MAX_MESSAGE, &none, true);
+  uqL_push_shown(L, text, len, MAX_MESSAGE);
   lua_concat(L, 2);
 }
 

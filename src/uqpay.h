@@ -593,6 +593,9 @@ int uqL_error_return(lua_State *L);
 void uqL_push_redacted(lua_State *L, const char *text, size_t len, size_t max,
                        const struct uq_secrets *secrets, bool line);
 
+/* The same in one line for text of the user's own, which has none of them. */
+void uqL_push_shown(lua_State *L, const char *text, size_t len, size_t max);
+
 #pragma GCC visibility pop
 
 #endif

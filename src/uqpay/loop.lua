@@ -9,8 +9,8 @@
 --   park(slot, hub): yields until wake(slot), or for nothing
 --   wake(slot): lets slot.thread, which is parked, go on, now or soon
 -- and what only some give:
---   dead() of what watch gives: true if its wait will never return, or if spawn has broken
---   its promise
+--   dead() of what watch gives: true if its wait will never return, or if spawn has
+--   broken its promise
 -- and what only resty/uqpay.lua gives, whose loop has no descriptors, and may end a
 -- coroutine that is parked:
 --   obstacle(what): why what cannot wait here, if inside() is false; nobody ever blocks,

@@ -93,7 +93,8 @@ local function receive(self)
   return page, message, err
 end
 
--- What does not fit together: the list has changed between two pages; the answers are wrong.
+-- Kinds of pages that do not fit together: the list changed between two of them; the
+-- answers are wrong.
 local CHANGED, WRONG = "conflict", "schema"
 
 local function misfit(self, kind, text, ...)
