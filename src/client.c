@@ -148,7 +148,7 @@ static int client_each(lua_State *L) {
   lua_insert(L, 3); /* the query, or the error table */
   lua_settop(L, 3);
   lua_pushstring(L, e->each);
-  lua_pushfstring(L, "start_%s", e->name);
+  lua_pushstring(L, e->name);
   lua_pushstring(L, e->items->name);
   if (good)
     lua_pushnil(L);

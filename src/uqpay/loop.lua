@@ -72,7 +72,7 @@ return function(loop)
   end
 
   for _, name in ipairs { "balances", "invalidate_token", "stats" } do forward(name) end
-  for _, name in ipairs(internal.iterators()) do forward(name) end
+  for name in pairs(internal.iterators()) do forward(name) end
 
   for _, name in ipairs(internal.methods()) do
     local start = "start_" .. name
