@@ -356,21 +356,13 @@ static bool judge_error_status(lua_State *L, const struct uq_question *q,
 /* results                                                                   */
 /* ------------------------------------------------------------------------ */
 
-static bool has_control(const char *text, size_t len) {
-  for (size_t i = 0; i < len; i++) {
-    if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)
-      return true;
-  }
-  return false;
-}
-
 static const char *type_name(enum uq_json_type type, const char *text,
                              size_t len) {
   static const char *const names[] = {"nothing", "a number", "a string",
                                       "an object or array", "a boolean"};
   if (type == UQ_JSON_STRING && len == 0)
     return "an empty string";
-  if (type == UQ_JSON_STRING && has_control(text, len))
+  if (type == UQ_JSON_STRING && uq_has_control(text, len))
     return "a string with control bytes";
   return names[type];
 }
@@ -460,7 +452,7 @@ static const char *check_text(const struct uq_question *q, const char *text,
                               enum uq_field_type wanted) {
   if (type != UQ_JSON_STRING)
     return "a string expected";
-  if (wanted != UQ_FIELD_TEXT && has_control(text, len))
+  if (wanted != UQ_FIELD_TEXT && uq_has_control(text, len))
     return "a string without control bytes expected";
   return check_plain(q, text, len, wanted);
 }

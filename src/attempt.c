@@ -567,8 +567,8 @@ static int settle(lua_State *L, int idx) {
   return results;
 }
 
-/* The same for a login, which has a limit of its own and nobody beside it. The
-** calls that wait for it see whether that is too long. */
+/* The same for a login, which has its own limit and no queue. The calls that
+** wait for it see whether that is too long. */
 static void take_login_turn(struct uq_call *call, double now, bool *go) {
   struct uq_pace *pace = &call->client->login_pace;
   *go = uq_pace_take(pace, now);
@@ -836,8 +836,8 @@ static int step(lua_State *L, int idx) {
       return settle(L, idx);
     return late ? fail_late(L, call, no_answer, call->endpoint) : 0;
   }
-  /* one that waits for the login may have been woken for what another has seen
-  ** already: it must learn how long to wait now */
+  /* another call may have handled the login's event: a call that waits for the
+  ** login has to find out how long from now on */
   if (call->state != UQ_CALL_LOGIN && !uq_attempt_ready(call))
     return 0;
   if (call->state == UQ_CALL_IN_LINE)

@@ -168,8 +168,7 @@ static int internal_methods(lua_State *L) {
 
 /* misfit(client, endpoint, message, kind, requests, elapsed) -> the error table
 ** of a list whose pages do not fit together: "schema", or "conflict" if the
-*list changed
-** between two of them. */
+** list changed between two of them. */
 static int internal_misfit(lua_State *L) {
   static const char *const names[] = {"schema", "conflict", NULL};
   static const enum uq_kind kinds[] = {UQ_SCHEMA, UQ_CONFLICT};

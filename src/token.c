@@ -37,11 +37,9 @@ const char *uq_token_check(const char *text, size_t len) {
     return "a token behind \"Bearer \" expected, got the word alone";
   if (len > MAX_TOKEN)
     return "a token of at most 8192 bytes expected";
-  for (size_t i = 0; i < len; i++) {
-    if (text[i] <= ' ' || text[i] >= 0x7F)
-      return "a token without blanks, line ends, control or non-ASCII bytes "
-             "expected";
-  }
+  if (!uq_is_visible(text, len))
+    return "a token without blanks, line ends, control or non-ASCII bytes "
+           "expected";
   return NULL;
 }
 

@@ -1,8 +1,8 @@
 /*
 ** transport.c - see transport.h.
 **
-** The callbacks only note and copy; nothing in them calls curl again or any
-** code above.
+** The callbacks only note and copy: of curl they call nothing but the getters
+** and setters of their own handle, and no code above.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE /* strdup */
@@ -833,6 +833,10 @@ void uq_answer_free(struct uq_answer *a) {
   uq_buf_free(&a->body);
   memset(a, 0, sizeof *a);
 }
+
+/* ------------------------------------------------------------------------ */
+/* steps                                                                     */
+/* ------------------------------------------------------------------------ */
 
 /* curl's multi handle is out of order: nothing in flight will ever finish. */
 static void fail_all(struct uq_transport *t, CURLMcode code) {
