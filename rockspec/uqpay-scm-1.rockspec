@@ -31,9 +31,8 @@ build = {
       sources = {
         "src/uqpay.c", "src/auxlib.c", "src/internal.c", "src/client.c", "src/call.c",
         "src/attempt.c", "src/reclaim.c", "src/hook.c", "src/token.c", "src/login.c",
-        "src/share.c",
-        "src/filestore.c", "src/endpoint.c", "src/query.c", "src/options.c",
-        "src/answer.c", "src/error.c", "src/json.c", "src/values.c",
+        "src/share.c", "src/filestore.c", "src/endpoint.c", "src/query.c",
+        "src/options.c", "src/answer.c", "src/error.c", "src/json.c", "src/values.c",
         "src/transport.c", "src/handle.c", "src/trust.c", "src/liveness.c",
         "src/idle.c", "src/activity.c", "src/latency.c", "src/received.c", "src/outcome.c",
         "src/process.c", "src/address.c",

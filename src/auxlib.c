@@ -1,6 +1,6 @@
 /*
-** auxlib.c - what every class and function of the module needs: classes, and
-** checks of the arguments that are no options.
+** auxlib.c - what every class and function of the module needs: classes, Lua
+** modules, and checks of the arguments that are not options.
 ** SPDX-License-Identifier: MIT
 */
 #include <math.h>
@@ -24,6 +24,12 @@ void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
   lua_pushstring(L, name); /* 5.1, 5.2 and LuaJIT do not set it */
   lua_setfield(L, -2, "__name");
   lua_pop(L, 1);
+}
+
+void uqL_require(lua_State *L, const char *module) {
+  lua_getglobal(L, "require");
+  lua_pushstring(L, module);
+  lua_call(L, 1, 1);
 }
 
 void *uqL_self(lua_State *L, const char *name, const char *example) {

@@ -70,6 +70,9 @@
 void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
                const luaL_Reg *methods);
 
+/* Pushes what a Lua module returns. */
+void uqL_require(lua_State *L, const char *module);
+
 /* The userdata of the class `name` at 1. If there is another value, raises and
 ** says how the method is called, by an example of a variable's name. */
 void *uqL_self(lua_State *L, const char *name, const char *example);
