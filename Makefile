@@ -38,7 +38,7 @@ OUT = build/$(LUA)$(VARIANT)
 
 BINDING = uqpay auxlib internal client call attempt reclaim hook token login share \
 	filestore endpoint query options answer error json values
-ENGINE = transport handle trust idle activity latency received outcome process \
+ENGINE = transport handle trust liveness idle activity latency received outcome process \
 	address poller epoll kqueue poll clock schedule pace retry store filelock \
 	private redact quote flat amount decimal currency moment uuid check buf
 SOURCES = $(patsubst %,src/%.c,$(BINDING) $(ENGINE))

@@ -223,8 +223,8 @@ describe("within nginx", function()
           "accounts" } do
           local value, message, err = client[name](client, name == "balances" and {}
             or name == "start_balance" and "USD" or nil)
-          assert(value == nil and err.kind == "config" and message:find(name, 1, true),
-            name)
+          assert(value == nil and err.kind == "config" and message:find(name, 1, true)
+            and name:find(err.endpoint, 1, true), name)
         end
         for _, name in ipairs { "each_balance", "each_transaction", "each_account" } do
           local ok, message = pcall(function()
@@ -233,7 +233,8 @@ describe("within nginx", function()
           assert(not ok and message:find "%(config%)$" and message:find(name
             .. " would have to wait, which init_by_lua", 1, true), message)
           local item, why, err = client[name](client, { on_error = "return" })()
-          assert(item == false and err.kind == "config" and why == err.message, why)
+          assert(item == false and err.kind == "config" and why == err.message
+            and err.endpoint, why)
         end
       ]],
       http = ([[

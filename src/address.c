@@ -74,10 +74,8 @@ static const char *check_parts(CURLU *url, char *host, size_t size) {
 }
 
 const char *uq_address_check(const char *url, char *host, size_t size) {
-  for (const char *p = url; *p != '\0'; p++) {
-    if (*p <= ' ' || *p >= 0x7F)
-      return "a blank, control or non-ASCII byte is in it";
-  }
+  if (!uq_is_visible(url, strlen(url)))
+    return "a blank, control or non-ASCII byte is in it";
   const char *host_begins = strstr(url, "://");
   if (host_begins == NULL)
     return "it must begin with https://";

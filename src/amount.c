@@ -17,10 +17,10 @@
 #include <xlocale.h>
 #endif
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+#include "ascii.h"
 
 static const char *skip_digits(const char *p, const char *end) {
-  while (p < end && is_digit(*p))
+  while (p < end && uq_is_digit(*p))
     p++;
   return p;
 }
@@ -29,16 +29,16 @@ size_t uq_number_scan(const char *text, const char *end) {
   const char *p = text;
   if (p < end && *p == '-')
     p++;
-  if (p == end || !is_digit(*p))
+  if (p == end || !uq_is_digit(*p))
     return 0;
   p = *p == '0' ? p + 1 : skip_digits(p, end);
-  if (end - p >= 2 && *p == '.' && is_digit(p[1]))
+  if (end - p >= 2 && *p == '.' && uq_is_digit(p[1]))
     p = skip_digits(p + 1, end);
   if (p < end && (*p == 'e' || *p == 'E')) {
     const char *e = p + 1;
     if (e < end && (*e == '+' || *e == '-'))
       e++;
-    if (e < end && is_digit(*e))
+    if (e < end && uq_is_digit(*e))
       p = skip_digits(e, end);
   }
   return (size_t)(p - text);
@@ -67,7 +67,7 @@ static bool quick_double(const char *p, const char *end, double *value) {
       point = true;
       continue;
     }
-    if (!is_digit(*p) || ++digits > 18)
+    if (!uq_is_digit(*p) || ++digits > 18)
       return false;
     mantissa = mantissa * 10 + (uint64_t)(*p - '0');
     fraction += point;
@@ -126,7 +126,7 @@ void uq_number_text(double value, int digits, char text[UQ_NUMBER_TEXT]) {
   char *to = text;
   snprintf(text, UQ_NUMBER_TEXT, "%.*g", digits, value);
   for (const char *from = text; *from != '\0'; from++) {
-    if (is_digit(*from) || strchr("+-einfa", *from) != NULL)
+    if (uq_is_digit(*from) || strchr("+-einfa", *from) != NULL)
       *to++ = *from;
     else if (to == text || to[-1] != '.')
       *to++ = '.';

@@ -284,7 +284,7 @@ static bool judge_envelope(lua_State *L, const struct uq_question *q,
   return false;
 }
 
-/* Does the body, which is not JSON, say that the port is one for TLS? */
+/* True if the body, which is not JSON, says that the port is one for TLS. */
 static bool wants_tls(const struct uq_answer *a) {
   return a->plain && a->status == 400 && a->body.len > 0 &&
          (uq_contains(a->body.data, a->body.len, "https") ||
@@ -356,21 +356,13 @@ static bool judge_error_status(lua_State *L, const struct uq_question *q,
 /* results                                                                   */
 /* ------------------------------------------------------------------------ */
 
-static bool has_control(const char *text, size_t len) {
-  for (size_t i = 0; i < len; i++) {
-    if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)
-      return true;
-  }
-  return false;
-}
-
 static const char *type_name(enum uq_json_type type, const char *text,
                              size_t len) {
   static const char *const names[] = {"nothing", "a number", "a string",
                                       "an object or array", "a boolean"};
   if (type == UQ_JSON_STRING && len == 0)
     return "an empty string";
-  if (type == UQ_JSON_STRING && has_control(text, len))
+  if (type == UQ_JSON_STRING && uq_has_control(text, len))
     return "a string with control bytes";
   return names[type];
 }
@@ -460,7 +452,7 @@ static const char *check_text(const struct uq_question *q, const char *text,
                               enum uq_field_type wanted) {
   if (type != UQ_JSON_STRING)
     return "a string expected";
-  if (wanted != UQ_FIELD_TEXT && has_control(text, len))
+  if (wanted != UQ_FIELD_TEXT && uq_has_control(text, len))
     return "a string without control bytes expected";
   return check_plain(q, text, len, wanted);
 }
@@ -503,8 +495,8 @@ static void push_misfit(lua_State *L, const struct uq_question *q,
   }
 }
 
-/* Can the page whose table is at idx, and whose totals are checked, have no
-** items? There are none, or it is behind the last one. */
+/* True if the page whose table is at idx, and whose totals are checked, can
+** have no items: there are none at all, or it is behind the last page. */
 static bool is_beyond(lua_State *L, int idx, const struct uq_question *q) {
   long size = 0, number = 1;
   lua_getfield(L, idx, "total_items");
@@ -515,13 +507,13 @@ static bool is_beyond(lua_State *L, int idx, const struct uq_question *q) {
   return total <= (double)(number - 1) * (double)size;
 }
 
-/* May the field be absent from the table at idx? */
+/* True if the field may be absent from the table at idx. */
 static bool may_lack(lua_State *L, int idx, const struct uq_question *q,
                      const struct uq_field *f) {
   return f->optional || (f->type == UQ_FIELD_ITEMS && is_beyond(L, idx, q));
 }
 
-/* Is an empty string in the place of an amount that may be absent? */
+/* True if an empty string is in the place of an amount that may be absent. */
 static bool is_blank(const struct uq_field *f, enum uq_json_type type,
                      size_t len) {
   return f->optional && f->type == UQ_FIELD_AMOUNT && type == UQ_JSON_STRING &&
@@ -588,15 +580,15 @@ static bool check_items(lua_State *L, const struct uq_question *q,
   return true;
 }
 
-/* Does the text say that all went well? */
+/* True if the text says that all went well. */
 static bool says_success(const char *text, size_t len) {
   return uq_contains(text, len, "success") ||
          (len == 2 && uq_begins(text, len, "ok"));
 }
 
-/* Is the body at the top, which has not the fields that were asked for, an
-** answer as other generations of the API wrap theirs, {code, message, data}?
-** One that tells of an error is none. */
+/* True if the body at the top, which lacks the fields that were asked for, is
+** {code, message, data}, in which other generations of the API wrap their
+** answers, and reports no error. */
 static bool is_wrapped(lua_State *L) {
   const char *code = "", *message = "", *text;
   size_t code_len = 0, message_len = 0, len;

@@ -364,9 +364,9 @@ static void drop_token(const struct uq_call *call) {
   c->login_after = uq_clock() + wait;
 }
 
-/* The token function is asked for another token, once a call. True: there is
-** one. The error table at the top may give way to one that says why not. */
-static bool ask_again(lua_State *L, int idx) {
+/* Calls the token function for another token, once a call. True: there is one.
+** The error table at the top may give way to one that says why not. */
+static bool renew_by_function(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   struct uq_client *c = call->client;
   int table = lua_gettop(L);
@@ -404,7 +404,7 @@ static struct uq_retry renew_token(lua_State *L, int idx) {
     return renewed;
   if (login && c->login_after >= call->deadline)
     return (struct uq_retry){false, 0, "deadline"};
-  return login || ask_again(L, idx) ? renewed : none;
+  return login || renew_by_function(L, idx) ? renewed : none;
 }
 
 /* The call ends since its token was refused, though logins have given others:
@@ -567,8 +567,8 @@ static int settle(lua_State *L, int idx) {
   return results;
 }
 
-/* The same for a login, which has a limit of its own and nobody beside it. The
-** calls that wait for it see whether that is too long. */
+/* The same for a login, which has its own limit and no queue. The calls that
+** wait for it see whether that is too long. */
 static void take_login_turn(struct uq_call *call, double now, bool *go) {
   struct uq_pace *pace = &call->client->login_pace;
   *go = uq_pace_take(pace, now);
@@ -670,10 +670,9 @@ static double login_end(const struct uq_call *call) {
   if (login != NULL && login->state == UQ_CALL_WAITING)
     end = fmin(end, login->turn.wake);
   else if (login != NULL && login->state == UQ_CALL_IN_FLIGHT)
-    end =
-        fmin(end, uq_attempt_ready(login) /* at once: nobody has told of that */
-                      ? uq_clock()
-                      : flight_end(login));
+    end = fmin(end, uq_attempt_ready(login) /* at once: no event reports that */
+                        ? uq_clock()
+                        : flight_end(login));
   if (call->attends > uq_clock())
     end = fmin(end, call->attends);
   return end;
@@ -692,7 +691,8 @@ static int fail_without_token(lua_State *L, struct uq_call *call) {
                    UQ_ENDPOINT_TOKEN);
 }
 
-/* Will the login, which waits, go on only when the call's time is over? */
+/* True if the call's time is over, or will be before the login, which waits,
+** makes its next attempt. */
 static bool is_too_late(const struct uq_call *call, double now) {
   const struct uq_call *login = call->client->login;
   return now >= call->deadline ||
@@ -814,8 +814,8 @@ void uq_attempt_look(const struct uq_call *call) {
     uq_transport_step(call->client->transport, 0);
 }
 
-/* The time of a login's attempt is over, but perhaps nobody has looked whether
-** its answer has come. */
+/* The time of a login's attempt is over, but its answer may have come unread.
+ */
 static void look_for_answer(struct uq_call *call) {
   uq_attempt_look(call);
   if (!uq_exchange_done(call->exchange))
@@ -836,8 +836,8 @@ static int step(lua_State *L, int idx) {
       return settle(L, idx);
     return late ? fail_late(L, call, no_answer, call->endpoint) : 0;
   }
-  /* one that waits for the login may have been woken for what another has seen
-  ** already: it must learn how long to wait now */
+  /* another call may have handled the login's event: a call that waits for the
+  ** login has to find out how long from now on */
   if (call->state != UQ_CALL_LOGIN && !uq_attempt_ready(call))
     return 0;
   if (call->state == UQ_CALL_IN_LINE)

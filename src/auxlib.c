@@ -1,6 +1,6 @@
 /*
-** auxlib.c - what every class and function of the module needs: classes, and
-** checks of the arguments that are no options.
+** auxlib.c - what every class and function of the module needs: classes, Lua
+** modules, and checks of the arguments that are not options.
 ** SPDX-License-Identifier: MIT
 */
 #include <math.h>
@@ -24,6 +24,12 @@ void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
   lua_pushstring(L, name); /* 5.1, 5.2 and LuaJIT do not set it */
   lua_setfield(L, -2, "__name");
   lua_pop(L, 1);
+}
+
+void uqL_require(lua_State *L, const char *module) {
+  lua_getglobal(L, "require");
+  lua_pushstring(L, module);
+  lua_call(L, 1, 1);
 }
 
 void *uqL_self(lua_State *L, const char *name, const char *example) {
@@ -74,11 +80,10 @@ void uqL_check_dot(lua_State *L, const char *function, const char *arguments) {
 
 /* The key at the top belongs to no list. */
 static void bad_key(lua_State *L, int idx, const char *name) {
-  static const struct uq_secrets none = {NULL, NULL};
   size_t len;
   if (lua_type(L, -1) == LUA_TSTRING) {
     const char *key = lua_tolstring(L, -1, &len);
-    uqL_push_redacted(L, key, len, MAX_KEY, &none, true);
+    uqL_push_shown(L, key, len, MAX_KEY);
     lua_pushfstring(L, "%s: a list expected, but it has the key '%s'", name,
                     lua_tostring(L, -1));
   } else if (lua_type(L, -1) == LUA_TNUMBER) {

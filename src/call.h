@@ -106,7 +106,8 @@ int uqL_attempt_step(lua_State *L, int idx);
 /* Is it at work, rather than waiting for a moment? */
 bool uq_attempt_ready(const struct uq_call *call);
 
-/* Reads what may have come for a call in flight that nobody steps. */
+/* Reads what may have come for a call in flight that no other step reads for.
+ */
 void uq_attempt_look(const struct uq_call *call);
 
 /* Whose turns it takes under the rate limit. */

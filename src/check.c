@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "address.h"
+#include "ascii.h"
 #include "moment.h"
 #include "uuid.h"
 
@@ -18,29 +19,17 @@
 #define MIN_SHORT_ID 4
 #define MAX_SHORT_ID 20
 
-static bool is_visible(const char *text, size_t len) {
-  for (size_t i = 0; i < len; i++) {
-    if (text[i] <= ' ' || text[i] >= 0x7F)
-      return false;
-  }
-  return true;
-}
-
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
 bool uq_check_agent(const char *text, size_t len) {
-  return len > 0 && is_visible(text, len) && strpbrk(text, "()") == NULL;
+  return len > 0 && uq_is_visible(text, len) && strpbrk(text, "()") == NULL;
 }
 
 const char *uq_check_text(const char *text, size_t len) {
-  bool good = len > 0 && len <= MAX_TEXT;
-  for (size_t i = 0; i < len; i++)
-    good = good && (unsigned char)text[i] >= 0x20 && text[i] != 0x7F;
+  bool good = len > 0 && len <= MAX_TEXT && !uq_has_control(text, len);
   return good ? NULL : "text of 1 to 512 bytes without control bytes expected";
 }
 
 const char *uq_check_credential(const char *text, size_t len) {
-  bool good = len > 0 && len <= MAX_TEXT && is_visible(text, len);
+  bool good = len > 0 && len <= MAX_TEXT && uq_is_visible(text, len);
   return good ? NULL : "1 to 512 visible ASCII bytes expected";
 }
 
@@ -81,7 +70,7 @@ const char *uq_check_pin(const char *text, size_t len) {
 const char *uq_check_currency(const char *text, size_t len) {
   bool good = len >= 3 && len <= UQ_CURRENCY_MAX;
   for (size_t i = 0; i < len; i++)
-    good = good && ((text[i] >= 'A' && text[i] <= 'Z') || is_digit(text[i]));
+    good = good && ((text[i] >= 'A' && text[i] <= 'Z') || uq_is_digit(text[i]));
   return good ? NULL : "an upper-case currency code such as \"USD\" expected";
 }
 
@@ -94,7 +83,7 @@ static bool is_short_id(const char *text, size_t len) {
       text[1] != 'B')
     return false;
   for (size_t i = 2; i < len; i++) {
-    if (!is_digit(text[i]))
+    if (!uq_is_digit(text[i]))
       return false;
   }
   return true;
@@ -115,6 +104,6 @@ const char *uq_check_time(const char *text, size_t len) {
 }
 
 const char *uq_check_word(const char *text, size_t len) {
-  bool good = len > 0 && len <= MAX_WORD && is_visible(text, len);
+  bool good = len > 0 && len <= MAX_WORD && uq_is_visible(text, len);
   return good ? NULL : "a word of 1 to 64 visible ASCII characters expected";
 }

@@ -90,14 +90,6 @@ static int client_invalidate_token(lua_State *L) {
   return 0;
 }
 
-/* Pushes the function that a Lua file returns, which needs not be there for
-** anything else. */
-static void require(lua_State *L, const char *file) {
-  lua_getglobal(L, "require");
-  lua_pushstring(L, file);
-  lua_call(L, 1, 1);
-}
-
 /* client:balances(queries [, options]) -> an iterator: see uqpay/batch.lua. */
 static int client_balances(lua_State *L) {
   struct uq_options o = check_client(L)->options;
@@ -114,7 +106,7 @@ static int client_balances(lua_State *L) {
     lua_pushnil(L);
   lua_insert(L, 4); /* why all queries are refused, or nil */
   lua_settop(L, 4);
-  require(L, "uqpay.batch");
+  uqL_require(L, "uqpay.batch");
   lua_pushvalue(L, 1);
   lua_pushvalue(L, 2);
   if (called)
@@ -148,14 +140,14 @@ static int client_each(lua_State *L) {
   lua_insert(L, 3); /* the query, or the error table */
   lua_settop(L, 3);
   lua_pushstring(L, e->each);
-  lua_pushfstring(L, "start_%s", e->name);
+  lua_pushstring(L, e->name);
   lua_pushstring(L, e->items->name);
   if (good)
     lua_pushnil(L);
   else
     lua_pushvalue(L, 3);
   lua_remove(L, 3);
-  require(L, "uqpay.pages");
+  uqL_require(L, "uqpay.pages");
   lua_insert(L, 1);
   lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
   return lua_gettop(L);

@@ -102,3 +102,8 @@ void uqL_push_redacted(lua_State *L, const char *text, size_t len, size_t max,
     luaL_error(L, "not enough memory");
   lua_pushlstring(L, out, written);
 }
+
+void uqL_push_shown(lua_State *L, const char *text, size_t len, size_t max) {
+  static const struct uq_secrets none = {NULL, NULL};
+  uqL_push_redacted(L, text, len, max, &none, true);
+}

@@ -47,10 +47,8 @@ static const char *check_key(lua_State *L, size_t *len) {
 
 /* nil and the message: the world's failure. */
 static int fail(lua_State *L, const struct uq_store *s) {
-  static const struct uq_secrets none = {NULL, NULL};
   lua_pushnil(L);
-  uqL_push_redacted(L, s->message, strlen(s->message), UQ_SHOWN_MAX, &none,
-                    true);
+  uqL_push_shown(L, s->message, strlen(s->message), UQ_SHOWN_MAX);
   return 2;
 }
 

@@ -53,8 +53,10 @@ bool uq_idle_remove(struct uq_idle *idle, int fd) {
 void uq_idle_end(int fd) {
   char bytes[4096];
   (void)shutdown(fd, SHUT_RDWR);
-  for (int i = 0; i < READS && recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0;)
-    i++;
+  for (int i = 0; i < READS; i++) {
+    if (recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) <= 0)
+      break;
+  }
 }
 
 bool uq_idle_spoiled(struct uq_idle *idle, double now) {

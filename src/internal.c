@@ -166,40 +166,43 @@ static int internal_methods(lua_State *L) {
   return 1;
 }
 
-/* misfit(client, message, kind, requests, elapsed) -> the error table of a list
-** whose pages do not fit together: "schema", or "conflict" if it changed
-*between
-** two of them. */
+/* misfit(client, endpoint, message, kind, requests, elapsed) -> the error table
+** of a list whose pages do not fit together: "schema", or "conflict" if the
+** list changed between two of them. */
 static int internal_misfit(lua_State *L) {
   static const char *const names[] = {"schema", "conflict", NULL};
   static const enum uq_kind kinds[] = {UQ_SCHEMA, UQ_CONFLICT};
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
-  luaL_checkstring(L, 2);
-  enum uq_kind kind = kinds[luaL_checkoption(L, 3, NULL, names)];
-  int requests = (int)luaL_checkinteger(L, 4);
-  lua_settop(L, 5);
-  lua_pushfstring(L, "%s [%s, %d request%s]", lua_tostring(L, 2), c->host,
+  const char *endpoint = luaL_checkstring(L, 2);
+  luaL_checkstring(L, 3);
+  enum uq_kind kind = kinds[luaL_checkoption(L, 4, NULL, names)];
+  int requests = (int)luaL_checkinteger(L, 5);
+  lua_settop(L, 6);
+  lua_pushfstring(L, "%s [%s, %d request%s]", lua_tostring(L, 3), c->host,
                   requests, requests == 1 ? "" : "s");
   uqL_error_new(L, kind);
+  uqL_error_set(L, "endpoint", endpoint);
   lua_pushinteger(L, requests);
   lua_setfield(L, -2, "attempts");
-  lua_pushvalue(L, 5);
+  lua_pushvalue(L, 6);
   lua_setfield(L, -2, "elapsed");
   lua_pushboolean(L, kind == UQ_CONFLICT);
   lua_setfield(L, -2, "retryable");
   return 1;
 }
 
-/* refusal(message [, elapsed]) -> the error table of a call that cannot be made
-** here; with seconds, of one that was waited for in vain. */
+/* refusal(endpoint, message [, elapsed]) -> the error table of a call that
+** cannot be made here; with seconds, of one that was waited for in vain. */
 static int internal_refusal(lua_State *L) {
-  luaL_checkstring(L, 1);
-  bool late = !lua_isnoneornil(L, 2);
-  lua_settop(L, 2);
-  lua_pushvalue(L, 1);
+  const char *endpoint = luaL_checkstring(L, 1);
+  luaL_checkstring(L, 2);
+  bool late = !lua_isnoneornil(L, 3);
+  lua_settop(L, 3);
+  lua_pushvalue(L, 2);
   uqL_error_unsent(L, late ? UQ_TIMEOUT : UQ_CONFIG);
+  uqL_error_set(L, "endpoint", endpoint);
   if (late) {
-    lua_pushvalue(L, 2);
+    lua_pushvalue(L, 3);
     lua_setfield(L, -2, "elapsed");
     lua_pushboolean(L, 1);
     lua_setfield(L, -2, "retryable");
@@ -248,15 +251,15 @@ static int internal_share_turns(lua_State *L) {
   return 0;
 }
 
-/* iterators() -> the names of those that give all items of a list. */
+/* iterators() -> a table: the names of those that give all items of a list, and
+** of the endpoints that they ask. */
 static int internal_iterators(lua_State *L) {
-  int n = 0;
   lua_newtable(L);
   for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
     if (uq_endpoints[i].each == NULL)
       continue;
-    lua_pushstring(L, uq_endpoints[i].each);
-    lua_rawseti(L, -2, ++n);
+    lua_pushstring(L, uq_endpoints[i].name);
+    lua_setfield(L, -2, uq_endpoints[i].each);
   }
   return 1;
 }

@@ -188,7 +188,8 @@ static bool is_attended(const struct uq_client *c) {
   return call != NULL;
 }
 
-/* Can the call wait for another attempt of the login, made at `wake`? */
+/* True if the call can wait for another attempt of the login, made at `wake`.
+ */
 static bool can_wait(const struct uq_call *call, double wake) {
   return call->login_failures <= call->options.max_retries &&
          wake < call->deadline;
@@ -286,7 +287,8 @@ static bool is_served(const struct uq_call *call) {
 /* The call waits for the login, too. */
 static void join(struct uq_call *call) { call->login = call->home->logins; }
 
-/* Has the login failed, and will it go on too late for the call? */
+/* True if the login has failed, and its next attempt is too late for the call.
+ */
 static bool is_over_for(const struct uq_call *call) {
   const struct uq_call *login = call->client->login;
   return login != NULL && login->state == UQ_CALL_WAITING &&

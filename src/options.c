@@ -18,6 +18,8 @@
 #include "trust.h"
 #include "uqpay.h"
 
+#define MAX_NAME 40 /* bytes of an unknown option in a message */
+
 enum option_type {
   OPT_TEXT,    /* const char *, through a check */
   OPT_VALUE,   /* char[], the same, copied; of a call it may be refused */
@@ -230,8 +232,7 @@ static int unknown_option(lua_State *L, const struct reading *r) {
   }
   for (; p != NULL && p->name != NULL; p++)
     approach(name, p->name, &nearest, &best);
-  static const struct uq_secrets none = {NULL, NULL};
-  uqL_push_redacted(L, name, strlen(name), 40, &none, true);
+  uqL_push_shown(L, name, strlen(name), MAX_NAME);
   if (nearest != NULL)
     return luaL_error(L, "unknown option '%s' to '%s' (did you mean '%s'?)",
                       lua_tostring(L, -1), r->method, nearest);
@@ -594,7 +595,7 @@ static void settle_new(lua_State *L, const struct reading *r) {
   }
 }
 
-/* Is the file or folder of CA certificates one that can be used? For lack of
+/* Raises if the file or folder of CA certificates cannot be used. For lack of
 ** descriptors a call finds out. */
 static void check_trust(lua_State *L, const struct reading *r, const char *name,
                         const char *path, bool folder) {

@@ -83,7 +83,7 @@ struct uq_outcome uq_outcome_of(CURLcode code, const char *text) {
   return found;
 }
 
-/* May what a SOCKS proxy says pass with time? */
+/* True if what a SOCKS proxy refuses for may pass with time. */
 static bool may_pass(CURLproxycode reason) {
   switch (reason) {
   case CURLPX_CLOSED:

@@ -24,13 +24,14 @@ struct uq_outcome {
 /* What a failed transfer's code means; text is curl's message for it. */
 struct uq_outcome uq_outcome_of(CURLcode code, const char *text);
 
-/* Was it the proxy that refused? True: puts that in the place of curl's
-** message, and sets *lost: might another try succeed? */
+/* True if the proxy refused: then the text says so in the place of curl's
+** message, and *lost is true if another try might succeed. */
 bool uq_outcome_proxy(CURL *easy, CURLcode code, bool *lost, char *text,
                       size_t size);
 
-/* What to add to the message of a transfer, of whose answer nothing came, where
-** the port may be one for the other of http and https; "": nothing. */
+/* What to add to the message of a transfer without any byte of an answer: the
+** port may expect http instead of https, or https instead of http. "": nothing.
+*/
 const char *uq_outcome_hint(CURLcode code, bool encrypted, const char *text);
 
 #pragma GCC visibility pop

@@ -78,11 +78,12 @@ void uq_poller_close(struct uq_poller *p);
 ** forgets it. 0 or an errno. */
 int uq_poller_watch(struct uq_poller *p, int fd, int what);
 
-/* Says of fd only that something came (UQ_POLL_REST and UQ_POLL_IN), once, and
-** that the peer closed the connection (UQ_POLL_REST and UQ_POLL_ERR), once,
-** until it is watched again, which costs no system call if it was watched for
-** the same before and nothing came. UQ_POLL_NONE forgets it, which must be done
-** before it is closed. kqueue and poll say nothing of it. 0 or an errno. */
+/* fd rests until it is watched again. Two events are reported of it then, each
+** once: something came (UQ_POLL_REST and UQ_POLL_IN), the peer closed the
+** connection (UQ_POLL_REST and UQ_POLL_ERR); kqueue and poll report neither. To
+** watch it for the same as before costs no system call if nothing came.
+** UQ_POLL_NONE forgets it, which must be done before it is closed. 0 or an
+** errno. */
 int uq_poller_rest(struct uq_poller *p, int fd);
 
 /* Sets the moment on uq_clock when the timer goes off; below 0 disarms it. It

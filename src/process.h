@@ -19,7 +19,7 @@ bool uq_process_init(void);
 /* Grows from a process that has set curl up to its children. */
 unsigned uq_process_generation(void);
 
-/* Are next to no descriptors left? The errno that says so; 0: there are enough
+/* The errno that says that next to no descriptors are left; 0: there are enough
 ** for a name look-up or a connection. */
 int uq_process_lack(void);
 

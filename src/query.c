@@ -139,7 +139,7 @@ void uqL_query_push(lua_State *L, const struct uq_endpoint *e, int idx,
     lua_pop(L, 1);
   }
   if (e->each != NULL && idx != 0 && strcmp(method, e->each) == 0 &&
-      ends_before_start(L, idx)) /* of one page it is the API's affair */
+      ends_before_start(L, idx)) /* of one page the API judges it */
     uq_refuse(refused, "end_time", "not before start_time expected", false);
   lua_pushlstring(L, query, len);
 }

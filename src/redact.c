@@ -25,7 +25,7 @@
 struct view {
   size_t len;
   char *text;
-  uint16_t *from, *to; /* NULL: nobody asks */
+  uint16_t *from, *to; /* NULL: not needed */
 };
 
 struct secret {

@@ -35,12 +35,11 @@ static bool ask(lua_State *L, struct uq_client *c, int peer, const char *name,
   c->share_running = within;
   if (good && (!lua_isnil(L, -2) || lua_isnil(L, -1)))
     return true;
-  static const struct uq_secrets none = {NULL, NULL};
   const char *text = lua_tostring(L, -1);
   if (text == NULL)
     text = "no reason given";
   lua_pushfstring(L, "%s: ", name);
-  uqL_push_redacted(L, text, strlen(text), MAX_MESSAGE, &none, true);
+  uqL_push_shown(L, text, strlen(text), MAX_MESSAGE);
   lua_concat(L, 2);
   return false;
 }

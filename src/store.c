@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ascii.h"
 #include "buf.h"
 #include "clock.h"
 #include "filelock.h"
@@ -29,11 +30,7 @@
 static const char header[] = "# access tokens of uqpay, version 1\n";
 
 bool uq_store_takes(const char *text, size_t len, size_t max) {
-  for (size_t i = 0; i < len; i++) {
-    if ((unsigned char)text[i] < ' ' || text[i] == 0x7F)
-      return false;
-  }
-  return len > 0 && len <= max;
+  return len > 0 && len <= max && !uq_has_control(text, len);
 }
 
 static enum uq_result fail(struct uq_store *s, const char *what,

@@ -37,11 +37,9 @@ const char *uq_token_check(const char *text, size_t len) {
     return "a token behind \"Bearer \" expected, got the word alone";
   if (len > MAX_TOKEN)
     return "a token of at most 8192 bytes expected";
-  for (size_t i = 0; i < len; i++) {
-    if (text[i] <= ' ' || text[i] >= 0x7F)
-      return "a token without blanks, line ends, control or non-ASCII bytes "
-             "expected";
-  }
+  if (!uq_is_visible(text, len))
+    return "a token without blanks, line ends, control or non-ASCII bytes "
+           "expected";
   return NULL;
 }
 
@@ -131,7 +129,6 @@ const char *uq_token_need(const struct uq_client *c) {
 
 /* Pushes "<what><the user's text at idx, or its type>". */
 static void push_reason(lua_State *L, const char *what, int idx) {
-  static const struct uq_secrets none = {NULL, NULL}; /* they are the user's */
   size_t len = 0;
   const char *text = lua_tolstring(L, idx, &len);
   if (text == NULL) {
@@ -139,7 +136,7 @@ static void push_reason(lua_State *L, const char *what, int idx) {
     len = strlen(text);
   }
   lua_pushstring(L, what);
-  uqL_push_redacted(L, text, len, MAX_MESSAGE, &none, true);
+  uqL_push_shown(L, text, len, MAX_MESSAGE);
   lua_concat(L, 2);
 }
 

@@ -1,8 +1,8 @@
 /*
 ** transport.c - see transport.h.
 **
-** The callbacks only note and copy; nothing in them calls curl again or any
-** code above.
+** The callbacks only note and copy: of curl they call nothing but the getters
+** and setters of their own handle, and no code above.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE /* strdup */
@@ -26,7 +26,7 @@
 #include "clock.h"
 #include "handle.h"
 #include "idle.h"
-#include "latency.h"
+#include "liveness.h"
 #include "outcome.h"
 #include "poller.h"
 #include "process.h"
@@ -42,57 +42,39 @@
 #define BURST 1024           /* so many leave enough to give back */
 #define LOOK_SOON 0.05       /* seconds: connections often end together */
 #define LOOK_AGAIN 1.01      /* seconds; libcurl looks once a second at most */
-#define SILENCE 5.0          /* seconds; that long, nothing lives there */
-#define UNSEEN 4.0           /* seconds without an acknowledgement; the same */
-#define VAIN 1.0             /* seconds of waiting that say something */
-#define CLOSED 2             /* connections that are found closed, in a row */
-#define PATIENCE 1.5         /* times as long as the slowest recent answer */
 #define MAX_STREAMS 1000     /* of a connection; servers allow fewer, ... */
 #define STREAMS 100          /* ... but hardly any fewer than this */
 
 struct uq_transport {
   struct uq_transport_options options;
   struct uq_poller poller;
-  CURLM *multi;               /* NULL until the first request */
-  struct uq_exchange *idle;   /* the pool, linked by next */
-  int idle_count;             /* at most MAX_IDLE */
-  int exchanges;              /* all there are */
-  int exchanges_most;         /* since memory was last given back */
-  struct uq_exchange *active; /* in flight, linked by next and prev */
-  size_t in_flight;           /* their number */
-  bool two;                   /* libcurl speaks HTTP/2 */
-  bool polling;               /* the poller is open */
-  bool crowd;                 /* requests are side by side: over HTTP/2 */
-  bool offers_two;            /* the last request did */
-  long spoken;           /* CURL_HTTP_VERSION_ of the last answer, or of the
-                            last handshake if it is 1.1; 0: none */
-  long connection_limit; /* at once; 0: none */
-  long connections_most; /* the caller's limit; the same */
-  double turn;           /* seconds of a step; 0: as many as it takes */
-  struct uq_idle connections; /* idle ones of HTTP/1.1 */
-  struct uq_activity activity;
-  struct uq_latency latency;
-  double now;       /* on uq_clock, in the current step */
-  double check;     /* when to look for dead connections; below 0: never */
-  double answer_at; /* when the last answer came */
-  double answered;  /* the latest time at which an answered request went out */
-  double tried;    /* when one was last sent again to see if the server lives */
-  bool trying;     /* nothing is known of that yet */
-  double in_vain;  /* seconds that requests waited without an answer, all of
-                      them on connections used before, since the last one */
-  bool doomed;     /* requests are to be finished: see finish_doomed */
-  double timer;    /* curl's, on uq_clock; below 0: not set */
-  double alarm;    /* the caller's; the same */
-  double look;     /* when look() is due; the same */
-  bool look_again; /* once more after that */
-  unsigned owner;  /* uq_process_generation */
+  CURLM *multi;             /* NULL until the first request */
+  struct uq_exchange *idle; /* the pool, linked by next */
+  int idle_count;           /* at most MAX_IDLE */
+  int exchanges;            /* all there are */
+  int exchanges_most;       /* since memory was last given back */
+  size_t in_flight;         /* how many exchanges are */
+  bool two;                 /* libcurl speaks HTTP/2 */
+  bool polling;             /* the poller is open */
+  bool crowd;               /* requests are side by side: over HTTP/2 */
+  bool offers_two;          /* the last request did */
+  long spoken;              /* CURL_HTTP_VERSION_ of the last answer, or of the
+                               last handshake if it is 1.1; 0: none */
+  long connections_most;    /* the caller's limit; 0: none */
+  double turn;              /* seconds of a step; 0: as many as it takes */
+  struct uq_liveness liveness;
+  double timer;              /* curl's, on uq_clock; below 0: not set */
+  double alarm;              /* the caller's; the same */
+  double look;               /* when look() is due; the same */
+  bool look_again;           /* once more after that */
+  unsigned owner;            /* uq_process_generation */
   struct uq_transport *next; /* among the abandoned ones */
 };
 
 struct uq_exchange {
   struct uq_transport *transport;
-  struct uq_exchange *next, *prev;
-  void *owner; /* NULL: nobody is told */
+  struct uq_exchange *next; /* in the pool */
+  void *owner;              /* NULL: nobody is told */
   CURL *easy;
   CURLU *url;
   char *url_text; /* what url was parsed from */
@@ -100,14 +82,7 @@ struct uq_exchange {
   struct curl_slist lines[MAX_HEADERS]; /* into headers */
   struct uq_buf response;
   struct uq_received received;
-  double deadline;         /* on uq_clock; 0: none */
-  double silence;          /* see uq_request */
-  double sent;             /* when it went out, on uq_clock; 0: it has not */
-  int sends;               /* how often libcurl has sent it */
-  int fd;                  /* of its connection, when that was last asked for */
-  bool told;               /* libcurl tells when it goes out */
-  bool fresh;              /* if it was given up: see uq_answer */
-  const char *dead;        /* why it was given up; NULL: it was not */
+  struct uq_pending pending;
   enum uq_kind refused;    /* why a callback stopped the transfer ... */
   const char *refused_why; /* ... for people */
   bool started;            /* libcurl has seen this request */
@@ -145,14 +120,14 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
     watch |= UQ_POLL_IN;
   if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
     watch |= UQ_POLL_OUT;
-  (void)uq_idle_remove(&t->connections, fd);
+  (void)uq_idle_remove(&t->liveness.idle, fd);
   if (watch == UQ_POLL_NONE) {
-    uq_activity_rest(&t->activity, fd, t->now);
+    uq_activity_rest(&t->liveness.activity, fd, t->liveness.now);
     if (spoke_one(easy))
-      uq_idle_add(&t->connections, fd);
+      uq_idle_add(&t->liveness.idle, fd);
     return uq_poller_rest(&t->poller, fd) == 0 ? 0 : -1;
   }
-  uq_activity_use(&t->activity, fd, t->now);
+  uq_activity_use(&t->liveness.activity, fd, t->liveness.now);
   return uq_poller_watch(&t->poller, fd, watch) == 0 ? 0 : -1;
 }
 
@@ -173,8 +148,8 @@ static curl_socket_t on_open(void *exchange, curlsocktype type,
 
 static int on_close(void *transport, curl_socket_t fd) {
   struct uq_transport *t = transport;
-  (void)uq_idle_remove(&t->connections, fd);
-  uq_activity_close(&t->activity, fd);
+  (void)uq_idle_remove(&t->liveness.idle, fd);
+  uq_activity_close(&t->liveness.activity, fd);
   (void)uq_poller_watch(&t->poller, fd, UQ_POLL_NONE);
   return close(fd);
 }
@@ -184,33 +159,6 @@ static int on_timer(CURLM *multi, long ms, void *transport) {
   (void)multi;
   t->timer = ms < 0 ? -1 : uq_clock() + (double)ms / 1000;
   return 0;
-}
-
-/* Gives up the idle connections that were last heard from before then. */
-static void drop_idle(struct uq_transport *t, double before) {
-  for (int fd = 0; fd < t->activity.room; fd++) {
-    const struct uq_connection *c = uq_activity_of(&t->activity, fd);
-    if (c == NULL || c->used > 0 || c->heard >= before)
-      continue;
-    uq_idle_remove(&t->connections, fd);
-    uq_activity_shut(&t->activity, fd);
-  }
-}
-
-/* Looks for dead connections at that time, if not before. */
-static void check_at(struct uq_transport *t, double when) {
-  if (t->check < 0 || when < t->check)
-    t->check = when;
-}
-
-/* The request goes out now. libcurl sends it again by itself when a connection
-** turns out to be closed; after two of them, the others are not tried. */
-static void note_sent(struct uq_exchange *x) {
-  struct uq_transport *t = x->transport;
-  if (x->sends++ >= CLOSED)
-    drop_idle(t, x->sent);
-  x->sent = t->now;
-  check_at(t, x->sent + (x->silence > 0 ? fmin(x->silence, UNSEEN) : UNSEEN));
 }
 
 static const char body_too_large[] =
@@ -247,15 +195,15 @@ static size_t on_header(char *line, size_t size, size_t n, void *exchange) {
 #if LIBCURL_VERSION_NUM >= 0x075000
 /* The request is about to be sent. If it offered HTTP/2 and opened the
 ** connection, its first line says if the handshake agreed on 1.1: on_debug
-*reads
-** it. (That it is 2, the answers say early enough: until then each request may
-** open a connection, which servers that take few streams at once need.) */
+** reads that. (That it is 2, the answers say early enough: until then each
+** request may open a connection, which servers that take few streams at once
+** need.) */
 static int on_request(void *exchange, char *to, char *from, int to_port,
                       int from_port) {
   struct uq_exchange *x = exchange;
   long opened = 0;
   (void)to, (void)from, (void)to_port, (void)from_port;
-  note_sent(x);
+  uq_pending_sent(&x->pending);
   if (x->version != UQ_HTTP_2)
     return CURL_PREREQFUNC_OK;
   curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &opened);
@@ -303,7 +251,7 @@ static CURLcode set_callbacks(struct uq_exchange *x) {
   UQ_SET(easy, CURLOPT_DEBUGFUNCTION, on_debug);
   UQ_SET(easy, CURLOPT_DEBUGDATA, x->transport);
   (void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, x); /* not before 7.80 */
-  x->told =
+  x->pending.told =
       curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request) == CURLE_OK;
 #endif
   return CURLE_OK;
@@ -353,8 +301,8 @@ static void close_multi(struct uq_transport *t) {
   curl_multi_cleanup(t->multi);
   uq_sigpipe_release(&guard);
   t->multi = NULL;
-  t->timer = t->check = t->look = -1;
-  t->connection_limit = 0;
+  t->timer = t->liveness.check = t->look = -1;
+  t->liveness.limit = 0;
 }
 
 struct uq_transport *
@@ -363,7 +311,8 @@ uq_transport_new(const struct uq_transport_options *options) {
   if (t == NULL)
     return NULL;
   t->options = *options;
-  t->timer = t->alarm = t->check = t->look = -1;
+  t->timer = t->alarm = t->look = -1;
+  uq_liveness_init(&t->liveness);
   uq_poller_init(&t->poller);
   t->two = uq_handle_two();
   t->owner = uq_process_generation();
@@ -429,8 +378,7 @@ void uq_transport_free(struct uq_transport *t) {
   uq_sigpipe_release(&guard);
   close_multi(t);
   uq_poller_close(&t->poller); /* after the multi: it still unwatches */
-  uq_idle_free(&t->connections);
-  uq_activity_free(&t->activity);
+  uq_liveness_free(&t->liveness);
   free(t);
 }
 
@@ -450,11 +398,14 @@ struct uq_exchange *uq_exchange_acquire(struct uq_transport *t) {
   if (x == NULL)
     return NULL;
   x->transport = t;
+  x->pending.liveness = &t->liveness;
+  x->pending.exchange = x;
+  x->pending.received = &x->received;
   if (++t->exchanges > t->exchanges_most)
     t->exchanges_most = t->exchanges;
   uq_buf_init(&x->headers, MAX_REQUEST_HEADERS);
   uq_buf_init(&x->response, 0);
-  x->easy = curl_easy_init();
+  x->easy = x->pending.easy = curl_easy_init();
   x->url = curl_url();
   if (x->easy == NULL || x->url == NULL) {
     free_exchange(x);
@@ -511,7 +462,7 @@ static CURLcode set_url(struct uq_exchange *x, const char *text) {
 ** are closed before the other begins.
 */
 static void expect_crowd(struct uq_transport *t) {
-  if (t->crowd || t->active != NULL)
+  if (t->crowd || t->in_flight > 0)
     return;
   if (t->options.http_version == UQ_HTTP_AUTO)
     close_multi(t);
@@ -532,7 +483,7 @@ static enum uq_http_version wanted_version(const struct uq_exchange *x) {
 ** a limit where HTTP/2 is spoken, and for a large crowd that offers it until
 ** the first handshake tells. */
 static void limit_connections(struct uq_transport *t) {
-  long limit = 0, before = t->connection_limit;
+  long limit = 0, before = t->liveness.limit;
   bool may_be_two = t->spoken == 0 && t->in_flight >= STREAMS;
   if (t->offers_two && (t->spoken >= CURL_HTTP_VERSION_2_0 || may_be_two))
     limit = 2 + (long)(t->in_flight / STREAMS);
@@ -542,7 +493,7 @@ static void limit_connections(struct uq_transport *t) {
     return;
   if (before != 0 && t->spoken == CURL_HTTP_VERSION_1_1)
     t->look = uq_clock(); /* for those that wait */
-  t->connection_limit = limit;
+  t->liveness.limit = limit;
   (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
 }
 
@@ -561,6 +512,7 @@ static CURLcode set_numbers(struct uq_exchange *x, const long *numbers) {
 }
 
 static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
+  struct uq_liveness *l = &x->transport->liveness;
   CURL *easy = x->easy;
   CURLcode code = x->setup;
   if (code == CURLE_OK)
@@ -572,6 +524,7 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
   enum uq_http_version version = wanted_version(x);
   if (version == UQ_HTTP_2 && !x->transport->two)
     return CURLE_NOT_BUILT_IN;
+  x->pending.multiplexed = version == UQ_HTTP_2;
   x->transport->offers_two = version == UQ_HTTP_2 && x->transport->crowd;
   code = uq_handle_version(easy, &x->version, version);
   if (code != CURLE_OK)
@@ -580,36 +533,10 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     UQ_SET(easy, CURLOPT_POSTFIELDS, r->body); /* makes it a POST */
   else
     UQ_SET(easy, CURLOPT_HTTPGET, 1L);
-  const long numbers[NUMBERS] = {
-      r->timeout_ms, r->connect_timeout_ms, (long)r->max_response_bytes,
-      r->fresh ||
-          uq_idle_spoiled(&x->transport->connections, x->transport->now)};
+  const long numbers[NUMBERS] = {r->timeout_ms, r->connect_timeout_ms,
+                                 (long)r->max_response_bytes,
+                                 r->fresh || uq_idle_spoiled(&l->idle, l->now)};
   return set_numbers(x, numbers);
-}
-
-/* Links the exchange into the list of those in flight, or out of it. */
-static void link_active(struct uq_exchange *x) {
-  struct uq_transport *t = x->transport;
-  x->next = t->active;
-  x->prev = NULL;
-  if (t->active != NULL)
-    t->active->prev = x;
-  t->active = x;
-  t->in_flight++;
-  x->in_multi = true;
-}
-
-static void unlink_active(struct uq_exchange *x) {
-  if (x->prev != NULL)
-    x->prev->next = x->next;
-  else
-    x->transport->active = x->next;
-  if (x->next != NULL)
-    x->next->prev = x->prev;
-  x->next = x->prev = NULL;
-  x->in_multi = false;
-  if (--x->transport->in_flight == 0)
-    x->transport->check = -1;
 }
 
 /* Which of the two is due first; below 0: neither is due. */
@@ -619,7 +546,7 @@ static double first(double a, double b) {
 
 /* When a step is due for the transport's own sake; below 0: never. */
 static double own_due(const struct uq_transport *t) {
-  return first(first(t->timer, t->check), t->look);
+  return first(first(t->timer, t->liveness.check), t->look);
 }
 
 /* Sets the poller's timer to what is due first. */
@@ -635,10 +562,17 @@ static void arm(struct uq_transport *t) {
   uq_poller_arm(&t->poller);
 }
 
+/* The exchange is out of the multi handle, or left in a parent's. */
+static void leave_multi(struct uq_exchange *x) {
+  uq_pending_end(&x->pending);
+  x->in_multi = false;
+  x->transport->in_flight--;
+}
+
 static void finish(struct uq_exchange *x, CURLcode code) {
   if (x->in_multi) {
     curl_multi_remove_handle(x->transport->multi, x->easy);
-    unlink_active(x);
+    leave_multi(x);
   }
   x->code = code;
   x->done = true;
@@ -651,18 +585,14 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   if (r->crowd)
     expect_crowd(t);
   int error = open_multi(t);
-  t->now = uq_clock();
+  t->liveness.now = uq_clock();
   x->owner = r->owner;
   x->response.max = r->max_response_bytes;
   memset(&x->received, 0, sizeof x->received);
   x->refused = UQ_OK;
   x->error[0] = '\0';
-  x->started = x->done = x->fresh = false;
-  x->sends = 0;
-  x->dead = NULL;
-  x->silence = r->silence;
-  x->deadline = r->timeout_ms > 0 ? t->now + (double)r->timeout_ms / 1000 : 0;
-  x->sent = x->told ? 0 : t->now;
+  x->started = x->done = false;
+  uq_pending_init(&x->pending, (double)r->timeout_ms / 1000, r->silence);
   x->start_errno = error;
   x->socket_errno = 0;
   if (error != 0) {
@@ -678,14 +608,14 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   }
   limit_connections(t);
   CURLMcode added = curl_multi_add_handle(t->multi, x->easy);
-  x->started = added == CURLM_OK;
-  if (x->started)
-    link_active(x);
-  if (x->started && !x->told)
-    check_at(t, t->now + VAIN);
-  if (!x->started)
+  x->started = x->in_multi = added == CURLM_OK;
+  if (x->started) {
+    uq_pending_begin(&x->pending);
+    t->in_flight++;
+  } else {
     finish(x, added == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY
                                            : CURLE_FAILED_INIT);
+  }
   arm(t);
 }
 
@@ -698,7 +628,7 @@ static void stop_exchange(struct uq_exchange *x, CURLcode code);
 static bool retire(struct uq_exchange *x) {
   if (uq_transport_forked(x->transport)) {
     if (x->in_multi)
-      unlink_active(x);
+      leave_multi(x);
     return true;
   }
   if (x->in_multi)
@@ -803,7 +733,7 @@ static bool name_lack(const struct uq_exchange *x, struct uq_answer *a) {
   return true;
 }
 
-/* Were the CA certificates the reason? True: names it. */
+/* True if the CA certificates were the reason: names it. */
 static bool name_trust(const struct uq_exchange *x, struct uq_answer *a) {
   const struct uq_transport_options *o = &x->transport->options;
   const char *path, *wrong;
@@ -868,8 +798,8 @@ void uq_exchange_take(struct uq_exchange *x, struct uq_answer *a) {
   a->received = x->received;
   if (x->code != CURLE_OK)
     describe(x, a);
-  a->dead = x->dead != NULL;
-  a->fresh = x->fresh;
+  a->dead = x->pending.dead != NULL;
+  a->fresh = x->pending.fresh;
   const char *correction = correct(x, a);
   if (correction != NULL)
     snprintf(a->message, sizeof a->message, "%s", correction);
@@ -904,10 +834,14 @@ void uq_answer_free(struct uq_answer *a) {
   memset(a, 0, sizeof *a);
 }
 
+/* ------------------------------------------------------------------------ */
+/* steps                                                                     */
+/* ------------------------------------------------------------------------ */
+
 /* curl's multi handle is out of order: nothing in flight will ever finish. */
 static void fail_all(struct uq_transport *t, CURLMcode code) {
-  while (t->active != NULL) {
-    struct uq_exchange *x = t->active;
+  while (t->liveness.requests != NULL) {
+    struct uq_exchange *x = t->liveness.requests->exchange;
     snprintf(x->error, sizeof x->error, "%s", curl_multi_strerror(code));
     finish(x, code == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY
                                           : CURLE_FAILED_INIT);
@@ -928,7 +862,8 @@ static int take_resting(struct uq_transport *t, struct uq_event *events,
       events[left++] = events[i];
       continue;
     }
-    if (!uq_idle_remove(&t->connections, fd) && !(events[i].what & UQ_POLL_ERR))
+    if (!uq_idle_remove(&t->liveness.idle, fd) &&
+        !(events[i].what & UQ_POLL_ERR))
       continue;
     (void)uq_poller_watch(&t->poller, fd, UQ_POLL_NONE);
     uq_idle_end(fd);
@@ -982,20 +917,20 @@ static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
   int running;
   CURLMcode code = CURLM_OK;
   if (count > 0)
-    t->now = uq_clock();
-  double end = t->turn > 0 ? t->now + t->turn : HUGE_VAL;
-  for (int i = 0; i < count && code == CURLM_OK && t->now < end; i++) {
+    t->liveness.now = uq_clock();
+  double end = t->turn > 0 ? t->liveness.now + t->turn : HUGE_VAL;
+  for (int i = 0; i < count && code == CURLM_OK && t->liveness.now < end; i++) {
     int what = (events[i].what & UQ_POLL_IN ? CURL_CSELECT_IN : 0) |
                (events[i].what & UQ_POLL_OUT ? CURL_CSELECT_OUT : 0) |
                (events[i].what & UQ_POLL_ERR ? CURL_CSELECT_ERR : 0);
     if (events[i].what & UQ_POLL_IN)
-      uq_activity_touch(&t->activity, events[i].fd, t->now);
+      uq_activity_touch(&t->liveness.activity, events[i].fd, t->liveness.now);
     code = curl_multi_socket_action(t->multi, events[i].fd, what, &running);
     if (t->turn > 0)
-      t->now = uq_clock();
+      t->liveness.now = uq_clock();
   }
-  t->now = uq_clock();
-  if (code == CURLM_OK && t->timer >= 0 && t->now >= t->timer) {
+  t->liveness.now = uq_clock();
+  if (code == CURLM_OK && t->timer >= 0 && t->liveness.now >= t->timer) {
     t->timer = -1; /* curl sets it anew if it has a need */
     code = curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
   }
@@ -1021,224 +956,20 @@ static void note_version(const struct uq_exchange *x) {
     t->spoken = version;
 }
 
-/* ------------------------------------------------------------------------ */
-/* dead connections                                                          */
-/* ------------------------------------------------------------------------ */
-
-/*
-** A connection may die without a word. What is known decides:
-** - The peer does not acknowledge bytes: the connection is dead.
-** - A request went out on a connection that was used before, and nothing has
-**   come for its share of the time, nor for longer than recent answers took:
-**   this request alone is sent again, on a fresh connection. If the server
-**   answers there, or says nothing for as long again, the connection is dead.
-** - A request has run out of time or was cancelled after long silence: the
-**   others need not find out for themselves.
-** With a connection go the idle ones that were last heard from before the
-** request went out on it.
-*/
-
-/* The descriptor of a request's connection; -1: not known. */
-static int find_connection(struct uq_exchange *x) {
-  const struct uq_activity *a = &x->transport->activity;
-  long port = 0;
-  char *address = NULL;
-  curl_easy_getinfo(x->easy, CURLINFO_LOCAL_PORT, &port);
-  curl_easy_getinfo(x->easy, CURLINFO_LOCAL_IP, &address);
-  if (port <= 0 || address == NULL)
-    return -1;
-  const struct uq_connection *c = uq_activity_of(a, x->fd);
-  if (c == NULL || c->port != port || strcmp(c->address, address) != 0)
-    x->fd = uq_activity_find(a, (int)port, address);
-  return x->fd;
-}
-
-/* True if the connection, NULL if not known, was used before. One that many
-** requests wait for together may be without an answer yet. */
-static bool is_reused(const struct uq_exchange *x,
-                      const struct uq_connection *c) {
-  long opened = 1;
-  curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &opened);
-  return opened == 0 && (c == NULL || x->transport->answer_at > c->opened);
-}
-
-/* True if libcurl has sent the request. Before 7.80 it does not tell when. */
-static bool is_sent(struct uq_exchange *x) {
-  curl_off_t spent = 0;
-  if (x->told)
-    return x->sent > 0;
-  curl_easy_getinfo(x->easy, CURLINFO_PRETRANSFER_TIME_T, &spent);
-  if (spent == 0)
-    x->sent = x->transport->now; /* not before now */
-  return spent > 0;
-}
-
-/* True if there is something to read that nobody has seen yet. */
-static bool is_readable(int fd) {
-  struct pollfd look = {fd, POLLIN, 0};
-  return poll(&look, 1, 0) > 0;
-}
-
-/* Finishes an exchange whose connection was given up. */
-static void lose(struct uq_exchange *x, const char *why) {
-  x->dead = why;
-  finish(x, CURLE_GOT_NOTHING); /* which libcurl has its own words for */
-  snprintf(x->error, sizeof x->error, "%s", why);
-}
-
-static const char silent[] = "no answer on a connection that was used before: "
-                             "it was given up";
-static const char unseen[] = "the other end acknowledges nothing: the "
-                             "connection was given up";
-static const char shut[] = "the connection was given up: it was silent for "
-                           "too long";
-
-/* Finishes the requests that were given up, and those on connections that
-** were. */
+/* Finishes the requests that were given up. */
 static void finish_doomed(struct uq_transport *t) {
-  struct uq_exchange *next;
-  t->doomed = false;
-  for (struct uq_exchange *x = t->active; x != NULL; x = next) {
-    next = x->next;
-    const struct uq_connection *c =
-        uq_activity_of(&t->activity, find_connection(x));
-    if (x->dead != NULL || (c != NULL && c->shut && is_sent(x)))
-      lose(x, x->dead != NULL ? x->dead : shut);
+  struct uq_pending *next;
+  t->liveness.doomed = false;
+  for (struct uq_pending *p = t->liveness.requests; p != NULL; p = next) {
+    struct uq_exchange *x = p->exchange;
+    const char *why = uq_pending_fault(p);
+    next = p->next;
+    if (why == NULL)
+      continue;
+    p->dead = why;
+    finish(x, CURLE_GOT_NOTHING); /* which libcurl has its own words for */
+    snprintf(x->error, sizeof x->error, "%s", why);
   }
-}
-
-/* True if other requests are on the connection. */
-static bool has_others(const struct uq_exchange *x, int fd) {
-  struct uq_exchange *other = x->transport->active;
-  while (other != NULL && (other == x || find_connection(other) != fd))
-    other = other->next;
-  return other != NULL;
-}
-
-/* Gives the connection of a request up, and with it what is as old. */
-static void give_up(struct uq_exchange *x, int fd, const char *why) {
-  struct uq_transport *t = x->transport;
-  x->dead = why;
-  drop_idle(t, x->sent);
-  uq_activity_shut(&t->activity, fd);
-  t->doomed = true;
-}
-
-/* Sends a request once more, on a fresh connection, to see if the server lives;
-** its old connection is kept for others. */
-static void try_fresh(struct uq_exchange *x, int fd) {
-  struct uq_transport *t = x->transport;
-  bool full = t->connection_limit > 0 &&
-              uq_activity_count(&t->activity) >= t->connection_limit;
-  t->tried = t->now;
-  t->trying = true;
-  if (full || !has_others(x, fd)) {
-    give_up(x, fd, silent);
-    return;
-  }
-  x->dead = silent;
-  x->fresh = true;
-  drop_idle(t, x->sent);
-  t->doomed = true;
-}
-
-/* Looks whether a connection that was used before is silent for too long. */
-static void check_silence(struct uq_exchange *x, int fd) {
-  struct uq_transport *t = x->transport;
-  const struct uq_connection *c = uq_activity_of(&t->activity, fd);
-  double slowest = uq_latency_slowest(&t->latency, t->now);
-  double limit = fmax(x->silence, PATIENCE * slowest);
-  double since = fmax(x->sent, c->heard);
-  double waited = uq_activity_waited(c, t->now);
-  bool late = t->now >= since + limit;
-  if (t->answered > t->now - waited && waited >= limit) /* elsewhere */
-    late = t->now >= since + PATIENCE * slowest;
-  if (!late) {
-    check_at(t, since + limit);
-    return;
-  }
-  if (is_readable(fd) || (x->deadline > 0 && x->deadline - t->now < slowest))
-    return;
-  if (t->answered > t->now - waited || t->now >= since + 2 * limit) {
-    give_up(x, fd, silent);
-  } else if (t->tried <= since) {
-    try_fresh(x, fd);
-  } else { /* another was: this one waits for what becomes of it */
-    t->trying = true;
-    check_at(t, since + 2 * limit);
-  }
-}
-
-/* Looks whether the connection of a request is dead. */
-static void check_connection(struct uq_exchange *x) {
-  struct uq_transport *t = x->transport;
-  int fd = is_sent(x) ? find_connection(x) : -1;
-  const struct uq_connection *c = uq_activity_of(&t->activity, fd);
-  check_at(t, t->now + fmax(VAIN, t->now - x->sent)); /* less and less often */
-  if (c == NULL || c->shut)
-    return;
-  if (t->now - x->sent >= UNSEEN && uq_activity_stuck(fd, UNSEEN))
-    give_up(x, fd, unseen);
-  else if (x->silence > 0 && x->received.bytes == 0 && is_reused(x, c))
-    check_silence(x, fd);
-}
-
-static void check_connections(struct uq_transport *t) {
-  t->check = -1;
-  t->trying = false;
-  for (struct uq_exchange *x = t->active; x != NULL; x = x->next)
-    check_connection(x);
-}
-
-/* A request over HTTP/2 has ended without an answer: is its connection dead? It
-** may be given up for less if no other request is on it. */
-static bool is_dead(const struct uq_exchange *x, int fd, bool cancelled) {
-  const struct uq_transport *t = x->transport;
-  const struct uq_connection *c = uq_activity_of(&t->activity, fd);
-  double slowest = uq_latency_slowest(&t->latency, t->now);
-  double waited = uq_activity_waited(c, t->now);
-  if (has_others(x, fd))
-    return waited >= fmax(SILENCE, PATIENCE * slowest);
-  return !cancelled || waited >= fmax(VAIN, 2 * PATIENCE * slowest);
-}
-
-/* A request has ended without an answer: it was cancelled, or has run out of
-** time. Decides what becomes of its connection (over HTTP/1.1 libcurl closes
-** it) and of the idle ones. */
-static void judge_left(struct uq_exchange *x, bool cancelled) {
-  struct uq_transport *t = x->transport;
-  bool heard = x->received.bytes > 0;
-  if (x->sent == 0 || (cancelled && heard))
-    return;
-  int fd = x->version == UQ_HTTP_2 ? find_connection(x) : -1;
-  const struct uq_connection *c = uq_activity_of(&t->activity, fd);
-  double slowest = uq_latency_slowest(&t->latency, t->now);
-  if (!is_reused(x, c)) {
-    if (!cancelled && !heard)
-      uq_latency_note(&t->latency, t->now - x->sent, t->now);
-  } else if (!heard) {
-    t->in_vain += t->now - x->sent;
-    if (!cancelled || t->in_vain >= fmax(VAIN, 2 * PATIENCE * slowest))
-      drop_idle(t, x->sent);
-  }
-  if (c != NULL && !c->shut && is_dead(x, fd, cancelled)) {
-    uq_activity_shut(&t->activity, fd);
-    t->doomed = true;
-  }
-}
-
-/* An answer has come. */
-static void note_answer(const struct uq_exchange *x) {
-  struct uq_transport *t = x->transport;
-  t->answer_at = t->now;
-  t->in_vain = 0;
-  if (x->sent == 0)
-    return;
-  uq_latency_note(&t->latency, t->now - x->sent, t->now);
-  if (x->sent > t->answered)
-    t->answered = x->sent;
-  if (t->trying && x->sent >= t->tried)
-    t->check = t->now;
 }
 
 static void reap(struct uq_transport *t) {
@@ -1251,14 +982,13 @@ static void reap(struct uq_transport *t) {
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&x);
     note_version(x);
     if (code == CURLE_OK)
-      note_answer(x);
+      uq_pending_answered(&x->pending);
     finish(x, code);
     if (code == CURLE_OPERATION_TIMEDOUT)
-      judge_left(x, false);
+      uq_pending_left(&x->pending, false);
   }
-  if (t->check >= 0 && t->now >= t->check)
-    check_connections(t);
-  if (t->doomed)
+  uq_liveness_check(&t->liveness);
+  if (t->liveness.doomed)
     finish_doomed(t);
   limit_connections(t);
 }
@@ -1268,12 +998,13 @@ static void stop_exchange(struct uq_exchange *x, CURLcode code) {
   struct uq_transport *t = x->transport;
   struct uq_sigpipe guard;
   uq_sigpipe_hold(&guard);
-  t->now = uq_clock();
-  judge_left(x, code != CURLE_OPERATION_TIMEDOUT);
+  t->liveness.now = uq_clock();
+  uq_pending_left(&x->pending, code != CURLE_OPERATION_TIMEDOUT);
   finish(x, code);
-  if (t->doomed) {
+  if (t->liveness.doomed) {
     finish_doomed(t);
-    check_at(t, t->now); /* the others' callers must see it */
+    /* the others' callers must see it */
+    uq_liveness_check_at(&t->liveness, t->liveness.now);
   }
   uq_sigpipe_release(&guard);
   arm(t);

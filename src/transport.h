@@ -75,7 +75,7 @@ struct uq_answer {
 /* Wipes and frees what it owns; it is all zero again. */
 void uq_answer_free(struct uq_answer *a);
 
-/* A guess to add to a message. */
+/* Ends a message where the port seems to expect TLS, and got none. */
 extern const char uq_tls_expected[];
 
 struct uq_transport;

@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Does the folder hold certificates under their hashes, as OpenSSL's rehash
-** leaves them ("5ed36f99.0")? */
+/* True if the folder holds certificates under their hashes, as OpenSSL's rehash
+** leaves them ("5ed36f99.0"). */
 static bool is_hashed_dir(const char *path) {
   DIR *dir = opendir(path);
   bool found = false;
@@ -31,7 +31,7 @@ static bool is_hashed_dir(const char *path) {
 /*
 ** Those of the options only; else libcurl's default, but only one of its two
 ** places. With both, OpenSSL reads the whole bundle at every new connection,
-** some 30 ms of CPU; the hashed folder alone costs next to nothing.
+** some 30 ms of CPU; the hashed folder costs next to nothing.
 */
 struct uq_trust uq_trust_choose(const struct uq_transport_options *o) {
   struct uq_trust t = {o->ca_file, o->ca_path, false};
@@ -56,7 +56,7 @@ static int open_file(const char *path) {
   return fd;
 }
 
-/* Does the text have the first line of a certificate in it? */
+/* True if the text has the first line of a certificate in it. */
 static bool has_certificate(const char *text) {
   return strstr(text, "-----BEGIN CERTIFICATE-----") != NULL ||
          strstr(text, "-----BEGIN TRUSTED CERTIFICATE-----") != NULL ||

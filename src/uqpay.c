@@ -41,9 +41,7 @@ static int uqpay_info(lua_State *L) {
 /* uqpay.from_env([options]): see uqpay/env.lua. */
 static int uqpay_from_env(lua_State *L) {
   lua_settop(L, 1);
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "uqpay.env");
-  lua_call(L, 1, 1);
+  uqL_require(L, "uqpay.env");
   lua_pushcfunction(L, uqL_client_new);
   lua_pushvalue(L, 1);
   lua_call(L, 2, 2);

@@ -70,6 +70,9 @@
 void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
                const luaL_Reg *methods);
 
+/* Pushes what a Lua module returns. */
+void uqL_require(lua_State *L, const char *module);
+
 /* The userdata of the class `name` at 1. If there is another value, raises and
 ** says how the method is called, by an example of a variable's name. */
 void *uqL_self(lua_State *L, const char *name, const char *example);
@@ -592,6 +595,9 @@ int uqL_error_return(lua_State *L);
 #define UQ_SHOWN_MAX 2048
 void uqL_push_redacted(lua_State *L, const char *text, size_t len, size_t max,
                        const struct uq_secrets *secrets, bool line);
+
+/* The same in one line for text of the user's own, which has none of them. */
+void uqL_push_shown(lua_State *L, const char *text, size_t len, size_t max);
 
 #pragma GCC visibility pop
 

@@ -43,8 +43,7 @@ static const struct uq_decimal *check_amount(lua_State *L) {
 
 /* Pushes the start of a text from outside. */
 static const char *push_shown(lua_State *L, const char *text, size_t len) {
-  static const struct uq_secrets none = {NULL, NULL};
-  uqL_push_redacted(L, text, len, MAX_SHOWN, &none, true);
+  uqL_push_shown(L, text, len, MAX_SHOWN);
   return lua_tostring(L, -1);
 }
 

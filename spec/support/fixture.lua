@@ -114,6 +114,9 @@ function fixture.failed(kind, ...)
   assert.equal(message, err.message)
   assert.equal(message, tostring(err))
   assert.is_nil(message:find("%c"), "control byte in: " .. message)
+  for _, name in ipairs { "endpoint", "attempts", "elapsed", "retryable" } do
+    assert.is_not_nil(err[name], name .. " is missing: " .. message)
+  end
   for name, field in pairs(err) do check_field(name, field) end
   return err
 end

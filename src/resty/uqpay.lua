@@ -239,13 +239,14 @@ local function take_turn(hub)
   hub.gate:wait(PATIENCE)
 end
 
-local function guard(method, waits)
+-- endpoint: what the method asks for; nil: it does not wait.
+local function guard(method, endpoint)
   local plain = Client[method]
   Client[method] = function(self, ...)
     check(self, method)
     settle(self)
-    local message = waits and obstacle(method)
-    if message then return nil, message, internal.refusal(message) end
+    local message = endpoint and obstacle(method)
+    if message then return nil, message, internal.refusal(endpoint, message) end
     return plain(self, ...)
   end
 end
@@ -256,24 +257,25 @@ for _, name in ipairs(internal.methods()) do
     take_turn(self.hub)
     return plain(self, ...)
   end
-  guard(name, true)
-  guard("start_" .. name, true)
+  guard(name, name)
+  guard("start_" .. name, name)
 end
 
 -- Where it cannot wait, an iterator fails at its first item, as iterators do.
-for _, name in ipairs(internal.iterators()) do
+for name, endpoint in pairs(internal.iterators()) do
   local plain = Client[name]
   Client[name] = function(self, options)
     check(self, name)
     settle(self)
     local message = obstacle(name)
     if not message then return plain(self, options) end
-    return pages(self.client, options, name, nil, nil, internal.refusal(message))
+    return pages(self.client, options, name, endpoint, nil,
+      internal.refusal(endpoint, message))
   end
 end
-guard("balances", true)
-guard("invalidate_token", false)
-guard("stats", false)
+guard("balances", "balance")
+guard("invalidate_token")
+guard("stats")
 
 -- With a cache the answer may be another request's. A call with a key of its own, one
 -- that raises and one that is refused are not the cache's.

@@ -38,7 +38,7 @@ local uqpay = {}
 ---Options of `uqpay.new`. Times are in seconds, fractions allowed.
 ---@class uqpay.options
 ---@field environment? "sandbox"|"production" # which API (default "sandbox")
----@field base_url? string                    # instead of environment: "https://host/api"; http:// for loopback alone
+---@field base_url? string                    # instead of environment: "https://host/api"; http:// for loopback only
 ---@field token? string|uqpay.token_function  # access token, "Bearer " added if absent; or what gives it; or else:
 ---@field client_id? string                   # the client logs in by itself
 ---@field api_key? string                     # the same
@@ -132,7 +132,7 @@ local uqpay = {}
 ---@field last_trade_time? string         # the same
 ---@field balance_status? string          # ACTIVE, PENDING, PROCESSING, CLOSED, or what the API adds
 
----Options of a list: of accounts, these alone.
+---Options of a list: of accounts, only these.
 ---@class uqpay.list_query: uqpay.common_options
 ---@field page_size? integer           # 1 to 100 (default 10; iterators: 100)
 ---@field page_number? integer         # from 1 (default 1; not for iterators)
@@ -211,8 +211,8 @@ local uqpay = {}
 ---@field message string            # what happened, with which host, after how many attempts
 ---@field attempts integer          # requests sent; 0 also if a value was refused
 ---@field elapsed number            # seconds, the whole call
----@field retryable boolean         # may the same call succeed later, without a change?
----@field endpoint string            # the request that failed: "balance", "list_balances", "transactions", "accounts"; "token" for a login
+---@field retryable boolean         # true if the same call may succeed later, without a change
+---@field endpoint string           # the request that failed: "balance", "list_balances", "transactions", "accounts"; "token" for a login
 ---@field retry_stopped? string     # why no further attempt: "not_retryable", "max_retries", "deadline", "closed", "canceled"
 ---@field status? integer           # HTTP status, when an answer came
 ---@field type? string              # the API's own: "account_error" if on_behalf_of cannot be used
@@ -267,7 +267,7 @@ local amount = {}
 ---@field get fun(key: string): string?, (number|string)?
 ---Puts a token in the place of the key's, or takes it out (nil).
 ---@field set fun(key: string, token: string?, expires_at: number?): true?, string?
----Locks a key. false: it is locked already, by whomever; ask again later. Never waits. Both or
+---Locks a key. false: it is locked already, by this process or another. Never waits. Both or
 ---neither of lock and unlock.
 ---@field lock? fun(key: string): boolean?, string?
 ---@field unlock? fun(key: string): true?, string?

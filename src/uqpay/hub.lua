@@ -252,7 +252,7 @@ function Hub:wait(slot, over)
     if obstacle then error(obstacle "the iterator", 0) end
     if #slot == 0 and slot.over == over and not self.closed
       and not (key and park(self, slot, key, over)) then
-      -- a debug hook or a finalizer within may be told of the call instead of us
+      -- client:ready() of a debug hook or a finalizer within may have named the call
       if not self.client:step(SLICE) and alone then internal.recall(self.client) end
     end
   end

@@ -9,7 +9,8 @@
 --   park(slot, hub): yields until wake(slot), or for nothing
 --   wake(slot): lets slot.thread, which is parked, go on, now or soon
 -- and what only some give:
---   dead() of what watch gives: will wait never return, or has spawn broken its promise?
+--   dead() of what watch gives: true if its wait will never return, or if spawn has
+--   broken its promise
 -- and what only resty/uqpay.lua gives, whose loop has no descriptors, and may end a
 -- coroutine that is parked:
 --   obstacle(what): why what cannot wait here, if inside() is false; nobody ever blocks,
@@ -71,7 +72,7 @@ return function(loop)
   end
 
   for _, name in ipairs { "balances", "invalidate_token", "stats" } do forward(name) end
-  for _, name in ipairs(internal.iterators()) do forward(name) end
+  for name in pairs(internal.iterators()) do forward(name) end
 
   for _, name in ipairs(internal.methods()) do
     local start = "start_" .. name

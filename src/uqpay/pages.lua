@@ -70,7 +70,7 @@ end
 local function start(self)
   self.query.page_number = self.number
   self.asked = self.asked + 1
-  return self.client[self.method](self.client, self.query)
+  return self.client["start_" .. self.endpoint](self.client, self.query)
 end
 
 local function ask(self)
@@ -93,11 +93,13 @@ local function receive(self)
   return page, message, err
 end
 
-local CHANGED, WRONG = "conflict", "schema" -- the list between two pages; the answers
+-- Kinds of pages that do not fit together: the list changed between two of them; the
+-- answers are wrong.
+local CHANGED, WRONG = "conflict", "schema"
 
 local function misfit(self, kind, text, ...)
   local message = self.name .. ": " .. text:format(...)
-  return internal.misfit(self.client, message, kind, self.asked,
+  return internal.misfit(self.client, self.endpoint, message, kind, self.asked,
     internal.clock() - self.started)
 end
 
@@ -229,13 +231,13 @@ local function query_of(options)
   return query
 end
 
--- client:<name>(options), which are checked; method starts the call for a page, and id
+-- client:<name>(options), which are checked; endpoint is what is asked for a page, and id
 -- names the items' own field. err, if any, is the failure of the first item.
-return function(client, options, name, method, id, err)
+return function(client, options, name, endpoint, id, err)
   options = options or {}
   if options.page_number then bad(name, "page_number", "pages are counted by itself") end
   local self = {
-    client = client, name = name, method = method, id = id, failure = err or nil,
+    client = client, name = name, endpoint = endpoint, id = id, failure = err or nil,
     progress = options.progress, returns = options.on_error == "return",
     started = internal.clock(), asked = 0, done = 0, pages = 0,
     seen = {}, items = {}, at = 0,

@@ -174,7 +174,7 @@ end
 local function late(seconds)
   local message = ("no balance of another request's within the timeout of %.15g s")
     :format(seconds)
-  return nil, message, internal.refusal(message, seconds)
+  return nil, message, internal.refusal("balance", message, seconds)
 end
 
 -- What the flight has come to, for one of those who wait: none shares a table.

@@ -16,7 +16,7 @@ function loop.new(options) end
 ---@return uqpay.loop.client
 function loop.from_env(options) end
 
----A `uqpay.client` whose `balance`, and the iterator of whose `balances`, yield while they
+---A `uqpay.client` whose calls (`balance` and the others) and iterators yield while they
 ---wait, if they are called in a coroutine of the loop; elsewhere they block. They cannot
 ---yield where Lua cannot: in hooks, in the token function, and in Lua 5.1 within `pcall` and
 ---as the iterator of a `for` loop; there the interpreter raises an error. What a program

@@ -1,0 +1,100 @@
+/*
+** liveness.h - which connections have died without a word, and which requests
+** are to be sent again because of that. Knows no Lua, and of curl only what a
+** transfer says of itself.
+**
+** What is known decides:
+** - The peer does not acknowledge bytes: the connection is dead.
+** - A request went out on a connection that was used before, and nothing has
+**   come for its share of the time, nor for longer than recent answers took:
+**   only this request is sent again, on a fresh connection. If the server
+**   answers there, or says nothing for as long again, the connection is dead.
+** - A request has run out of time or was cancelled after long silence: the
+**   others need not find out for themselves.
+** With a connection go the idle ones that were last heard from before the
+** request went out on it.
+** SPDX-License-Identifier: MIT
+*/
+#ifndef UQ_LIVENESS_H
+#define UQ_LIVENESS_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+#include "activity.h"
+#include "idle.h"
+#include "latency.h"
+#include "received.h"
+
+#pragma GCC visibility push(hidden)
+
+/* A request, from its start to its end. Times are seconds on uq_clock. */
+struct uq_pending {
+  struct uq_liveness *liveness; /* these four never change */
+  struct uq_exchange *exchange; /* that it belongs to */
+  CURL *easy;
+  const struct uq_received *received;
+  struct uq_pending *next, *prev; /* among those in flight */
+  double deadline;                /* 0: none */
+  double silence;                 /* see uq_request */
+  double sent;                    /* when it went out; 0: it has not */
+  int sends;                      /* how often libcurl has sent it */
+  int fd;           /* of its connection, when that was last asked for */
+  bool told;        /* libcurl tells when it goes out */
+  bool multiplexed; /* over HTTP/2: its connection may be others', too */
+  bool fresh;       /* if it was given up: see uq_answer */
+  const char *dead; /* why it was given up; NULL: it was not */
+};
+
+/* What a transport knows of its connections. */
+struct uq_liveness {
+  struct uq_pending *requests; /* in flight */
+  struct uq_idle idle;         /* connections of HTTP/1.1 */
+  struct uq_activity activity;
+  struct uq_latency latency;
+  long limit;       /* of connections at once; 0: none */
+  double now;       /* in the current step */
+  double check;     /* when to look for dead connections; below 0: never */
+  double answer_at; /* when the last answer came */
+  double answered;  /* the latest time at which an answered request went out */
+  double tried;   /* when one was last sent again to see if the server lives */
+  bool trying;    /* nothing is known of that yet */
+  bool doomed;    /* requests are to be finished: see uq_pending_fault */
+  double in_vain; /* seconds that requests waited without an answer, all of
+                     them on connections used before, since the last one */
+};
+
+void uq_liveness_init(struct uq_liveness *l);
+void uq_liveness_free(struct uq_liveness *l);
+
+/* Looks for dead connections at that time, if not before. */
+void uq_liveness_check_at(struct uq_liveness *l, double when);
+
+/* Looks for them if the time has come. */
+void uq_liveness_check(struct uq_liveness *l);
+
+/* A new request that has so many seconds, 0: any number. */
+void uq_pending_init(struct uq_pending *p, double timeout, double silence);
+
+/* It is in flight, until uq_pending_end. */
+void uq_pending_begin(struct uq_pending *p);
+void uq_pending_end(struct uq_pending *p);
+
+/* libcurl tells that the request goes out now. */
+void uq_pending_sent(struct uq_pending *p);
+
+/* Its answer has come. */
+void uq_pending_answered(const struct uq_pending *p);
+
+/* It has ended without an answer: it was cancelled, or has run out of time.
+** Decides what becomes of its connection (over HTTP/1.1 libcurl closes it) and
+** of the idle ones. */
+void uq_pending_left(struct uq_pending *p, bool cancelled);
+
+/* Why the request is to be finished: it was given up, or its connection was;
+** NULL: it is not. */
+const char *uq_pending_fault(struct uq_pending *p);
+
+#pragma GCC visibility pop
+
+#endif
