@@ -78,6 +78,7 @@ struct uq_exchange {
   CURL *easy;
   CURLU *url;
   char *url_text; /* what url was parsed from */
+  bool encrypted; /* it is an https one */
   struct uq_buf headers;
   struct curl_slist lines[MAX_HEADERS]; /* into headers */
   struct uq_buf response;
@@ -451,6 +452,7 @@ static CURLcode set_url(struct uq_exchange *x, const char *text) {
                                           : CURLE_URL_MALFORMAT;
   UQ_SET(easy, CURLOPT_CURLU, x->url);
   x->url_text = strdup(text);
+  x->encrypted = uq_address_encrypted(text);
   return x->url_text == NULL ? CURLE_OUT_OF_MEMORY : CURLE_OK;
 }
 
@@ -471,7 +473,7 @@ static void expect_crowd(struct uq_transport *t) {
 
 static enum uq_http_version wanted_version(const struct uq_exchange *x) {
   const struct uq_transport *t = x->transport;
-  if (!uq_address_encrypted(x->url_text))
+  if (!x->encrypted)
     return UQ_HTTP_1_1;
   if (t->options.http_version != UQ_HTTP_AUTO)
     return t->options.http_version;
@@ -792,7 +794,7 @@ void uq_exchange_take(struct uq_exchange *x, struct uq_answer *a) {
   if (x->started) {
     curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &a->connects);
-    a->plain = !uq_address_encrypted(x->url_text);
+    a->plain = !x->encrypted;
   }
   a->status = (int)status;
   a->received = x->received;
@@ -1053,6 +1055,8 @@ int uq_transport_fd(struct uq_transport *t) {
 }
 
 void uq_transport_alarm(struct uq_transport *t, double when) {
+  if (when == t->alarm) /* mostly */
+    return;
   t->alarm = when;
   arm(t);
 }
