@@ -1179,7 +1179,7 @@ static void check_connection(struct uq_exchange *x) {
     return;
   if (t->now - x->sent >= UNSEEN && uq_activity_stuck(fd, UNSEEN))
     give_up(x, fd, unseen);
-  else if (x->silence > 0 && x->received.bytes == 0 && is_reused(x, c))
+  else if (x->silence > 0 && is_reused(x, c))
     check_silence(x, fd);
 }
 
