@@ -71,8 +71,9 @@ struct uq_transport {
   double turn;           /* seconds of a step; 0: as many as it takes */
   struct uq_idle connections; /* idle ones of HTTP/1.1 */
   struct uq_activity activity;
-  struct uq_latency latency;
-  double now;       /* on uq_clock, in the current step */
+  struct uq_latency latency; /* of all but ... */
+  struct uq_latency logins;  /* ... these */
+  double now;                /* on uq_clock, in the current step */
   double check;     /* when to look for dead connections; below 0: never */
   double answer_at; /* when the last answer came */
   double answered;  /* the latest time at which an answered request went out */
@@ -102,6 +103,7 @@ struct uq_exchange {
   struct uq_received received;
   double deadline;         /* on uq_clock; 0: none */
   double silence;          /* see uq_request */
+  bool login;              /* the same */
   double sent;             /* when it went out, on uq_clock; 0: it has not */
   int sends;               /* how often libcurl has sent it */
   int fd;                  /* of its connection, when that was last asked for */
@@ -661,6 +663,7 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   x->sends = 0;
   x->dead = NULL;
   x->silence = r->silence;
+  x->login = r->login;
   x->deadline = r->timeout_ms > 0 ? t->now + (double)r->timeout_ms / 1000 : 0;
   x->sent = x->told ? 0 : t->now;
   x->start_errno = error;
@@ -1142,11 +1145,16 @@ static void try_fresh(struct uq_exchange *x, int fd) {
   t->doomed = true;
 }
 
+/* What is known of how long requests of this kind take. */
+static struct uq_latency *latency_of(const struct uq_exchange *x) {
+  return x->login ? &x->transport->logins : &x->transport->latency;
+}
+
 /* Looks whether a connection that was used before is silent for too long. */
 static void check_silence(struct uq_exchange *x, int fd) {
   struct uq_transport *t = x->transport;
   const struct uq_connection *c = uq_activity_of(&t->activity, fd);
-  double slowest = uq_latency_slowest(&t->latency, t->now);
+  double slowest = uq_latency_slowest(latency_of(x), t->now);
   double limit = fmax(x->silence, PATIENCE * slowest);
   double since = fmax(x->sent, c->heard);
   double waited = uq_activity_waited(c, t->now);
@@ -1195,7 +1203,7 @@ static void check_connections(struct uq_transport *t) {
 static bool is_dead(const struct uq_exchange *x, int fd, bool cancelled) {
   const struct uq_transport *t = x->transport;
   const struct uq_connection *c = uq_activity_of(&t->activity, fd);
-  double slowest = uq_latency_slowest(&t->latency, t->now);
+  double slowest = uq_latency_slowest(latency_of(x), t->now);
   double waited = uq_activity_waited(c, t->now);
   if (has_others(x, fd))
     return waited >= fmax(SILENCE, PATIENCE * slowest);
@@ -1212,10 +1220,10 @@ static void judge_left(struct uq_exchange *x, bool cancelled) {
     return;
   int fd = x->version == UQ_HTTP_2 ? find_connection(x) : -1;
   const struct uq_connection *c = uq_activity_of(&t->activity, fd);
-  double slowest = uq_latency_slowest(&t->latency, t->now);
+  double slowest = uq_latency_slowest(latency_of(x), t->now);
   if (!is_reused(x, c)) {
     if (!cancelled && !heard)
-      uq_latency_note(&t->latency, t->now - x->sent, t->now);
+      uq_latency_note(latency_of(x), t->now - x->sent, t->now);
   } else if (!heard) {
     t->in_vain += t->now - x->sent;
     if (!cancelled || t->in_vain >= fmax(VAIN, 2 * PATIENCE * slowest))
@@ -1234,7 +1242,7 @@ static void note_answer(const struct uq_exchange *x) {
   t->in_vain = 0;
   if (x->sent == 0)
     return;
-  uq_latency_note(&t->latency, t->now - x->sent, t->now);
+  uq_latency_note(latency_of(x), t->now - x->sent, t->now);
   if (x->sent > t->answered)
     t->answered = x->sent;
   if (t->trying && x->sent >= t->tried)

@@ -47,6 +47,7 @@ struct uq_request {
   double silence; /* seconds without a byte after which a connection that was
                      used before may be given up; 0: it is not */
   bool fresh;     /* on a connection of its own */
+  bool login;     /* how long logins take says nothing of other requests */
   size_t max_response_bytes;
   bool crowd; /* there may be others at the same time */
 };
