@@ -1,5 +1,5 @@
--- A kept connection that died amid an answer (the headers had come, the body had not) cost
--- a call its whole timeout: only silence before the first byte was looked for.
+-- A kept connection that died amid an answer (the headers had come, the body had not)
+-- cost a call its whole timeout: only silence before the first byte was looked for.
 
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"

@@ -1,6 +1,6 @@
--- A 401 because of this host's address was known by "IP not allowed" alone. In other words
--- it had each call log in three times, which ends the tokens of other programs on some
--- business lines, and was `retryable`.
+-- A 401 because of this host's address was known by "IP not allowed" alone. In other
+-- words it had each call log in three times, which ends the tokens of other programs on
+-- some business lines, and was `retryable`.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"

@@ -1,7 +1,7 @@
--- A login that took half of the timeout had calls wait for silent connections as long as if
--- all answers took so long: for two minutes kept connections that had died cost the calls
--- on them their whole timeout. Logins are slower than other requests, and say nothing of
--- how long those take.
+-- A login that took half of the timeout had calls wait for silent connections as long as
+-- if all answers took so long: for two minutes kept connections that had died cost the
+-- calls on them their whole timeout. Logins are slower than other requests, and say
+-- nothing of how long those take.
 
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
