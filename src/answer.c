@@ -153,11 +153,17 @@ static bool says(const struct envelope *e, const char *words) {
 /* The API has one code for all of 401, so its text must tell. The general one
 ** names every cause at once: "Token expired, IP not allowed, or ...". */
 static bool says_format(const struct envelope *e) {
-  return says(e, "token format");
+  return says(e, "token format") || says(e, "malformed");
 }
 
 static bool says_address(const struct envelope *e) {
-  return says(e, "ip not allowed") && !says(e, "expired");
+  static const char *const words[] = {
+      "ip not allowed", "ip address", "whitelist", "white list",
+      "allowlist",      "allow list", "allow-list"};
+  size_t n = sizeof words / sizeof words[0];
+  while (n > 0 && !says(e, words[n - 1]))
+    n--;
+  return n > 0 && !says(e, "expired");
 }
 
 /* What the Account Center, which has no 401, says of a token that is over. */

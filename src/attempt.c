@@ -220,6 +220,7 @@ static bool start_exchange(struct uq_call *call) {
       call->is_login ? 0 : to_ms(call->attempt_end - call->attempted);
   request.silence = patience(call);
   request.fresh = call->fresh;
+  request.endpoint = (int)(call->endpoint - uq_endpoints);
   request.connect_timeout_ms = to_ms(call->options.connect_timeout);
   request.max_response_bytes = (size_t)call->options.max_response_bytes;
   request.crowd = call->is_object && !call->is_login;

@@ -8,6 +8,9 @@
 
 #pragma GCC visibility push(hidden)
 
+/* As many as there are endpoints. */
+#define UQ_LATENCIES 5
+
 /* All zero: no answer is known. Seconds. */
 struct uq_latency {
   double slowest; /* since `since`, on uq_clock ... */

@@ -24,8 +24,10 @@ void uq_liveness_free(struct uq_liveness *l) {
   uq_activity_free(&l->activity);
 }
 
-void uq_pending_init(struct uq_pending *p, double timeout, double silence) {
-  const struct uq_liveness *l = p->liveness;
+void uq_pending_init(struct uq_pending *p, int endpoint, double timeout,
+                     double silence) {
+  struct uq_liveness *l = p->liveness;
+  p->latency = &l->latencies[endpoint];
   p->deadline = timeout > 0 ? l->now + timeout : 0;
   p->silence = silence;
   p->sent = p->told ? 0 : l->now;
@@ -179,7 +181,7 @@ static void try_fresh(struct uq_pending *p, int fd) {
 static void check_silence(struct uq_pending *p, int fd) {
   struct uq_liveness *l = p->liveness;
   const struct uq_connection *c = uq_activity_of(&l->activity, fd);
-  double slowest = uq_latency_slowest(&l->latency, l->now);
+  double slowest = uq_latency_slowest(p->latency, l->now);
   double limit = fmax(p->silence, PATIENCE * slowest);
   double since = fmax(p->sent, c->heard);
   double waited = uq_activity_waited(c, l->now);
@@ -213,7 +215,7 @@ static void check_connection(struct uq_pending *p) {
     return;
   if (l->now - p->sent >= UNSEEN && uq_activity_stuck(fd, UNSEEN))
     give_up(p, fd, unseen);
-  else if (p->silence > 0 && p->received->bytes == 0 && is_reused(p, c))
+  else if (p->silence > 0 && is_reused(p, c))
     check_silence(p, fd);
 }
 
@@ -231,7 +233,7 @@ void uq_liveness_check(struct uq_liveness *l) {
 static bool is_dead(const struct uq_pending *p, int fd, bool cancelled) {
   const struct uq_liveness *l = p->liveness;
   const struct uq_connection *c = uq_activity_of(&l->activity, fd);
-  double slowest = uq_latency_slowest(&l->latency, l->now);
+  double slowest = uq_latency_slowest(p->latency, l->now);
   double waited = uq_activity_waited(c, l->now);
   if (has_others(p, fd))
     return waited >= fmax(SILENCE, PATIENCE * slowest);
@@ -245,10 +247,10 @@ void uq_pending_left(struct uq_pending *p, bool cancelled) {
     return;
   int fd = p->multiplexed ? find_connection(p) : -1;
   const struct uq_connection *c = uq_activity_of(&l->activity, fd);
-  double slowest = uq_latency_slowest(&l->latency, l->now);
+  double slowest = uq_latency_slowest(p->latency, l->now);
   if (!is_reused(p, c)) {
     if (!cancelled && !heard)
-      uq_latency_note(&l->latency, l->now - p->sent, l->now);
+      uq_latency_note(p->latency, l->now - p->sent, l->now);
   } else if (!heard) {
     l->in_vain += l->now - p->sent;
     if (!cancelled || l->in_vain >= fmax(VAIN, 2 * PATIENCE * slowest))
@@ -266,7 +268,7 @@ void uq_pending_answered(const struct uq_pending *p) {
   l->in_vain = 0;
   if (p->sent == 0)
     return;
-  uq_latency_note(&l->latency, l->now - p->sent, l->now);
+  uq_latency_note(p->latency, l->now - p->sent, l->now);
   if (p->sent > l->answered)
     l->answered = p->sent;
   if (l->trying && p->sent >= l->tried)

@@ -37,6 +37,7 @@ struct uq_pending {
   struct uq_pending *next, *prev; /* among those in flight */
   double deadline;                /* 0: none */
   double silence;                 /* see uq_request */
+  struct uq_latency *latency;     /* of its endpoint */
   double sent;                    /* when it went out; 0: it has not */
   int sends;                      /* how often libcurl has sent it */
   int fd;           /* of its connection, when that was last asked for */
@@ -51,7 +52,7 @@ struct uq_liveness {
   struct uq_pending *requests; /* in flight */
   struct uq_idle idle;         /* connections of HTTP/1.1 */
   struct uq_activity activity;
-  struct uq_latency latency;
+  struct uq_latency latencies[UQ_LATENCIES];
   long limit;       /* of connections at once; 0: none */
   double now;       /* in the current step */
   double check;     /* when to look for dead connections; below 0: never */
@@ -73,8 +74,9 @@ void uq_liveness_check_at(struct uq_liveness *l, double when);
 /* Looks for them if the time has come. */
 void uq_liveness_check(struct uq_liveness *l);
 
-/* A new request that has so many seconds, 0: any number. */
-void uq_pending_init(struct uq_pending *p, double timeout, double silence);
+/* A new request to an endpoint, that has so many seconds; 0: any number. */
+void uq_pending_init(struct uq_pending *p, int endpoint, double timeout,
+                     double silence);
 
 /* It is in flight, until uq_pending_end. */
 void uq_pending_begin(struct uq_pending *p);

@@ -37,7 +37,7 @@
 #define LIMIT_SHARE_MAX 0.75
 #define LIMIT_MIN 5.0
 #define LIMIT_MAX 30.0
-#define LIMIT_GROWN 10.0 /* it doubles after silence up to this */
+#define LIMIT_GROWN 15.0 /* it doubles after silence up to this, at least */
 
 static double shorter(double seconds, double life, int share) {
   return fmin(seconds, life / share);
@@ -78,7 +78,9 @@ void uq_login_took(const struct uq_call *login) {
     seconds = uq_clock() - login->attempted;
   else
     return;
-  c->login_limit = fmax(first_limit(c), fmin(2 * seconds, LIMIT_GROWN));
+  double most = fmax(LIMIT_GROWN, c->options.timeout * LIMIT_SHARE_MAX);
+  c->login_limit =
+      fmax(first_limit(c), fmin(2 * seconds, fmin(most, LIMIT_MAX)));
 }
 
 /* The login belongs to the client's peer table. Makes the call at idx the

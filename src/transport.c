@@ -594,7 +594,8 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   x->refused = UQ_OK;
   x->error[0] = '\0';
   x->started = x->done = false;
-  uq_pending_init(&x->pending, (double)r->timeout_ms / 1000, r->silence);
+  uq_pending_init(&x->pending, r->endpoint, (double)r->timeout_ms / 1000,
+                  r->silence);
   x->start_errno = error;
   x->socket_errno = 0;
   if (error != 0) {

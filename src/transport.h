@@ -16,6 +16,7 @@
 
 #include "buf.h"
 #include "kind.h"
+#include "latency.h"
 #include "received.h"
 
 #pragma GCC visibility push(hidden)
@@ -47,6 +48,8 @@ struct uq_request {
   double silence; /* seconds without a byte after which a connection that was
                      used before may be given up; 0: it is not */
   bool fresh;     /* on a connection of its own */
+  int endpoint;   /* a number below UQ_LATENCIES: how long the answers of one
+                     take says nothing of the others */
   size_t max_response_bytes;
   bool crowd; /* there may be others at the same time */
 };

@@ -380,7 +380,7 @@ struct uq_endpoint {
 extern const struct uq_endpoint uq_endpoints[];
 #define UQ_ENDPOINT_BALANCE (&uq_endpoints[0])
 #define UQ_ENDPOINT_TOKEN (&uq_endpoints[1])
-#define UQ_ENDPOINT_COUNT 5
+#define UQ_ENDPOINT_COUNT UQ_LATENCIES
 
 /* Builds "base + path + query" in url. */
 void uq_endpoint_url(const struct uq_endpoint *e, const char *base_url,

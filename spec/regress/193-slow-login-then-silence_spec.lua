@@ -1,0 +1,34 @@
+-- A login that took half of the timeout had calls wait for silent connections as long as
+-- if all answers took so long: for two minutes kept connections that had died cost the
+-- calls on them their whole timeout. Logins are slower than other requests, and say
+-- nothing of how long those take.
+
+local fixture = require "spec.support.fixture"
+local relays = require "spec.support.relay_driver"
+local sandbox = require "spec.support.sandbox"
+
+describe("behind a slow login", function()
+  local relay
+
+  setup(function() sandbox.start() end)
+  before_each(function()
+    sandbox.reset()
+    relay = relays.start(sandbox.url)
+  end)
+  after_each(function() relay:stop() end)
+
+  for _, version in ipairs { "1.1", "2" } do
+    it("a connection that has died costs no call, HTTP/" .. version, function()
+      sandbox.fault { kind = "delay", seconds = 3, endpoint = "token", times = 1 }
+      local c = fixture.client { token = false, client_id = sandbox.client_id,
+        api_key = sandbox.api_key, base_url = relay.url, http_version = version,
+        timeout = 6 }
+      fixture.succeeded(c:balance("USD", { timeout = 60 }))
+      assert.equal(1, sandbox.counts().endpoints.token)
+      relay:order "strand"
+      fixture.succeeded(c:balance "USD")
+      assert.equal(2, relay:order "total")
+      c:close()
+    end)
+  end
+end)
