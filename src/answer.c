@@ -629,9 +629,22 @@ static bool is_wrapped(lua_State *L) {
 
 enum form { WANTED, ERROR, WRAPPED };
 
+/* Do code and message, the two strings at the top, tell of a failure? A code
+** that is empty, a number or a word of success does not. */
+static bool tells_failure(lua_State *L) {
+  const char *code, *message;
+  size_t code_len, len;
+  if (uqL_json_type(L, -2, &code, &code_len) != UQ_JSON_STRING ||
+      uqL_json_type(L, -1, &message, &len) != UQ_JSON_STRING)
+    return false;
+  size_t digits = strspn(code, "0123456789");
+  return code_len > 0 && digits < code_len && !says_success(code, code_len) &&
+         len > 0 && !says_success(message, len);
+}
+
 /* What the body of a success status is. An error has a code of 400 and more, or
-** an `error` or `message` in place of the data. status is then what it counts
-** as, 0 when the body bears none. */
+** a code in words and a message, or an `error` or `message` in place of the
+** data. status is then what it counts as, 0 when the body bears none. */
 static enum form form_of(lua_State *L, const struct uq_question *q,
                          int *status) {
   const char *text;
@@ -646,11 +659,15 @@ static enum form form_of(lua_State *L, const struct uq_question *q,
   bool data = uqL_json_type(L, -3, &text, &len) != UQ_JSON_ABSENT;
   bool error = uqL_json_type(L, -2, &text, &len) != UQ_JSON_ABSENT;
   bool message = uqL_json_type(L, -1, &text, &len) != UQ_JSON_ABSENT;
-  lua_pop(L, 4);
+  lua_pushvalue(L, -4);
+  lua_insert(L, -2);
+  bool failure = tells_failure(L);
+  lua_pop(L, 5);
   *status = code >= 400 && code < 600 ? (int)code : 0;
   if (!data && !error && *status == 0 && is_wrapped(L))
     return WRAPPED;
-  return code >= 400 || (!data && (error || message)) ? ERROR : WANTED;
+  return code >= 400 || failure || (!data && (error || message)) ? ERROR
+                                                                 : WANTED;
 }
 
 static bool is_named(const struct uq_member *m, const char *name) {
