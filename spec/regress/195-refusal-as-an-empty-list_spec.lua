@@ -26,6 +26,13 @@ describe("a refusal with the fields of an empty list", function()
     end
     order('{"code":"x","message":"no",' .. empty:gsub("null", "[]") .. "}")
     fixture.failed("api", client:accounts())
+    for _, more in ipairs {
+      '"message":"no"', '"error":"no"', '"error":{"message":"no"}',
+      '"code":"40001","message":"no"', '"code":"E1","message":"Unsuccessful"',
+    } do
+      order("{" .. more .. "," .. empty .. "}")
+      assert.matches("HTTP 200.*[:u].*", fixture.failed("api", client:accounts()).message)
+    end
   end)
 
   it("ends an iterator", function()
@@ -42,9 +49,10 @@ describe("a refusal with the fields of an empty list", function()
 
   it("is none if it tells of no failure", function()
     for _, more in ipairs {
-      '"code":"","message":""', '"code":"SUCCESS","message":"done"', '"code":"x"',
-      '"code":"0000","message":"done"', '"code":"x","message":"Success"',
-      '"code":"x","message":null', '"code":"","message":"done"',
+      '"code":"","message":""', '"code":"SUCCESS","message":"ok"', '"code":"x"',
+      '"code":"0000","message":"success"', '"code":"x","message":"Success"',
+      '"code":"x","message":null', '"code":"","message":"ok"', '"error":null',
+      '"error":"","message":""', '"code":"399","message":"Success"',
     } do
       order("{" .. more .. "," .. empty .. "}")
       assert.equal(0, #assert(client:transactions()).data, more)
