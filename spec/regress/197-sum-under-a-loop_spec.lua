@@ -18,7 +18,8 @@ local CODE = [[
     local item = next_again()
     while item do right, item = right + item.amount, next_again() end
     say(n > 10, total == right)
-    local sum, _, err = uqpay.sum(c:each_transaction { start_time = "x", on_error = "return" })
+    local failing = c:each_transaction { start_time = "x", on_error = "return" }
+    local sum, _, err = uqpay.sum(failing)
     say(sum, err.kind)
   end)
   run()
