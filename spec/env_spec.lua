@@ -29,6 +29,9 @@ end
 local nothing_set =
   "no credentials: set UQPAY_TOKEN, or UQPAY_CLIENT_ID and UQPAY_API_KEY"
 
+local colon =
+  "bad call of 'from_env' (use uqpay.from_env{...}, not uqpay:from_env{...})"
+
 local show = [[
   local uqpay = require(os.getenv "MODULE" or "uqpay")
   local options = %s
@@ -206,6 +209,8 @@ describe("a client out of the environment", function()
         raised({ UQPAY_TOKEN = "x" }, "{ tiemout = 1 }"))
       assert.equal("bad argument #1 to 'from_env' (table expected, got string)",
         raised({ UQPAY_TOKEN = "x" }, "'x'"))
+      assert.equal(colon, raised({}, "uqpay"))
+      assert.equal(colon, raised({ UQPAY_TOKEN = "x" }, "uqpay, { timeout = 3 }"))
       assert.matches("__index", raised({ UQPAY_TOKEN = "x" },
         "setmetatable({}, { __index = { timeout = 1 } })"))
     end)
@@ -218,6 +223,7 @@ describe("a client out of the environment", function()
         MODULE = "uqpay." .. loop }, code))
       assert.equal(nothing_set,
         raised { MODULE = "uqpay." .. loop })
+      assert.equal(colon, raised({ MODULE = "uqpay." .. loop }, "uqpay"))
     end)
   end
 end)

@@ -6,6 +6,7 @@
 */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "amount.h"
@@ -588,7 +589,8 @@ static bool check_items(lua_State *L, const struct uq_question *q,
 
 /* True if the text says that all went well. */
 static bool says_success(const char *text, size_t len) {
-  return uq_contains(text, len, "success") ||
+  return (uq_contains(text, len, "success") &&
+          !uq_contains(text, len, "unsuccess")) ||
          (len == 2 && uq_begins(text, len, "ok"));
 }
 
@@ -625,11 +627,49 @@ static bool is_wrapped(lua_State *L) {
   return false;
 }
 
+/* Does the code at idx, a string, stand for a failure? */
+static bool code_fails(lua_State *L, int idx) {
+  const char *code;
+  size_t len;
+  if (uqL_json_type(L, idx, &code, &len) != UQ_JSON_STRING || len == 0)
+    return false;
+  if (strspn(code, "0123456789") == len)
+    return strtod(code, NULL) >= 400;
+  return !says_success(code, len);
+}
+
+/* Is there a text or table at idx that tells of something else than success? */
+static bool complains(lua_State *L, int idx) {
+  const char *text;
+  size_t len;
+  enum uq_json_type type = uqL_json_type(L, idx, &text, &len);
+  return type == UQ_JSON_TABLE ||
+         (type == UQ_JSON_STRING && len > 0 && !says_success(text, len));
+}
+
+/* Does a body with the fields that were asked for tell of a failure all the
+** same: by a code and a message, or beside a list that is not there? */
+static bool tells_failure(lua_State *L, const struct uq_question *q) {
+  const char *text;
+  size_t len;
+  int body = lua_gettop(L);
+  lua_getfield(L, body, "data");
+  bool bare = q->endpoint->items != NULL &&
+              uqL_json_type(L, -1, &text, &len) == UQ_JSON_ABSENT;
+  lua_getfield(L, body, "code");
+  lua_getfield(L, body, "message");
+  lua_getfield(L, body, "error");
+  bool told = complains(L, -2), error = complains(L, -1);
+  bool failure = (code_fails(L, -3) && told) || (bare && (told || error));
+  lua_settop(L, body);
+  return failure;
+}
+
 enum form { WANTED, ERROR, WRAPPED };
 
 /* What the body of a success status is. An error has a code of 400 and more, or
-** an `error` or `message` in place of the data. status is then what it counts
-** as, 0 when the body bears none. */
+** an `error` or `message` in place of the data, or tells of a failure beside
+** it. status is then what it counts as, 0 when the body bears none. */
 static enum form form_of(lua_State *L, const struct uq_question *q,
                          int *status) {
   const char *text;
@@ -648,7 +688,9 @@ static enum form form_of(lua_State *L, const struct uq_question *q,
   *status = code >= 400 && code < 600 ? (int)code : 0;
   if (!data && !error && *status == 0 && is_wrapped(L))
     return WRAPPED;
-  return code >= 400 || (!data && (error || message)) ? ERROR : WANTED;
+  if (code >= 400 || (!data && (error || message)))
+    return ERROR;
+  return data && tells_failure(L, q) ? ERROR : WANTED;
 }
 
 static bool is_named(const struct uq_member *m, const char *name) {

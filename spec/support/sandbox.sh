@@ -193,7 +193,7 @@ lua examples/balances.lua       # in a shell that has these variables
 
 curl --cacert $(value ca_file) $(value url)/v1/issuing/balances \\
   -H 'Content-Type: application/json' -H 'x-auth-token: Bearer $(value token)' \\
-  -H "x-idempotency-key: \$(uuidgen)" -d '{"currency":"USD"}'
+  -H "x-idempotency-key: \$(cat /proc/sys/kernel/random/uuid)" -d '{"currency":"USD"}'
 
 curl --cacert $(value ca_file) -X POST $(value url)/v1/connect/token \\
   -H 'x-client-id: $(value client_id)' -H 'x-api-key: $(value api_key)'

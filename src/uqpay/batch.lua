@@ -67,10 +67,8 @@ local function fill(self, handing)
       if not source then return end
       self.source = nil -- if it raises an error, it is not asked again
       local query, failure = source()
-      if query == nil then
-        if failure ~= nil then error(failure, 0) end -- the list is not complete
-        return
-      end
+      if not query and failure ~= nil then error(failure, 0) end -- it is not complete
+      if query == nil then return end
       self.source, self.query = source, query
     end
     if internal.closed(self.client) then

@@ -69,6 +69,10 @@ return function(new, options)
     return nil, "bad argument #1 to 'from_env' (table expected, got "
       .. type(options) .. ")"
   end
+  if options and rawget(options, "from_env") ~= nil then -- the module
+    return nil, "bad call of 'from_env' (use uqpay.from_env{...}, not "
+      .. "uqpay:from_env{...})"
+  end
   local all = setmetatable({}, debug.getmetatable(options or {}))
   for name, value in next, options or {} do all[name] = value end
   local values, names = read(all)

@@ -51,6 +51,17 @@ local function blame(method, self, ok, ...)
   error(message, 3)
 end
 
+-- The sum of a total and its n-th element.
+local function add(total, value, n)
+  local ok, sum = pcall(total.add, total, value)
+  if ok then return sum end
+  if type(sum) == "string" then
+    local element = ("bad element %d to 'sum'"):format(n)
+    sum = sum:gsub("^.*bad argument #%d+ to '[^']*'", element)
+  end
+  error(sum, 3)
+end
+
 return function(loop)
   local Client = {}
   Client.__index = Client
@@ -111,6 +122,21 @@ return function(loop)
     local client, message = from_env(face.new, options)
     if not client then error(message, 2) end
     return client
+  end
+
+  -- That of C cannot wait for what the function asks for.
+  function face.sum(list)
+    if type(list) ~= "function" then
+      return pass(blame("sum", 0, pcall(call, uqpay.sum, list)))
+    end
+    local total, n = uqpay.amount(0), 0
+    while true do
+      local value, message, err = list()
+      if not value and message ~= nil then return nil, message, err end
+      if value == nil then return total end
+      n = n + 1
+      total = add(total, value, n)
+    end
   end
 
   return face, Client, check

@@ -73,9 +73,15 @@ local function start(self)
   return self.client["start_" .. self.endpoint](self.client, self.query)
 end
 
+-- What start raises (the client may have been closed) ends the iterator.
 local function ask(self)
   self.number = self.number + 1
-  self.call = start(self)
+  local ok, call = pcall(start, self)
+  if not ok then
+    self.items, self.at, self.ended = {}, 0, call
+    error(call, 0)
+  end
+  self.call = call
 end
 
 -- The next page, or nil, message and error.
@@ -188,6 +194,7 @@ local function deliver(self)
   if internal.stepping(nil, self.call) then
     error("a hook must not use the iterator that it runs for", 0)
   end
+  if self.ended then error(self.ended, 0) end
   if self.failure then return nil, self.failure end
   if self.asked == 0 then ask(self) end
   repeat
