@@ -14,9 +14,9 @@ local TIMEOUT, SLOW = 1.5, 0.9
 local function arrived() return #sandbox.requests() end
 
 -- So many requests, at once, of which each is answered after SLOW.
-local function at_once(client, count)
-  local calls = {}
-  for n = 1, count do calls[n] = client:start_balance("USD", { timeout = TIMEOUT }) end
+local function at_once(client, count, timeout)
+  local calls, options = {}, { timeout = timeout or TIMEOUT }
+  for n = 1, count do calls[n] = client:start_balance("USD", options) end
   for n = 1, count do
     while not calls[n]:step() do client:step(1) end
     fixture.succeeded(calls[n]:result())
@@ -30,8 +30,8 @@ describe(title, function()
   after_each(function() client:close() end)
 
   for _, version in ipairs { "1.1", "2" } do
-    local function slow_from_now_on()
-      sandbox.fault { kind = "delay", seconds = SLOW, times = 1000 }
+    local function slow_from_now_on(seconds)
+      sandbox.fault { kind = "delay", seconds = seconds or SLOW, times = 1000 }
     end
 
     local function connect()
@@ -55,12 +55,12 @@ describe(title, function()
     it("after it was fast, is asked twice by one call, HTTP/" .. version, function()
       connect()
       at_once(client, 32)
-      slow_from_now_on()
+      slow_from_now_on(TIMEOUT) -- of twice as much: two thirds would be too late for this
       local before = arrived()
-      at_once(client, 32)
+      at_once(client, 32, 2 * TIMEOUT)
       assert.is_true(arrived() - before <= 32 + 3, arrived() - before)
       before = arrived()
-      at_once(client, 32)
+      at_once(client, 32, 2 * TIMEOUT)
       assert.equal(32, arrived() - before)
     end)
   end
