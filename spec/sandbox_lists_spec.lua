@@ -1,7 +1,10 @@
 -- The sandbox's lists: balances, transactions, connected accounts, in pages.
 
 local curl = require "spec.support.curl"
+local driver = require "spec.support.driver"
 local sandbox = require "spec.support.sandbox"
+
+if not driver.on_two_luas "the sandbox lists" then return end
 
 local unpack = table.unpack or unpack
 

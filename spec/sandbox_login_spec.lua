@@ -3,8 +3,11 @@
 
 local cjson = require "cjson"
 local curl = require "spec.support.curl"
+local driver = require "spec.support.driver"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
+
+if not driver.on_two_luas "the sandbox's login" then return end
 
 -- Asks for a token; changes of headers: false leaves one out.
 local function login(headers, options)

@@ -8,6 +8,8 @@ local faulty = require "spec.support.faulty_driver"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
 
+if not driver.on_two_luas "the sandbox" then return end
+
 local unpack = table.unpack or unpack
 
 local curl, parse, ask = by_curl.command, by_curl.parse, by_curl.ask

@@ -558,7 +558,7 @@ static void set_timer(struct uq_transport *t) {
 
 /* Whoever waits on the descriptor must see the timer, too. */
 static void arm(struct uq_transport *t) {
-  if (t->multi == NULL)
+  if (t->multi == NULL || uq_transport_forked(t))
     return;
   set_timer(t);
   uq_poller_arm(&t->poller);
@@ -1030,7 +1030,8 @@ static void rest(const struct uq_transport *t, long limit_ms) {
 void uq_transport_step(struct uq_transport *t, long limit_ms) {
   struct uq_event events[MAX_EVENTS];
   struct uq_sigpipe guard;
-  if (t->multi == NULL) { /* no request could be started: only time passes */
+  /* no request could be started, or all is the parent's: only time passes */
+  if (t->multi == NULL || uq_transport_forked(t)) {
     rest(t, limit_ms);
     return;
   }

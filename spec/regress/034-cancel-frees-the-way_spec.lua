@@ -4,6 +4,7 @@
 
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
+local internal = require "uqpay.internal"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
 
@@ -35,22 +36,24 @@ describe("a call that waits for another's connection", function()
       local silent = { read = true, keep = true }
       server = faulty.start { silent, silent, { read = true, send = good, keep = true } }
       client = fixture.client {
-        base_url = server.url, ca_file = false, timeout = 30, connect_timeout = 30,
+        base_url = server.url, ca_file = false, timeout = 60, connect_timeout = 60,
       }
+      internal.limit(client, 2, 1)
       local calls = {}
       for n = 1, 3 do calls[n] = client:start_balance "USD" end
-      local deadline = socket.gettime() + 10
+      local deadline = socket.gettime() + 60
       repeat     -- and no timer of a connection's beginning is left
+        assert.is_true(socket.gettime() < deadline, "no call waits")
         client:step(0.01)
-      until #server:requests() == 2 and client:timeout() > 15
-        or socket.gettime() > deadline
+      until #server:requests() == 2 and client:timeout() > 3
       local fd = client:pollfd()
       local plain = {
         getfd = function() return fd end, dirty = function() return false end,
       }
+      local timer = socket.gettime() + client:timeout() - 0.3
       stop(calls)
       repeat
-        assert.equal(1, #socket.select({ plain }, nil, 10))
+        assert.equal(1, #socket.select({ plain }, nil, timer - socket.gettime()))
       until calls[3]:step()
       assert.equal(7, fixture.succeeded(calls[3]:result()).available_balance)
     end)

@@ -4,10 +4,13 @@
 -- request goes out once more, on a fresh connection, and the idle connections that are as
 -- old are dropped.
 
+local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
+
+if not driver.on_two_luas "connections that die without a word" then return end
 
 local KEPT = 8
 
@@ -22,9 +25,12 @@ describe("connections that die without a word", function()
   end)
 
   local function finish(calls)
-    for _, call in ipairs(calls) do
-      while not call:step() do client:step(1) end
-    end
+    local going
+    repeat
+      going = false
+      for _, call in ipairs(calls) do going = not call:step() or going end
+      if going then client:step(1) end
+    until not going
     return calls
   end
 

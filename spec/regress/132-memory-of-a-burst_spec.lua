@@ -2,7 +2,10 @@
 -- once a process kept all the memory that they had needed.
 
 local child = require "spec.support.child"
+local driver = require "spec.support.driver"
 local sandbox = require "spec.support.sandbox"
+
+if not driver.on_two_luas "a burst of calls" then return end
 
 -- Where a sanitizer or valgrind has the memory, its size says nothing.
 local wrapped = (os.getenv "UQPAY_WRAP" or "") ~= ""
