@@ -92,6 +92,10 @@ local lists = [[
 ]]
 
 describe("a finalizer that uses an iterator", function()
+  if _VERSION == "Lua 5.2" then
+    return pending "on Lua 5.2 it may still take a result of a batch's loop"
+  end
+
   setup(function() sandbox.start() end)
   before_each(sandbox.reset)
 

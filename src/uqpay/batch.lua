@@ -155,9 +155,12 @@ local function deliver(self)
   until self.head < self.tail -- the source or a finalizer may have used the iterator
   local head = self.head + 1
   local over = self.finished[head]
-  local balance, message, err = over.call:result()
-  self.finished[head] = nil
-  self.head = head
+  self.finished[head], self.head = nil, head -- first: it is ours alone from now on
+  local got, balance, message, err = pcall(over.call.result, over.call)
+  if not got then -- out of memory: it is handed out later
+    finish(self, over)
+    error(balance, 0)
+  end
   report(self, not balance)
   if balance then return over.query, balance end
   return over.query, nil, message, err
