@@ -217,7 +217,7 @@ local cases = {
         ('{"message":"no %s","code":"%s"}'):format(s.api_key, s.api_key) } }
     end, [[
     local c = login()
-    bad("invalid_request", c:balance "USD")
+    bad("auth", c:balance "USD")
     close(c)
   ]] },
   { "login canceled in flight", function()

@@ -4,6 +4,7 @@
 # and, one more, the search.
 set -u
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-outputs.XXXXXX")
+chmod 1777 "$dir" # some specs run children as another user
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
 

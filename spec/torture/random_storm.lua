@@ -32,13 +32,14 @@ local unpack = table.unpack or unpack
 
 local function chance(percent) return draw(100) <= percent end
 
--- One of the list, nil if it is empty. A finalizer may shorten it meanwhile: traces of
--- LuaJIT run some without an allocation.
+-- One of the list, nil if it is empty. A finalizer may shorten it in here: traces of
+-- LuaJIT run some without an allocation, and would not look at the list again.
 local function pick(list)
   local item
   repeat item = random.pick(draw, list) until item ~= nil or not list[1]
   return item
 end
+if package.loaded.jit then package.loaded.jit.off(pick) end
 
 local function pack(...) return { n = select("#", ...), ... } end
 
