@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "amount.h"
 #include "uqpay.h"
 
 #define MAX_KEY 40 /* bytes of a key in a message */
@@ -87,9 +88,10 @@ static void bad_key(lua_State *L, int idx, const char *name) {
     lua_pushfstring(L, "%s: a list expected, but it has the key '%s'", name,
                     lua_tostring(L, -1));
   } else if (lua_type(L, -1) == LUA_TNUMBER) {
-    lua_pushvalue(L, -1); /* to become a string */
+    char key[UQ_NUMBER_TEXT];
+    uq_number_text((double)lua_tonumber(L, -1), 15, key);
     lua_pushfstring(L, "%s: a list from 1 on expected, but it has the key %s",
-                    name, lua_tostring(L, -1));
+                    name, key);
   } else {
     lua_pushfstring(L, "%s: a list expected, but it has a %s as a key", name,
                     luaL_typename(L, -1));
