@@ -62,7 +62,7 @@ $(MODULE): $(OBJECTS) $(EXTRA)
 	$(CC) $(LIBFLAG) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) $(EXTRA) $(LIBS)
 
 $(OUT)/%.o: src/%.c | $(OUT)
-	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -I$(LUA_INCDIR) -MMD -c -o $@ $<
+	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -I$(LUA_INCDIR) -MMD -MP -c -o $@ $<
 
 $(OUT):
 	mkdir -p $@

@@ -448,7 +448,7 @@ describe("every item", function()
   end)
 
   describe("with progress", function()
-    -- What progress is told of a walk over a list.
+    -- What progress is called with during a walk over a list.
     local function told_of(name, options)
       local told = {}
       options.progress = function(info) told[#told + 1] = info end
@@ -470,7 +470,7 @@ describe("every item", function()
       assert.equal(45, count)
     end)
 
-    it("is told of a page before its items", function()
+    it("is called for a page before its items", function()
       local done
       local next_item = client:each_account { page_size = 10,
         progress = function(info) done = info.done end }

@@ -7,7 +7,7 @@ local child = require "spec.support.child"
 local sandbox = require "spec.support.sandbox"
 local scarcity = require "spec.support.scarcity"
 
--- Memory enough for the collector not to run by itself meanwhile.
+-- So much memory that the collector does not run by itself until then.
 local prelude = scarcity.code .. [[
   local ballast = {}
   for i = 1, 100000 do ballast[i] = { i } end
@@ -85,7 +85,7 @@ describe("descriptors that garbage holds", function()
     ]]
   end)
 
-  it("are had back for whoever waits on a client's", function()
+  it("are had back for a program that waits on a client's", function()
     run [[
       if uqpay.info().poller == "poll" then return end     -- it never has one
       for _ = 1, 60 do assert(uqpay.new(options()):pollfd()) end

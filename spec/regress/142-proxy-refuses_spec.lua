@@ -85,7 +85,7 @@ describe("a proxy that refuses", function()
     assert.equal(4, #server:requests())
   end)
 
-  it("for a while, with 5xx, is asked again", function()
+  it("for a while, with 5xx, is tried again", function()
     for _, line in ipairs { "500 Oh", "502 Bad Gateway", "503 Later", "504 Late" } do
       server = faulty.start { reply(line) }
       local err = fixture.failed("connect", client():balance "USD")
@@ -132,7 +132,7 @@ describe("a proxy that refuses", function()
     server = nil
   end)
 
-  it("over SOCKS is asked again where that may pass", function()
+  it("over SOCKS is tried again where that may pass", function()
     for _, code in ipairs { "\1", "\3", "\4", "\5", "\6" } do
       server = faulty.start {
         socks(welcome, "\1\0", "\5" .. code .. "\0\1\0\0\0\0\0\0") }
