@@ -262,11 +262,13 @@ void uq_pending_left(struct uq_pending *p, bool cancelled) {
   }
 }
 
-void uq_pending_answered(const struct uq_pending *p) {
+/* A refusal comes sooner than what was asked for, also from elsewhere: it says
+** nothing of how long the others are to wait. */
+void uq_pending_answered(const struct uq_pending *p, bool refused) {
   struct uq_liveness *l = p->liveness;
   l->answer_at = l->now;
   l->in_vain = 0;
-  if (p->sent == 0)
+  if (p->sent == 0 || refused)
     return;
   uq_latency_note(p->latency, l->now - p->sent, l->now);
   if (p->sent > l->answered)

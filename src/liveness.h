@@ -85,8 +85,8 @@ void uq_pending_end(struct uq_pending *p);
 /* libcurl tells that the request goes out now. */
 void uq_pending_sent(struct uq_pending *p);
 
-/* Its answer has come. */
-void uq_pending_answered(const struct uq_pending *p);
+/* Its answer has come: what was asked for, or a refusal. */
+void uq_pending_answered(const struct uq_pending *p, bool refused);
 
 /* It has ended without an answer: it was cancelled, or has run out of time.
 ** Decides what becomes of its connection (over HTTP/1.1 libcurl closes it) and

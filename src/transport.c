@@ -784,6 +784,12 @@ static void describe(const struct uq_exchange *x, struct uq_answer *a) {
              uq_outcome_hint(x->code, !a->plain, message));
 }
 
+static int status_of(const struct uq_exchange *x) {
+  long status = 0;
+  curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+  return (int)status;
+}
+
 /* Moves the content of a buffer; what is left is empty. */
 static void move(struct uq_buf *to, struct uq_buf *from) {
   *to = *from;
@@ -791,13 +797,11 @@ static void move(struct uq_buf *to, struct uq_buf *from) {
 }
 
 void uq_exchange_take(struct uq_exchange *x, struct uq_answer *a) {
-  long status = 0;
+  a->status = x->started ? status_of(x) : 0;
   if (x->started) {
-    curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &a->connects);
     a->plain = !x->encrypted;
   }
-  a->status = (int)status;
   a->received = x->received;
   if (x->code != CURLE_OK)
     describe(x, a);
@@ -985,7 +989,7 @@ static void reap(struct uq_transport *t) {
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&x);
     note_version(x);
     if (code == CURLE_OK)
-      uq_pending_answered(&x->pending);
+      uq_pending_answered(&x->pending, status_of(x) >= 300);
     finish(x, code);
     if (code == CURLE_OPERATION_TIMEDOUT)
       uq_pending_left(&x->pending, false);

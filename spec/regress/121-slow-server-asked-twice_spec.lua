@@ -13,14 +13,8 @@ local TIMEOUT, SLOW = 1.5, 0.9
 
 local function arrived() return #sandbox.requests() end
 
--- So many requests, at once, of which each is answered after SLOW.
-local function at_once(client, count, timeout)
-  local calls, options = {}, { timeout = timeout or TIMEOUT }
-  for n = 1, count do calls[n] = client:start_balance("USD", options) end
-  for n = 1, count do
-    while not calls[n]:step() do client:step(1) end
-    fixture.succeeded(calls[n]:result())
-  end
+local function crowd(client, timeout)
+  fixture.crowd(client, 32, { timeout = timeout or TIMEOUT })
 end
 
 describe(title, function()
@@ -48,19 +42,19 @@ describe(title, function()
     it("is asked once a call, many at once, HTTP/" .. version, function()
       connect()
       slow_from_now_on()
-      for _ = 1, 2 do at_once(client, 32) end
+      for _ = 1, 2 do crowd(client) end
       assert.equal(64, arrived())
     end)
 
     it("after it was fast, is asked twice by one call, HTTP/" .. version, function()
       connect()
-      at_once(client, 32)
+      crowd(client)
       slow_from_now_on(TIMEOUT) -- of twice as much: two thirds would be too late for this
       local before = arrived()
-      at_once(client, 32, 2 * TIMEOUT)
+      crowd(client, 2 * TIMEOUT)
       assert.is_true(arrived() - before <= 32 + 3, arrived() - before)
       before = arrived()
-      at_once(client, 32, 2 * TIMEOUT)
+      crowd(client, 2 * TIMEOUT)
       assert.equal(32, arrived() - before)
     end)
   end

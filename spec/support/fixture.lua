@@ -59,6 +59,20 @@ function fixture.body(amount, currency)
     .. '"balance_status":"ACTIVE"}'):format(currency or "USD", amount)
 end
 
+-- So many balances at once, each a call object that is stepped as soon as it can go on.
+-- Returns the balances.
+function fixture.crowd(client, count, options)
+  local calls, balances = {}, {}
+  for n = 1, count do calls[n] = client:start_balance("USD", options) end
+  repeat
+    local left = 0
+    for n = 1, count do if not calls[n]:step() then left = left + 1 end end
+    if left > 0 then client:step(1) end
+  until left == 0
+  for n = 1, count do balances[n] = fixture.succeeded(calls[n]:result()) end
+  return balances
+end
+
 -- Orders a fault for the next request with this key alone. Returns options that bear it.
 function fixture.with_fault(fault, options)
   local key = uqpay.uuid()
