@@ -49,7 +49,7 @@ STD = -std=c99 -fPIC
 WARN = -Wall -Wextra -Wpedantic
 LIBS ?= -lcurl -lpthread -lm
 
-.PHONY: all deps bench-deps demo demo-openresty sandbox check spec \
+.PHONY: all deps bench-deps demo demo-openresty sandbox check spec cjson \
 	spec-jit-in-5.1 spec-5.1-in-jit pollers spec-poll spec-kqueue spec-kqueue-old asan asan-spec valgrind bench \
 	bench-openresty torture torture-quick torture-memory torture-memory-run \
 	torture-fuzz torture-fuzz-run torture-soak torture-threads torture-locale \
@@ -114,10 +114,17 @@ spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
 spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
-spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so \
+spec: export UQPAY_CJSON = $(CJSON)
+spec: all cjson $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so \
 		$(OUT)/scarce.so
-	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
+	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so;$(CJSON)' --lpath='./?.lua' \
 		-o plainTerminal $(SPEC)
+
+# lua-cjson for the specs, where this Lua has none, as Lua 5.5 on Debian.
+CJSON = build/cjson-$(LUA)/?.so
+cjson:
+	@LUA_INIT= LUA_CPATH='$(CJSON);;' $(LUA_BIN) -e 'require "cjson"' 2> /dev/null || \
+		sh spec/support/cjson.sh $(LUA_INCDIR) $(CJSON:?.so=cjson.so)
 
 # All specs on all Luas; those that no Lua has a part in say so on all but two.
 check:
@@ -244,7 +251,7 @@ torture-memory-run: $(OUT)/memory
 
 TORTURE_LIBS = $(if $(filter jit,$(LUA)),-lluajit-5.1,-llua$(LUA)) -ldl $(LIBS)
 $(OUT)/memory: spec/torture/memory.c spec/torture/server.c spec/torture/server.h \
-		$(OBJECTS)
+		spec/torture/state.h $(OBJECTS)
 	$(CC) -std=c99 $(WARN) $(CFLAGS) -I$(LUA_INCDIR) -o $@ $(filter %.c,$^) \
 		$(OBJECTS) $(TORTURE_LIBS)
 
@@ -267,7 +274,7 @@ torture-freed: $(OUT)/freed
 	@echo "== secrets in memory on $(LUA_BIN)"
 	@$(LUA_BIN) spec/torture/freed.lua $(OUT)/freed
 
-$(OUT)/freed: spec/torture/freed.c $(OBJECTS)
+$(OUT)/freed: spec/torture/freed.c spec/torture/state.h $(OBJECTS)
 	$(CC) -std=c99 $(WARN) $(CFLAGS) -I$(LUA_INCDIR) -o $@ $< $(OBJECTS) \
 		$(TORTURE_LIBS)
 

@@ -45,7 +45,8 @@ local function run_smoke(dir, interpreter)
   file:close()
   return driver.output(driver.command("env", "LUA_INIT=",
     "LUA_PATH=" .. dir .. "/share/lua/" .. version .. "/?.lua;;",
-    "LUA_CPATH=" .. dir .. "/lib/lua/" .. version .. "/?.so;;", interpreter,
+    "LUA_CPATH=" .. dir .. "/lib/lua/" .. version .. "/?.so;" .. os.getenv "UQPAY_CJSON"
+      .. ";;", interpreter,
     script, sandbox.url, sandbox.ca_file, sandbox.token) .. " 2>&1")
 end
 
