@@ -2,6 +2,7 @@
 -- window after window; what becomes of lists that change or go round in circles, and how
 -- a walk ends that cannot go on.
 
+local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
@@ -986,14 +987,14 @@ describe("every item", function()
 
   -- The loops run in this very process, each walk in a coroutine of its own.
   local loops = {
-    cqueues = function(face, bodies, ticks)
+    cqueues = driver.has_loop "cqueues" and function(face, bodies, ticks)
       local cqueues = require "cqueues"
       local loop = cqueues.new()
       for _, body in ipairs(bodies) do loop:wrap(body, face) end
       loop:wrap(ticks, function() cqueues.sleep(0.01) end)
       assert(loop:loop())
-    end,
-    luv = function(face, bodies, ticks)
+    end or nil,
+    luv = driver.has_loop "luv" and function(face, bodies, ticks)
       local uv = require "luv"
       for _, body in ipairs(bodies) do coroutine.wrap(body)(face) end
       coroutine.wrap(ticks)(function()
@@ -1005,7 +1006,7 @@ describe("every item", function()
         coroutine.yield()
       end)
       uv.run()
-    end,
+    end or nil,
     copas = pcall(require, "copas") and function(face, bodies, ticks)
       local copas = require "copas"
       local sleep = require "spec.support.copas_sleep"
