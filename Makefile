@@ -114,17 +114,15 @@ spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
 spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
-spec: export UQPAY_CJSON = $(CJSON)
 spec: all cjson $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so \
 		$(OUT)/scarce.so
-	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so;$(CJSON)' --lpath='./?.lua' \
+	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
 		-o plainTerminal $(SPEC)
 
 # lua-cjson for the specs, where this Lua has none, as Lua 5.5 on Debian.
-CJSON = build/cjson-$(LUA)/?.so
 cjson:
-	@LUA_INIT= LUA_CPATH='$(CJSON);;' $(LUA_BIN) -e 'require "cjson"' 2> /dev/null || \
-		sh spec/support/cjson.sh $(LUA_INCDIR) $(CJSON:?.so=cjson.so)
+	@LUA_INIT= LUA_CPATH='$(OUT)/?.so;;' $(LUA_BIN) -e 'require "cjson"' 2> /dev/null || \
+		sh spec/support/cjson.sh $(LUA_INCDIR) $(OUT)/cjson.so
 
 # All specs on all Luas; those that no Lua has a part in say so on all but two.
 check:

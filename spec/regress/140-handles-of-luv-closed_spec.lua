@@ -33,7 +33,9 @@ local function run(code) child.run(prelude .. code, nil, "timeout 60 ") end
 describe("a client whose handles of luv were closed", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
-  if not driver.has_loop "luv" then return pending("no package of luv for " .. _VERSION) end
+  if not driver.has_loop "luv" then
+    return pending("no package of luv for " .. _VERSION)
+  end
 
   it("answers the next call, and those that waited", function()
     run [[

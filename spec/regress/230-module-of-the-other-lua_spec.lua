@@ -1,14 +1,14 @@
--- Lua 5.1 and LuaJIT find their modules in the same folder. LuaJIT's build did not load in
--- Lua 5.1 (undefined symbol: lua_isyieldable), and 5.1's build in LuaJIT took every place
--- for one that can yield. `make spec-jit-in-5.1` and `make spec-5.1-in-jit` run this with
--- the module of the other.
+-- Lua 5.1 and LuaJIT find their modules in the same folder. LuaJIT's build did not load
+-- in Lua 5.1 (undefined symbol: lua_isyieldable), and 5.1's build in LuaJIT took every
+-- place for one that can yield. `make spec-jit-in-5.1` and `make spec-5.1-in-jit` run this
+-- with the module of the other.
 
 local driver = require "spec.support.driver"
 local internal = require "uqpay.internal"
 
 local version = rawget(_G, "jit") and "LuaJIT" or _VERSION
 
--- What yieldable() says outside of a coroutine, in one, and below a function of C's in one.
+-- What yieldable() says outside of a coroutine, in one, and below a C function in one.
 local function places()
   local below
   local within = coroutine.wrap(function()
@@ -34,17 +34,18 @@ describe("regress: the module of the other Lua", function()
 
   if version ~= "Lua 5.1" then return end
 
-  -- A program may have both in memory: 5.1's states are none of LuaJIT's functions' business.
+  -- A program may have both in memory. A function of LuaJIT cannot read a state of 5.1.
   it("asks no LuaJIT about a state of Lua 5.1", function()
     local library = "libluajit-5.1.so.2"
     local loads = driver.output("LD_PRELOAD=" .. library .. " "
       .. driver.command("lua5.1", "-e", "print 'fine'") .. " 2>&1")
     if loads ~= "fine\n" then return pending "no library of LuaJIT" end
     local printed = driver.output("LD_PRELOAD=" .. library .. " "
-      .. driver.command("env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,
-        "lua5.1", "-e", [[
+      .. driver.command("env", "LUA_PATH=" .. package.path,
+        "LUA_CPATH=" .. package.cpath, "lua5.1", "-e", [[
           local yieldable = require "uqpay.internal".yieldable
-          print(yieldable(), coroutine.wrap(function() return yieldable() end)())]]) .. " 2>&1")
+          print(yieldable(), coroutine.wrap(function() return yieldable() end)())
+        ]]) .. " 2>&1")
     assert.equal("true\ttrue\n", printed)
   end)
 end)

@@ -1,5 +1,5 @@
--- The settings of the collector in the words of every Lua: 5.5 has one option, "param", for
--- all of them.
+-- The settings of the collector in the words of every Lua: 5.5 has one option, "param",
+-- for all of them.
 
 local collector = {}
 

@@ -81,7 +81,8 @@ function driver.on_two_luas(title)
   return false
 end
 
--- True if this Lua has the event loop's module. Debian has no packages of them for 5.5 yet.
+-- True if this Lua has the event loop's module: Debian has no packages of them for 5.5
+-- yet.
 function driver.has_loop(name)
   return _VERSION ~= "Lua 5.5" or (pcall(require, name))
 end
