@@ -1,7 +1,7 @@
 -- Lua 5.1 and LuaJIT find their modules in the same folder. LuaJIT's build did not load
 -- in Lua 5.1 (undefined symbol: lua_isyieldable), and 5.1's build in LuaJIT took every
--- place for one that can yield. `make spec-jit-in-5.1` and `make spec-5.1-in-jit` run this
--- with the module of the other.
+-- place for one that can yield. `make spec-jit-in-5.1` and `make spec-5.1-in-jit` run
+-- this with the module of the other.
 
 local driver = require "spec.support.driver"
 local internal = require "uqpay.internal"
