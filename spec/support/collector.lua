@@ -7,6 +7,7 @@ local collector = {}
 -- cycle at a time. Returns a function that undoes it.
 function collector.eager(whole)
   if _VERSION == "Lua 5.5" then
+    collectgarbage "incremental" -- the interpreter begins in the other mode
     local pause = collectgarbage("param", "pause", 0)
     local multiplier = collectgarbage("param", "stepmul", whole and 0 or 1000)
     return function()

@@ -6,6 +6,7 @@
 -- goes by before the next, and one step is made instead.
 
 if _VERSION == "Lua 5.5" then
+  collectgarbage "incremental"
   collectgarbage("param", "pause", 0)
   collectgarbage("param", "stepmul", 1000)
 else
