@@ -32,6 +32,16 @@ describe("regress: the module of the other Lua", function()
       outside)
   end)
 
+  -- A luaL_Buffer has its size from the headers, and is filled by the interpreter.
+  it("uses no buffer whose size another Lua may see differently", function()
+    local path = assert(package.searchpath and package.searchpath("uqpay", package.cpath)
+      or package.cpath:match "[^;]+":gsub("%?", "uqpay"))
+    local symbols = driver.output("nm -D " .. driver.quote(path))
+    assert.matches(" U lua_", symbols)
+    assert.is_nil(symbols:find(" U luaL_%l*buff"))
+    assert.is_nil(symbols:find(" U luaL_pushresult"))
+  end)
+
   if version ~= "Lua 5.1" then return end
 
   -- A program may have both in memory. A function of LuaJIT cannot read a state of 5.1.
