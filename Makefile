@@ -243,7 +243,8 @@ torture-memory:
 		cat build/memory-5.4.log build/memory-jit.log | $(call TOTALS,2)
 
 torture-memory-run: export LUA_PATH = src/?.lua;./?.lua;;
-torture-memory-run: $(OUT)/memory
+torture-memory-run: export LUA_CPATH = $(OUT)/?.so;;
+torture-memory-run: $(OUT)/memory cjson
 	@echo "== out of memory on $(LUA_BIN)"
 	@$(LUA_BIN) spec/torture/beside.lua $(OUT)/memory $(if $(LONG),,-q) $(CASES)
 
@@ -268,7 +269,8 @@ torture-secrets:
 		SPEC='$(if $(LONG),$(WATCHED_ALL),$(WATCHED))'; } 2>&1 | $(call TOTALS,3)
 
 torture-freed: export LUA_PATH = src/?.lua;./?.lua;;
-torture-freed: $(OUT)/freed
+torture-freed: export LUA_CPATH = $(OUT)/?.so;;
+torture-freed: $(OUT)/freed cjson
 	@echo "== secrets in memory on $(LUA_BIN)"
 	@$(LUA_BIN) spec/torture/freed.lua $(OUT)/freed
 
@@ -294,7 +296,7 @@ $(OUT)/fuzz-%: spec/torture/fuzz/%.c $(wildcard spec/torture/fuzz/*.h) $(OBJECTS
 # The soak: so many balances over HTTP/1.1 and as many over HTTP/2, one in twenty with a
 # fault.
 SOAK ?= $(if $(LONG),100000,15000)
-torture-soak: all
+torture-soak: all cjson
 	@UQPAY_OUT=$(OUT) LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)/?.so;;' \
 		$(LUA_BIN) spec/torture/soak.lua $(SOAK)
 
@@ -355,7 +357,7 @@ torture-random-run: export UQPAY_RANDOM_LUA = $(LUA)
 torture-random-run: export UQPAY_SEED = $(SEED)
 torture-random-run: export LUA_PATH = src/?.lua;./?.lua;;
 torture-random-run: export LUA_CPATH = $(OUT)/?.so;;
-torture-random-run: all $(OUT)/fork.so
+torture-random-run: all cjson $(OUT)/fork.so
 	@echo "== random operations on $(LUA_BIN)"
 	@$(LUA_BIN) spec/torture/random.lua $(if $(SEED),1,$(if $(LONG),200,50))
 
