@@ -16,7 +16,7 @@ description = {
   labels = { "uqpay", "payment", "http", "api-client" },
 }
 dependencies = {
-  "lua >= 5.1, < 5.5",
+  "lua >= 5.1, < 5.6",
   "lua-cjson >= 2.1.0",
 }
 -- The library, not its header: Debian and Ubuntu keep the header where LuaRocks does not
@@ -29,8 +29,9 @@ build = {
   modules = {
     uqpay = {
       sources = {
-        "src/uqpay.c", "src/auxlib.c", "src/internal.c", "src/client.c", "src/call.c",
-        "src/attempt.c", "src/reclaim.c", "src/hook.c", "src/token.c", "src/login.c",
+        "src/uqpay.c", "src/auxlib.c", "src/compat.c", "src/internal.c",
+        "src/client.c", "src/call.c", "src/attempt.c", "src/reclaim.c", "src/hook.c",
+        "src/token.c", "src/login.c",
         "src/share.c", "src/filestore.c", "src/endpoint.c", "src/query.c",
         "src/options.c", "src/answer.c", "src/error.c", "src/json.c", "src/values.c",
         "src/transport.c", "src/handle.c", "src/trust.c", "src/liveness.c",

@@ -3,12 +3,14 @@
 
 local child = require "spec.support.child"
 local sandbox = require "spec.support.sandbox"
+local styles = require "spec.support.styles"
 
 local function run(style, code)
   child.run("local style = styles[" .. style .. "] " .. code, "shift")
 end
 
-local names = { "blocking", "call objects", "a loop" }
+local names = {}
+for number, style in ipairs(styles) do names[number] = style.name end
 
 describe("a token", function()
   setup(function() sandbox.start() end)
@@ -167,7 +169,7 @@ describe("a token", function()
   end)
 
   it("is taken from a renewal that was left alone, however late", function()
-    for style = 1, 3 do
+    for style = 1, #styles do
       sandbox.reset()
       run(style, [[
         local c = style.new(options())

@@ -5,7 +5,7 @@ local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
 local uqpay = require "uqpay"
 
-local modern = _VERSION == "Lua 5.4"      -- has to-be-closed variables
+local modern = _VERSION >= "Lua 5.4"      -- has to-be-closed variables
 
 -- What the sandbox shows of each account.
 local function shown()

@@ -68,7 +68,7 @@ describe("a token store on a disk that fails", function()
       assert(store.set("another", "secret"))
       local before, logins = listing(), 0
       each(function(_, where)
-        local style = styles[logins % 3 + 1]
+        local style = styles[logins % #styles + 1]
         local c = style.new(options { token_store = store })
         good(style.all(c, times(3)))
         logins = logins + 1

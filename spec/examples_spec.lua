@@ -10,8 +10,10 @@ local at_once = { "^master\tUSD\t5000%.25\n", "master\tSGD\t10000", "\tUSD\t111%
 
 -- The packages of an event loop that there are not: why the example is left out.
 local missing = {}
-if version == "Lua 5.3" or version == "Lua 5.4" then
-  missing["copas.lua"] = "there is no package of copas for " .. version
+for _, loop in ipairs { "cqueues", "luv", "copas" } do
+  if not driver.has_loop(loop) or loop == "copas" and _VERSION >= "Lua 5.3" then
+    missing[loop .. ".lua"] = "there is no package of " .. loop .. " for " .. version
+  end
 end
 
 -- What each example prints: patterns, in this order.

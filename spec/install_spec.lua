@@ -7,6 +7,14 @@ local jit = rawget(_G, "jit")
 local version = _VERSION:match "5%.%d"
 local make_lua = jit and "jit" or version
 
+-- Lua 5.1 and LuaJIT find their modules in the same folder: what is built for one is
+-- loaded by the other.
+local interpreters = { os.getenv "UQPAY_LUA_BIN" }
+local other = version == "5.1" and (jit and "lua5.1" or "luajit")
+if other and driver.output("command -v " .. other) ~= "" then
+  interpreters[2] = other
+end
+
 -- A program that needs nothing but the installed module.
 local smoke = [[
   local uqpay = require "uqpay"
@@ -30,15 +38,19 @@ local smoke = [[
   end
 ]]
 
-local function run_smoke(dir)
+local function run_smoke(dir, interpreter)
+  local cjson = os.getenv "UQPAY_OUT" .. "/cjson.so" -- the specs' own, see the Makefile
+  if driver.exists(cjson) then
+    driver.output(driver.command("cp", cjson, dir .. "/lib/lua/" .. version))
+  end
   local script = dir .. "/smoke.lua"
   local file = assert(io.open(script, "w"))
   file:write(smoke)
   file:close()
   return driver.output(driver.command("env", "LUA_INIT=",
     "LUA_PATH=" .. dir .. "/share/lua/" .. version .. "/?.lua;;",
-    "LUA_CPATH=" .. dir .. "/lib/lua/" .. version .. "/?.so;;", os.getenv "UQPAY_LUA_BIN",
-    script, sandbox.url, sandbox.ca_file, sandbox.token) .. " 2>&1")
+    "LUA_CPATH=" .. dir .. "/lib/lua/" .. version .. "/?.so;;", interpreter, script,
+    sandbox.url, sandbox.ca_file, sandbox.token) .. " 2>&1")
 end
 
 local function exists(path)
@@ -58,9 +70,18 @@ describe("installed", function()
 
   local has_copas = version == "5.1" or version == "5.2"
   local works = "^0%.1%.0\t5000%.25\nnil\tstring\tinvalid_request\nSGD\n"
-    .. "cqueues\tUSD\nluv\tUSD\n" .. (has_copas and "copas\tUSD\n$" or "$")
+    .. (driver.has_loop "cqueues" and "cqueues\tUSD\n" or "")
+    .. (driver.has_loop "luv" and "luv\tUSD\n" or "")
+    .. (has_copas and "copas\tUSD\n$" or "$")
   local types = "/share/lua/" .. version .. "/uqpay/types/uqpay/copas.lua"
   local module = "/lib/lua/" .. version .. "/uqpay.so"
+
+  local function check_smoke(output)
+    for _, interpreter in ipairs(interpreters) do
+      local printed = run_smoke(dir, interpreter)
+      assert.is_truthy(printed:find(works), interpreter .. ": " .. printed .. output)
+    end
+  end
 
   -- The copy keeps objects out of the tree, and the plain build apart from a sanitizer's.
   -- Nothing here needs what an optimizer makes, and all other specs run on that: -O0.
@@ -74,7 +95,7 @@ describe("installed", function()
     local make = copy_tree() .. "make -s LUA=" .. make_lua
       .. " CFLAGS=-O0 DESTDIR=" .. dir .. " PREFIX= "
     local output = driver.output(make .. "install 2>&1")
-    assert.is_truthy(run_smoke(dir):find(works), output)
+    check_smoke(output)
     assert.is_true(exists(dir .. types))
     driver.output(make .. "uninstall 2>&1")
     assert.is_false(exists(dir .. module))
@@ -117,7 +138,7 @@ describe("installed", function()
       .. "env -u LUA_INIT LC_ALL=C luarocks --lua-version=" .. version
       .. " --tree=" .. driver.quote(dir)
       .. " make --deps-mode=none CFLAGS='-O0 -fPIC' 2>&1")
-    assert.is_truthy(run_smoke(dir):find(works), output)
+    check_smoke(output)
     assert.is_true(exists(dir .. types))
     local symbols = driver.output("nm -D --defined-only " .. driver.quote(dir .. module))
     assert.equal("luaopen_uqpay luaopen_uqpay_internal ",

@@ -1105,8 +1105,7 @@ describe("the collector", function()
       { kind = "status", status = 400, skip = 8 } }
     local output, status, all = run(([[
       if jit then jit.off() end
-      collectgarbage("setpause", 0)
-      collectgarbage("setstepmul", 1000)
+      require "spec.support.collector".eager()
       local function all() collectgarbage() collectgarbage() end
       debug.sethook(function() collectgarbage "step" end, "", 100)
       local c = client { on_request = all, on_response = all, on_retry = all,

@@ -1,7 +1,11 @@
 /*
-** compat.h - what Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT name differently, for the
-** few functions that we use. Defines no name of Lua's own but constants that
-** are missing.
+** compat.h - what Lua 5.1 to 5.5 and LuaJIT name differently, for the few
+** functions that we use. Defines no name of Lua's own but constants that are
+** missing.
+**
+** What is built for Lua 5.1 runs in LuaJIT, and the other way round. So with
+** LUA_VERSION_NUM 501 the module calls only functions of Lua 5.1 directly, and
+** uses no luaL_Buffer: headers and interpreter may differ about its size.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_COMPAT_H
@@ -10,12 +14,14 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-/* Can the running function yield? LuaJIT 2.1 alone is asked, and knows. */
-#if LUA_VERSION_NUM == 501 && defined(LUA_OK)
-#define uqL_yieldable(L) lua_isyieldable(L)
-#else
-#define uqL_yieldable(L) 1
-#endif
+#pragma GCC visibility push(hidden)
+
+/* True if the running function can yield, and where Lua cannot tell: in 5.1 and
+** 5.2. Lua 5.1 and LuaJIT load the same file, so the function is looked up at
+** run time; an interpreter that hides its symbols counts as Lua 5.1. */
+int uqL_yieldable(lua_State *L);
+
+#pragma GCC visibility pop
 
 #ifndef LUA_OK
 #define LUA_OK 0

@@ -308,18 +308,15 @@ static double read_number(lua_State *L, const struct reading *r,
 
 static int read_name(lua_State *L, const struct reading *r,
                      const struct option *o) {
-  luaL_Buffer b;
   for (int i = 0; o->names[i] != NULL; i++) {
     if (equals(L, -1, o->names[i]))
       return i;
   }
-  luaL_buffinit(L, &b);
+  lua_pushliteral(L, "");
   for (int i = 0; o->names[i] != NULL; i++) {
-    luaL_addstring(&b, i == 0 ? "\"" : " or \"");
-    luaL_addstring(&b, o->names[i]);
-    luaL_addchar(&b, '"');
+    lua_pushfstring(L, "%s\"%s\"", i == 0 ? "" : " or ", o->names[i]);
+    lua_concat(L, 2);
   }
-  luaL_pushresult(&b);
   lua_insert(L, -2);
   const char *names = lua_tostring(L, -2);
   if (lua_type(L, -1) != LUA_TSTRING)

@@ -340,14 +340,12 @@ static int amount_minor(lua_State *L) {
 static int amount_format(lua_State *L) {
   struct uq_decimal d = *check_amount(L);
   char text[UQ_DECIMAL_TEXT];
-  size_t len = 0;
-  const char *separator = "";
-  luaL_Buffer b;
   lua_settop(L, 3);
-  if (!lua_isnil(L, 3)) {
-    luaL_checktype(L, 3, LUA_TSTRING);
-    separator = lua_tolstring(L, 3, &len);
+  if (lua_isnil(L, 3)) {
+    lua_pushliteral(L, "");
+    lua_replace(L, 3);
   }
+  luaL_checktype(L, 3, LUA_TSTRING);
   if (!lua_isnil(L, 2)) {
     int places = check_places(L);
     if (places < 0)
@@ -358,13 +356,15 @@ static int amount_format(lua_State *L) {
   }
   uq_decimal_text(&d, text);
   size_t whole = strcspn(text, "."), first = text[0] == '-';
-  luaL_buffinit(L, &b);
-  for (size_t i = 0; text[i] != '\0'; i++) {
-    if (i > first && i < whole && (whole - i) % 3 == 0)
-      luaL_addlstring(&b, separator, len);
-    luaL_addchar(&b, text[i]);
+  size_t end = whole - (whole - first - 1) / 3 * 3; /* of the first group */
+  lua_pushlstring(L, text, end);
+  for (; end < whole; end += 3) {
+    lua_pushvalue(L, 3);
+    lua_pushlstring(L, text + end, 3);
+    lua_concat(L, 3);
   }
-  luaL_pushresult(&b);
+  lua_pushstring(L, text + whole);
+  lua_concat(L, 2);
   return 1;
 }
 

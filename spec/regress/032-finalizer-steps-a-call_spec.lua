@@ -26,16 +26,13 @@ local code = [[
         pieces[n] = setmetatable({}, { __gc = finalizer })
       end
     end
-    local pause = collectgarbage("setpause", 0)
-    local multiplier = collectgarbage("setstepmul", 1000000)
-    if _VERSION == "Lua 5.4" then collectgarbage("incremental", 0, 1000, 30) end
+    local relax = require "spec.support.collector".eager(true)
     collectgarbage()
     pieces[number] = nil
     collectgarbage "restart"
     f()
     armed = false
-    collectgarbage("setpause", pause)
-    collectgarbage("setstepmul", multiplier)
+    relax()
     return left <= 0
   end
 

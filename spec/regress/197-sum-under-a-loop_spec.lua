@@ -42,6 +42,9 @@ describe("a sum of what an iterator gives", function()
 
   for _, loop in ipairs { "cqueues", "luv", "copas4" } do
     it("is waited for under " .. loop, function()
+      if loop ~= "copas4" and not driver.has_loop(loop) then
+        return pending("no package of it for " .. _VERSION)
+      end
       local env = os.getenv "UQPAY_SANDBOX_ENV" or driver.kept "sandbox".dir .. "/env"
       local text = driver.output(driver.command("env", "ASAN_OPTIONS=detect_leaks=0",
         "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,

@@ -1,5 +1,5 @@
 -- What the drivers of the spec servers share: shell words, a place that outlives busted's
--- clean-up, the directory of these files. For Lua 5.1 to 5.4 and LuaJIT.
+-- clean-up, the directory of these files. For Lua 5.1 to 5.5 and LuaJIT.
 
 local driver = {}
 
@@ -79,6 +79,12 @@ function driver.on_two_luas(title)
     busted.pending "the same code on every Lua: run on 5.4 and LuaJIT"
   end)
   return false
+end
+
+-- True if this Lua has the event loop's module: Debian has no packages of them for 5.5
+-- yet.
+function driver.has_loop(name)
+  return _VERSION ~= "Lua 5.5" or (pcall(require, name))
 end
 
 -- A new private directory.

@@ -11,7 +11,8 @@ local finalizers = {}
 -- call act with their number; within it no other one runs. disarm() ends it and returns
 -- how many have run.
 local prelude = [[
-  local pieces, armed, run, action = {}, false, 0
+  local eager = require "spec.support.collector".eager
+  local pieces, armed, run, action, relax = {}, false, 0
   local function finalizer()
     if not armed then return end
     armed = false
@@ -30,16 +31,15 @@ local prelude = [[
   local function arm(most, act)
     run, action = 0, act
     for n = 1, most do pieces[n] = piece() end
-    collectgarbage("setpause", 0)
-    collectgarbage("setstepmul", 1000000)
-    if _VERSION == "Lua 5.4" then collectgarbage("incremental", 0, 1000, 30) end
+    relax = relax or eager(true)
     collectgarbage()
     armed, pieces[1] = true, nil
     collectgarbage "restart"
   end
   local function disarm()
     armed = false
-    collectgarbage("setpause", 200)
+    relax()
+    relax = nil
     return run
   end
 ]]

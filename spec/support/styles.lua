@@ -94,4 +94,6 @@ function loop.all(client, list)
   return loop.start(client, list):finish()
 end
 
-return { blocking, objects, loop }
+-- Debian has no package of cqueues for 5.5 yet.
+local has_loop = _VERSION ~= "Lua 5.5" or pcall(require, "cqueues")
+return { blocking, objects, has_loop and loop or nil }

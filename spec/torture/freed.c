@@ -34,6 +34,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "state.h"
+
 int luaopen_uqpay(lua_State *L);
 int luaopen_uqpay_internal(lua_State *L);
 
@@ -392,7 +394,7 @@ static void preload(lua_State *L, const char *name, lua_CFunction open) {
 
 int main(int argc, char **argv) {
   const char *masked = getenv("UQPAY_SECRETS");
-  lua_State *L = lua_newstate(lua_alloc, NULL);
+  lua_State *L = new_state(lua_alloc);
   if (argc != 2 || masked == NULL || L == NULL)
     return 2;
   read_secrets(masked);

@@ -5,8 +5,14 @@
 -- A full collection in a process with much in it (busted's) takes long: as long again
 -- goes by before the next, and one step is made instead.
 
-collectgarbage("setpause", 0)
-collectgarbage("setstepmul", 1000)
+if _VERSION == "Lua 5.5" then
+  collectgarbage "incremental"
+  collectgarbage("param", "pause", 0)
+  collectgarbage("param", "stepmul", 1000)
+else
+  collectgarbage("setpause", 0)
+  collectgarbage("setstepmul", 1000)
+end
 
 local rested = 0 -- os.clock
 

@@ -42,6 +42,7 @@
 #include <unistd.h>
 
 #include "server.h"
+#include "state.h"
 
 #define CASES "spec/torture/memory.lua"
 #define SECONDS 20       /* for one run; then it hangs */
@@ -270,7 +271,7 @@ static int wait_for(lua_State *L) {
 /* A state with the case's functions at 1 (what is done), 2 (what it came to)
 ** and 3 (all over again). */
 static lua_State *open_case(const char *name) {
-  lua_State *L = lua_newstate(lua_alloc, NULL);
+  lua_State *L = new_state(lua_alloc);
   if (L == NULL)
     abort();
   luaL_openlibs(L);

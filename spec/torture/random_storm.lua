@@ -462,10 +462,7 @@ local watched = chance(50)
 if watched then debug.sethook(watch, "", 10000) end
 
 -- The collector rests as it does for all, or never.
-if chance(40) then
-  collectgarbage("setpause", 0)
-  collectgarbage("setstepmul", 1000)
-end
+if chance(40) then require "spec.support.collector".eager() end
 
 for way = 1, #ways do
   if chance(50) then new_client(way) end

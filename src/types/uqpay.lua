@@ -557,7 +557,7 @@ function client:stats() end
 
 ---Closes the connections and forgets the token. Calls in flight end with the kind
 ---`canceled`. Closing again does nothing. A client closes itself when it is collected, and
----in Lua 5.4 at the end of a `<close>` variable's block.
+---from Lua 5.4 on at the end of a `<close>` variable's block.
 function client:close() end
 
 return uqpay
