@@ -95,7 +95,7 @@ bench-deps:
 	sh spec/support/deps.sh bench
 
 demo: all
-	LUA_BIN=$(LUA_BIN) sh spec/support/demo.sh $(OUT)
+	LUA_BIN=$(LUA_BIN) LUA_ABI=$(LUA_ABI) sh spec/support/demo.sh $(OUT)
 
 # examples/nginx.conf against a sandbox, and a balance by curl. WAIT=1 keeps both running.
 WAIT ?=
@@ -112,11 +112,11 @@ sandbox:
 SPEC ?= spec
 spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
-spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
 spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so \
 		$(OUT)/scarce.so
-	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
+	. spec/support/paths.sh && use_paths $(LUA_ABI) 'src/?.lua' '' && \
+		$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
 		-o plainTerminal $(SPEC)
 
 # All specs on all five Luas; those that no Lua has a part in say so on three of them.

@@ -566,8 +566,7 @@ describe("within nginx", function()
       server = nginx.start {
         wrap = driver.command("env", "UQPAY_BASE_URL=" .. sandbox.url, "UQPAY_CLIENT_ID="
           .. sandbox.client_id, "UQPAY_API_KEY=" .. sandbox.api_key, "UQPAY_CA_FILE="
-          .. sandbox.ca_file, "LUA_PATH=src/?.lua;;", "LUA_CPATH="
-          .. os.getenv "UQPAY_OUT" .. "/?.so;;") .. " ",
+          .. sandbox.ca_file) .. " ",
         conf = function(port)
           for place, ours in pairs {
             ["\nload_module[^\n]*"] = "", ["127.0.0.1:8080"] = "127.0.0.1:" .. port,
@@ -575,7 +574,8 @@ describe("within nginx", function()
             ["/tmp/uqpay%-example%-"] = "",
             ["error_log stderr"] = "daemon on; error_log error.log",
             ["worker_processes auto"] = "worker_processes 2",
-            ["%$prefix/examples"] = top .. "/examples",
+            ["lua_package_path [^\n]*"] = nginx.package_paths(top
+              .. "/examples/nginx/?.lua"):gsub("%%", "%%%%"),
           } do
             local count
             text, count = text:gsub(place, ours)
