@@ -107,6 +107,9 @@ demo-openresty:
 sandbox:
 	@sh spec/support/sandbox.sh run
 
+# Sets LUA_PATH and LUA_CPATH for one Lua: these folders, its own, the user's.
+paths = . spec/support/paths.sh && use_paths $(LUA_ABI) '$1' '$2'
+
 # The specs on one Lua: make spec LUA=5.1 SPEC=spec/retry_spec.lua
 # UQPAY_WRAP stands before the interpreter: a sanitizer's preload, valgrind.
 SPEC ?= spec
@@ -115,7 +118,7 @@ spec: export UQPAY_LUA_BIN = $(LUA_BIN)
 spec: export UQPAY_OUT = $(OUT)
 spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so \
 		$(OUT)/scarce.so
-	. spec/support/paths.sh && use_paths $(LUA_ABI) 'src/?.lua' '' && \
+	$(call paths,src/?.lua) && \
 		$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
 		-o plainTerminal $(SPEC)
 
@@ -225,10 +228,10 @@ torture-memory:
 		CPPFLAGS='$(CPPFLAGS) $(TORTURED)' > build/memory-$$lua.log 2>&1 & done; wait; \
 		cat build/memory-5.4.log build/memory-jit.log | $(call TOTALS,2)
 
-torture-memory-run: export LUA_PATH = src/?.lua;./?.lua;;
 torture-memory-run: $(OUT)/memory
 	@echo "== out of memory on $(LUA_BIN)"
-	@$(LUA_BIN) spec/torture/beside.lua $(OUT)/memory $(if $(LONG),,-q) $(CASES)
+	@$(call paths,src/?.lua;./?.lua) && \
+		$(LUA_BIN) spec/torture/beside.lua $(OUT)/memory $(if $(LONG),,-q) $(CASES)
 
 TORTURE_LIBS = $(if $(filter jit,$(LUA)),-lluajit-5.1,-llua$(LUA)) -ldl $(LIBS)
 $(OUT)/memory: spec/torture/memory.c spec/torture/server.c spec/torture/server.h \
@@ -250,10 +253,9 @@ torture-secrets:
 		sh spec/torture/outputs.sh $(MAKE) --no-print-directory spec LUA=$(LUA) \
 		SPEC='$(if $(LONG),$(WATCHED_ALL),$(WATCHED))'; } 2>&1 | $(call TOTALS,3)
 
-torture-freed: export LUA_PATH = src/?.lua;./?.lua;;
 torture-freed: $(OUT)/freed
 	@echo "== secrets in memory on $(LUA_BIN)"
-	@$(LUA_BIN) spec/torture/freed.lua $(OUT)/freed
+	@$(call paths,src/?.lua;./?.lua) && $(LUA_BIN) spec/torture/freed.lua $(OUT)/freed
 
 $(OUT)/freed: spec/torture/freed.c $(OBJECTS)
 	$(CC) -std=c99 $(WARN) $(CFLAGS) -I$(LUA_INCDIR) -o $@ $< $(OBJECTS) \
@@ -278,7 +280,7 @@ $(OUT)/fuzz-%: spec/torture/fuzz/%.c $(wildcard spec/torture/fuzz/*.h) $(OBJECTS
 # fault.
 SOAK ?= $(if $(LONG),100000,15000)
 torture-soak: all
-	@UQPAY_OUT=$(OUT) LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)/?.so;;' \
+	@$(call paths,src/?.lua;./?.lua,$(OUT)/?.so) && UQPAY_OUT=$(OUT) \
 		$(LUA_BIN) spec/torture/soak.lua $(SOAK)
 
 # 32 threads with a Lua state each, under the thread sanitizer.
@@ -288,7 +290,7 @@ torture-threads:
 		CFLAGS='-O1 -g -fsanitize=thread' > build/tsan.log || { cat build/tsan.log; exit 1; }
 	@gcc $(STD) $(WARN) -O1 -g -fsanitize=thread -I$(LUA_INCDIR) \
 		-o $(OUT)-tsan/threads spec/torture/threads.c -llua$(LUA) -lpthread
-	@UQPAY_OUT=$(OUT)-tsan LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)-tsan/?.so;;' \
+	@$(call paths,src/?.lua;./?.lua,$(OUT)-tsan/?.so) && UQPAY_OUT=$(OUT)-tsan \
 		TSAN_OPTIONS='exitcode=66 suppressions=spec/torture/tsan.supp' \
 		$(LUA_BIN) spec/torture/threads.lua $(OUT)-tsan/threads 32 $(if $(LONG),20,4)
 
@@ -336,11 +338,10 @@ torture-random-run: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 torture-random-run: export UQPAY_LUA_BIN = $(LUA_BIN)
 torture-random-run: export UQPAY_RANDOM_LUA = $(LUA)
 torture-random-run: export UQPAY_SEED = $(SEED)
-torture-random-run: export LUA_PATH = src/?.lua;./?.lua;;
-torture-random-run: export LUA_CPATH = $(OUT)/?.so;;
 torture-random-run: all $(OUT)/fork.so
 	@echo "== random operations on $(LUA_BIN)"
-	@$(LUA_BIN) spec/torture/random.lua $(if $(SEED),1,$(if $(LONG),200,50))
+	@$(call paths,src/?.lua;./?.lua,$(OUT)/?.so) && \
+		$(LUA_BIN) spec/torture/random.lua $(if $(SEED),1,$(if $(LONG),200,50))
 
 build/locale/log: spec/support/locales.sh
 	@sh $< build/locale
