@@ -366,7 +366,7 @@ lint:
 	clang-format --dry-run -Werror $(C_FILES)
 	@! grep -nE '^ ?\*[a-zA-Z]' $(C_FILES) || { echo "torn by clang-format"; exit 1; }
 	luacheck --quiet src spec examples rockspec/*.rockspec
-	luarocks lint rockspec/uqpay-scm-1.rockspec
+	for file in rockspec/*.rockspec; do luarocks lint $$file || exit 1; done
 	for file in spec/support/*.sh spec/bench/*.sh spec/torture/*.sh .ci/run; do \
 		sh -n $$file || exit 1; done
 	sh spec/support/layers.sh '$(BINDING)' '$(ENGINE)' $(LUA_INCDIR)
