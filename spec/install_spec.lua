@@ -65,8 +65,8 @@ describe("installed", function()
   -- The copy keeps objects out of the tree, and the plain build apart from a sanitizer's.
   -- Nothing here needs what an optimizer makes, and all other specs run on that: -O0.
   local function copy_tree()
-    driver.output("cp -r Makefile README.md CHANGELOG.md LICENSE src rockspec spec examples "
-      .. driver.quote(dir))
+    driver.output("cp -r Makefile README.md CHANGELOG.md LICENSE src rockspec spec "
+      .. "examples " .. driver.quote(dir))
     return "cd " .. driver.quote(dir)
       .. " && env -u MAKEFLAGS -u MAKELEVEL -u VARIANT -u CFLAGS -u CC "
   end
@@ -113,10 +113,32 @@ describe("installed", function()
     assert.is_true(installed > 4, commands)
   end)
 
+  -- What LuaRocks would run is enough: the specs below run it.
+  it("as a rock, libcurl is that of the folder CURL_DIR", function()
+    driver.output(("cd %s && mkdir -p curl/lib curl/include && touch curl/lib/libcurl.so")
+      :format(driver.quote(dir)))
+    local output = driver.output(copy_tree()
+      .. "env -u LUA_INIT LC_ALL=C luarocks --lua-version=" .. version
+      .. " --tree=" .. driver.quote(dir) .. " make --deps-mode=none CC=true LD=true"
+      .. " CURL_DIR=" .. driver.quote(dir .. "/curl") .. " 2>&1")
+    local compiled, linked = 0, 0
+    for _, line in ipairs(driver.lines(output)) do
+      if line:find "^true .* %-c " then
+        compiled = compiled + 1
+        assert.matches("-I" .. dir .. "/curl/include", line, 1, true)
+      elseif line:find "^true .* %-lcurl" then
+        linked = linked + 1
+        assert.matches("-L" .. dir .. "/curl/lib", line, 1, true)
+      end
+    end
+    assert.is_true(compiled > 40, output)
+    assert.equal(1, linked, output)
+  end)
+
   -- `luarocks make` takes scm of itself.
   for rock, rockspec in pairs { ["scm-1"] = "", ["0.1.0-1"] =
     "rockspec/uqpay-0.1.0-1.rockspec" } do
-    it("as a rock, the module works and exports nothing but its entry, " .. rock, function()
+    it("as a rock, works and exports nothing but its entry, " .. rock, function()
       local luarocks = copy_tree() .. "env -u LUA_INIT LC_ALL=C luarocks --lua-version="
         .. version .. " --tree=" .. driver.quote(dir)
       local output = driver.output(luarocks .. " make --deps-mode=none " .. rockspec

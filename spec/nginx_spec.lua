@@ -241,8 +241,8 @@ describe("within nginx", function()
       local text
       for _, session in ipairs { "-sess_out", "-sess_in" } do
         text = driver.output(driver.command("sh", "-c", [[
-          printf 'GET / HTTP/1.0\r\n\r\n' | timeout 60 openssl s_client -quiet -unix "$1" \
-            -ign_eof "$2" "$3" $4 2> /dev/null
+          printf 'GET / HTTP/1.0\r\n\r\n' | timeout 60 openssl s_client -quiet \
+            -unix "$1" -ign_eof "$2" "$3" $4 2> /dev/null
         ]], "sh", server.dir .. "/tls.sock", session, server.dir .. "/session", tls))
       end
       return text:match "\r\n\r\n([^\n]*)"

@@ -18,7 +18,8 @@ local function load_rockspec(path)
 end
 
 local function find(folder, pattern)
-  local list = driver.lines(driver.output(driver.command("find", folder, "-name", pattern)))
+  local list = driver.lines(driver.output(driver.command("find", folder, "-name",
+    pattern)))
   table.sort(list)
   return list
 end
@@ -106,8 +107,8 @@ if driver.on_two_luas "a rockspec" then
         local name = rawget(_G, "jit") and "jit" or _VERSION:match "5%.%d"
         for _, path in ipairs(paths) do
           local text = run(path, 0, "spec/a_spec.lua", "spec/b_spec.lua")
-          assert.matches("^spec\nLUA=" .. name .. "\nLUA_BIN=" .. os.getenv "UQPAY_LUA_BIN"
-            .. "\n", text)
+          assert.matches("^spec\nLUA=" .. name .. "\nLUA_BIN="
+            .. os.getenv "UQPAY_LUA_BIN" .. "\n", text)
           assert.matches("\nSPEC=spec/a_spec.lua spec/b_spec.lua\nexit 0\n$", text)
           assert.not_matches("SPEC", run(path, 0))
         end

@@ -1,5 +1,5 @@
--- With registers wider than a double (i386) the fraction of a time was rounded twice: it was
--- not the nearest double to the digits.
+-- With registers wider than a double (i386) the fraction of a time was rounded twice: it
+-- was not the nearest double to the digits.
 
 local driver = require "spec.support.driver"
 local random = require "spec.support.random"

@@ -1,6 +1,6 @@
--- Where file sizes and inode numbers had 32 bits unless 64 are asked for (i386, 32-bit ARM),
--- files and folders with larger ones could not be opened: a token store or a folder of
--- authorities on a disk that numbers its inodes beyond 2^32 (XFS, overlays).
+-- Where file sizes and inode numbers have 32 bits unless 64 are asked for (i386, 32-bit
+-- ARM), files and folders with larger ones could not be opened: a token store or a folder
+-- of authorities on a disk that numbers its inodes beyond 2^32 (XFS, overlays).
 
 local driver = require "spec.support.driver"
 local uqpay = require "uqpay"

@@ -1,5 +1,6 @@
 -- Phases of OpenResty's that can wait, but were refused as if they could not: precontent,
--- proxy_ssl_cert, proxy_ssl_verify; and two that cannot in any other nginx, but were tried.
+-- proxy_ssl_cert, proxy_ssl_verify; and two that cannot in any other nginx, but were
+-- tried.
 -- Debian's nginx has none of the first three: here a stand-in for nginx's API says which
 -- phase it is, and runs light threads in turn.
 
@@ -144,7 +145,7 @@ describe("resty.uqpay in the phase", function()
 
   it("log, cannot wait anywhere", function()
     load("ngx_posted_delayed_events", "SSL_magic_pending_session_ptr")
-    assert.equal("config: balance would have to wait, which log_by_lua cannot: call it in "
-      .. "rewrite, access or content, or through ngx.timer.at(0, f)", balance_in "log")
+    assert.equal("config: balance would have to wait, which log_by_lua cannot: call it "
+      .. "in rewrite, access or content, or through ngx.timer.at(0, f)", balance_in "log")
   end)
 end)

@@ -1,6 +1,6 @@
 -- After `eval "$(luarocks path)"` the demos and the sandbox did not start: nginx took
--- LUA_PATH for its Lua's own default, Lua 5.2 and later preferred LUA_PATH_5_4 to ours, and
--- lua-cjson of another Lua came first.
+-- LUA_PATH for its Lua's own default, Lua 5.2 and later preferred LUA_PATH_5_4 to ours,
+-- and lua-cjson of another Lua came first.
 
 local driver = require "spec.support.driver"
 
@@ -11,11 +11,11 @@ describe("LUA_PATH and LUA_CPATH of the user's", function()
   local dir
   before_each(function()
     dir = driver.directory "paths"
-    -- a module of the user's, an older one of ours, and one that another Lua was built for
+    -- a module of the user's, older ones of ours, one that was built for another Lua
     driver.output(("cd %s && mkdir -p lua/uqpay lua/resty c && echo 'return 1' > "
       .. "lua/of_the_user.lua && echo 'error \"an old one\"' | tee lua/uqpay/env.lua "
-      .. "lua/uqpay/pages.lua lua/resty/uqpay.lua && echo none | tee c/cjson.so c/uqpay.so")
-      :format(driver.quote(dir)))
+      .. "lua/uqpay/pages.lua lua/resty/uqpay.lua && echo none | tee c/cjson.so "
+      .. "c/uqpay.so"):format(driver.quote(dir)))
   end)
   after_each(function() driver.output(driver.command("rm", "-rf", dir)) end)
 

@@ -112,12 +112,13 @@ local function load_modules()
   return table.concat(lines, "\n")
 end
 
--- Lines of a configuration: where Lua modules are, in front of other folders of Lua files.
--- nginx itself does not see the variables.
+-- Lines of a configuration: where Lua modules are; a folder of other Lua files may come
+-- first. nginx itself does not see the variables.
 function nginx.package_paths(path)
   local out = absolute(os.getenv "UQPAY_OUT" .. "/?.so")
   return driver.output(driver.command("sh", "-c", '. "$1"; nginx_paths "$2" "$3"', "sh",
-    driver.here .. "/paths.sh", (path and path .. ";" or "") .. absolute "src/?.lua", out))
+    driver.here .. "/paths.sh", (path and path .. ";" or "") .. absolute "src/?.lua",
+    out))
 end
 
 local function locations(setup)
@@ -154,7 +155,8 @@ end
 local function configuration(setup, port)
   local known = setup.facts or sandbox.start()
   return conf:format(load_modules(), setup.workers or 1, setup.main or "",
-    nginx.package_paths(), setup.http or "", prelude:format(facts(known)), setup.init or "", port,
+    nginx.package_paths(), setup.http or "", prelude:format(facts(known)),
+    setup.init or "", port,
     setup.server or "", locations(setup))
 end
 

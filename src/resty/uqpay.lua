@@ -39,8 +39,8 @@ local function has_symbol(name)
   return (pcall(function() return ffi.C[ours] end))
 end
 
--- Two TLS phases can wait in an nginx with OpenResty's patches only, of which one adds this
--- variable. In any other nginx a wait ends the handshake.
+-- Two TLS phases can wait only in an nginx with OpenResty's patches, one of which adds
+-- this variable. In any other nginx a wait ends the handshake.
 local patched = has_symbol "ngx_posted_delayed_events"
 
 -- Phases in which a light thread can wait, of the http and the stream module.
