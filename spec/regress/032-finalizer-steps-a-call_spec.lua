@@ -28,7 +28,7 @@ local code = [[
     end
     local pause = collectgarbage("setpause", 0)
     local multiplier = collectgarbage("setstepmul", 1000000)
-    if _VERSION == "Lua 5.4" then collectgarbage("incremental", 0, 1000, 30) end
+    if _VERSION == "Lua 5.4" then collectgarbage("incremental", 0, 1000, 20) end
     collectgarbage()
     pieces[number] = nil
     collectgarbage "restart"

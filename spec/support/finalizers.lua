@@ -32,7 +32,7 @@ local prelude = [[
     for n = 1, most do pieces[n] = piece() end
     collectgarbage("setpause", 0)
     collectgarbage("setstepmul", 1000000)
-    if _VERSION == "Lua 5.4" then collectgarbage("incremental", 0, 1000, 30) end
+    if _VERSION == "Lua 5.4" then collectgarbage("incremental", 0, 1000, 20) end
     collectgarbage()
     armed, pieces[1] = true, nil
     collectgarbage "restart"
