@@ -19,11 +19,22 @@ describe("LUA_PATH and LUA_CPATH of the user's", function()
   end)
   after_each(function() driver.output(driver.command("rm", "-rf", dir)) end)
 
+  -- nginx, behind what a sanitized module needs before it.
+  local function wrapped_nginx()
+    local path = dir .. "/nginx"
+    local file = assert(io.open(path, "w"))
+    file:write('#!/bin/sh\nexec ${UQPAY_WRAP-} nginx "$@"\n')
+    file:close()
+    driver.output(driver.command("chmod", "+x", path))
+    return path
+  end
+
   -- Runs a script with variables of these names, each with or without ";;" at its end.
   local function run(names, last, script)
     local words = { "env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "-u", "LUA_PATH", "-u",
       "LUA_CPATH", "-u", "UQPAY_NGINX_PATH", "-u", "UQPAY_NGINX_CPATH",
       "LUA_BIN=" .. os.getenv "UQPAY_LUA", "LUA_ABI=" .. version,
+      "UQPAY_NGINX=" .. wrapped_nginx(),
       "LUA_INIT=require 'of_the_user'", "ASAN_OPTIONS=detect_leaks=0" }
     for _, name in ipairs(names) do
       words[#words + 1] = "LUA_PATH" .. name .. "=" .. dir .. "/lua/?.lua" .. last
