@@ -95,7 +95,7 @@ bench-deps:
 	sh spec/support/deps.sh bench
 
 demo: all
-	LUA_BIN=$(LUA_BIN) sh spec/support/demo.sh $(OUT)
+	LUA_BIN=$(LUA_BIN) LUA_ABI=$(LUA_ABI) sh spec/support/demo.sh $(OUT)
 
 # examples/nginx.conf against a sandbox, and a balance by curl. WAIT=1 keeps both running.
 WAIT ?=
@@ -107,16 +107,19 @@ demo-openresty:
 sandbox:
 	@sh spec/support/sandbox.sh run
 
+# Sets LUA_PATH and LUA_CPATH for one Lua: these folders, its own, the user's.
+paths = . spec/support/paths.sh && use_paths $(LUA_ABI) '$1' '$2'
+
 # The specs on one Lua: make spec LUA=5.1 SPEC=spec/retry_spec.lua
 # UQPAY_WRAP stands before the interpreter: a sanitizer's preload, valgrind.
 SPEC ?= spec
 spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
-spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
 spec: all cjson $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so \
 		$(OUT)/scarce.so
-	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
+	$(call paths,src/?.lua) && \
+		$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
 		-o plainTerminal $(SPEC)
 
 # lua-cjson for the specs, where this Lua has none, as Lua 5.5 on Debian.
@@ -242,11 +245,10 @@ torture-memory:
 		CPPFLAGS='$(CPPFLAGS) $(TORTURED)' > build/memory-$$lua.log 2>&1 & done; wait; \
 		cat build/memory-5.4.log build/memory-jit.log | $(call TOTALS,2)
 
-torture-memory-run: export LUA_PATH = src/?.lua;./?.lua;;
-torture-memory-run: export LUA_CPATH = $(OUT)/?.so;;
 torture-memory-run: $(OUT)/memory cjson
 	@echo "== out of memory on $(LUA_BIN)"
-	@$(LUA_BIN) spec/torture/beside.lua $(OUT)/memory $(if $(LONG),,-q) $(CASES)
+	@$(call paths,src/?.lua;./?.lua,$(OUT)/?.so) && \
+		$(LUA_BIN) spec/torture/beside.lua $(OUT)/memory $(if $(LONG),,-q) $(CASES)
 
 TORTURE_LIBS = $(if $(filter jit,$(LUA)),-lluajit-5.1,-llua$(LUA)) -ldl $(LIBS)
 $(OUT)/memory: spec/torture/memory.c spec/torture/server.c spec/torture/server.h \
@@ -268,11 +270,10 @@ torture-secrets:
 		sh spec/torture/outputs.sh $(MAKE) --no-print-directory spec LUA=$(LUA) \
 		SPEC='$(if $(LONG),$(WATCHED_ALL),$(WATCHED))'; } 2>&1 | $(call TOTALS,3)
 
-torture-freed: export LUA_PATH = src/?.lua;./?.lua;;
-torture-freed: export LUA_CPATH = $(OUT)/?.so;;
 torture-freed: $(OUT)/freed cjson
 	@echo "== secrets in memory on $(LUA_BIN)"
-	@$(LUA_BIN) spec/torture/freed.lua $(OUT)/freed
+	@$(call paths,src/?.lua;./?.lua,$(OUT)/?.so) && \
+		$(LUA_BIN) spec/torture/freed.lua $(OUT)/freed
 
 $(OUT)/freed: spec/torture/freed.c spec/torture/state.h $(OBJECTS)
 	$(CC) -std=c99 $(WARN) $(CFLAGS) -I$(LUA_INCDIR) -o $@ $< $(OBJECTS) \
@@ -297,7 +298,7 @@ $(OUT)/fuzz-%: spec/torture/fuzz/%.c $(wildcard spec/torture/fuzz/*.h) $(OBJECTS
 # fault.
 SOAK ?= $(if $(LONG),100000,15000)
 torture-soak: all cjson
-	@UQPAY_OUT=$(OUT) LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)/?.so;;' \
+	@$(call paths,src/?.lua;./?.lua,$(OUT)/?.so) && UQPAY_OUT=$(OUT) \
 		$(LUA_BIN) spec/torture/soak.lua $(SOAK)
 
 # 32 threads with a Lua state each, under the thread sanitizer.
@@ -307,7 +308,7 @@ torture-threads:
 		CFLAGS='-O1 -g -fsanitize=thread' > build/tsan.log || { cat build/tsan.log; exit 1; }
 	@gcc $(STD) $(WARN) -O1 -g -fsanitize=thread -I$(LUA_INCDIR) \
 		-o $(OUT)-tsan/threads spec/torture/threads.c -llua$(LUA) -lpthread
-	@UQPAY_OUT=$(OUT)-tsan LUA_PATH='src/?.lua;./?.lua;;' LUA_CPATH='$(OUT)-tsan/?.so;;' \
+	@$(call paths,src/?.lua;./?.lua,$(OUT)-tsan/?.so) && UQPAY_OUT=$(OUT)-tsan \
 		TSAN_OPTIONS='exitcode=66 suppressions=spec/torture/tsan.supp' \
 		$(LUA_BIN) spec/torture/threads.lua $(OUT)-tsan/threads 32 $(if $(LONG),20,4)
 
@@ -355,11 +356,10 @@ torture-random-run: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 torture-random-run: export UQPAY_LUA_BIN = $(LUA_BIN)
 torture-random-run: export UQPAY_RANDOM_LUA = $(LUA)
 torture-random-run: export UQPAY_SEED = $(SEED)
-torture-random-run: export LUA_PATH = src/?.lua;./?.lua;;
-torture-random-run: export LUA_CPATH = $(OUT)/?.so;;
 torture-random-run: all cjson $(OUT)/fork.so
 	@echo "== random operations on $(LUA_BIN)"
-	@$(LUA_BIN) spec/torture/random.lua $(if $(SEED),1,$(if $(LONG),200,50))
+	@$(call paths,src/?.lua;./?.lua,$(OUT)/?.so) && \
+		$(LUA_BIN) spec/torture/random.lua $(if $(SEED),1,$(if $(LONG),200,50))
 
 build/locale/log: spec/support/locales.sh
 	@sh $< build/locale
@@ -386,7 +386,7 @@ lint:
 	clang-format --dry-run -Werror $(C_FILES)
 	@! grep -nE '^ ?\*[a-zA-Z]' $(C_FILES) || { echo "torn by clang-format"; exit 1; }
 	luacheck --quiet src spec examples rockspec/*.rockspec
-	luarocks lint rockspec/uqpay-scm-1.rockspec
+	for file in rockspec/*.rockspec; do luarocks lint $$file || exit 1; done
 	for file in spec/support/*.sh spec/bench/*.sh spec/torture/*.sh .ci/run; do \
 		sh -n $$file || exit 1; done
 	sh spec/support/layers.sh '$(BINDING)' '$(ENGINE)' $(LUA_INCDIR)

@@ -65,8 +65,20 @@ build = {
     ["uqpay.types.uqpay.copas"] = "src/types/uqpay/copas.lua",
     ["uqpay.types.uqpay.resty"] = "src/types/uqpay/resty.lua",
   },
+  -- With a folder to copy LuaRocks leaves out what it copies by itself: the manual and the
+  -- licence. `luarocks doc uqpay` looks in doc.
+  copy_directories = { "examples" },
+  install = {
+    conf = {
+      ["../doc/README.md"] = "README.md",
+      ["../doc/CHANGELOG.md"] = "CHANGELOG.md",
+      ["../doc/LICENSE"] = "LICENSE",
+    },
+  },
 }
+-- Run by the Lua that LuaRocks is for: `luarocks --lua-version 5.1 test`. Arguments are spec
+-- files.
 test = {
   type = "command",
-  command = "make check",
+  script = "spec/support/luarocks_test.lua",
 }

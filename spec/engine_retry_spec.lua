@@ -262,9 +262,11 @@ describe("Retry-After as a date", function()
       1709164800, 1709251199, 1709251200, 2 ^ 31 - 1, 2 ^ 31, 2 ^ 31 + 1, 4107542399,
       4107542400, 2 ^ 32 - 1, 2 ^ 32, 13574563200, 32503680000, 253402300799,
     } do
-      local date = driver.http_date(time)
-      for _, before in ipairs { 1, 30, 59, 3600 } do
-        assert.equal(before, engine.retry_after(date, time - before), date)
+      if time < 2 ^ 31 or driver.has_late_dates() then
+        local date = driver.http_date(time)
+        for _, before in ipairs { 1, 30, 59, 3600 } do
+          assert.equal(before, engine.retry_after(date, time - before), date)
+        end
       end
     end
   end)

@@ -212,6 +212,55 @@ describe("within nginx", function()
       "--unix-socket", server.dir .. "/tls.sock", "https://localhost/")))
   end)
 
+  -- Only OpenResty's nginx can wait there; elsewhere a wait would end the handshake.
+  describe("waits or refuses, as this nginx can, in", function()
+    local openresty = driver.output "nginx -V 2>&1":find "openresty"
+
+    -- Makes two handshakes, the second with the session of the first.
+    local function found_in(phase, tls)
+      local server_conf = [[
+        server {
+          listen unix:@dir@/tls.sock ssl;
+          ssl_certificate %s/server.pem;
+          ssl_certificate_key %s/server.key;
+          ssl_session_tickets off;
+          ssl_session_cache shared:tls:1m;
+          %s
+          location / { content_by_lua_block { ngx.say(tostring(shared.found)) } }
+        }
+      ]]
+      local code = phase .. [[_by_lua_block {
+        local balance, message, err = client:balance "USD"
+        shared.found = balance and balance.available_balance
+          or err.kind .. ": " .. message
+      }]]
+      local dir = sandbox.ca_file:match "^(.*)/"
+      local of_http = phase == "ssl_session_fetch"
+      start { http = (of_http and code or "")
+        .. server_conf:format(dir, dir, of_http and "" or code) }
+      local text
+      for _, session in ipairs { "-sess_out", "-sess_in" } do
+        text = driver.output(driver.command("sh", "-c", [[
+          printf 'GET / HTTP/1.0\r\n\r\n' | timeout 60 openssl s_client -quiet \
+            -unix "$1" -ign_eof "$2" "$3" $4 2> /dev/null
+        ]], "sh", server.dir .. "/tls.sock", session, server.dir .. "/session", tls))
+      end
+      return text:match "\r\n\r\n([^\n]*)"
+    end
+
+    for phase, tls in pairs { ssl_client_hello = "", ssl_session_fetch = "-tls1_2" } do
+      it(phase .. "_by_lua", function()
+        local found = found_in(phase, tls)
+        if openresty and found == "5000.25" then return end
+        assert.equal("config: balance would have to wait, which " .. phase .. "_by_lua "
+          .. "cannot without OpenResty's patches of nginx: call it in rewrite, access or "
+          .. "content, or through ngx.timer.at(0, f)", found)
+        assert.equal(0, #sandbox.requests())
+        assert.same({}, complaints(server:log()))
+      end)
+    end
+  end)
+
   it("refuses at once in phases that cannot wait, and names the way out", function()
     local try = [[
       local balance, message, err = client:balance "USD"
@@ -517,8 +566,7 @@ describe("within nginx", function()
       server = nginx.start {
         wrap = driver.command("env", "UQPAY_BASE_URL=" .. sandbox.url, "UQPAY_CLIENT_ID="
           .. sandbox.client_id, "UQPAY_API_KEY=" .. sandbox.api_key, "UQPAY_CA_FILE="
-          .. sandbox.ca_file, "LUA_PATH=src/?.lua;;", "LUA_CPATH="
-          .. os.getenv "UQPAY_OUT" .. "/?.so;;") .. " ",
+          .. sandbox.ca_file) .. " ",
         conf = function(port)
           for place, ours in pairs {
             ["\nload_module[^\n]*"] = "", ["127.0.0.1:8080"] = "127.0.0.1:" .. port,
@@ -526,7 +574,8 @@ describe("within nginx", function()
             ["/tmp/uqpay%-example%-"] = "",
             ["error_log stderr"] = "daemon on; error_log error.log",
             ["worker_processes auto"] = "worker_processes 2",
-            ["%$prefix/examples"] = top .. "/examples",
+            ["lua_package_path [^\n]*"] = nginx.package_paths(top
+              .. "/examples/nginx/?.lua"):gsub("%%", "%%%%"),
           } do
             local count
             text, count = text:gsub(place, ours)

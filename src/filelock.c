@@ -9,7 +9,8 @@
 ** child closes what it inherits, lest its parent's locks outlive the parent.
 ** SPDX-License-Identifier: MIT
 */
-#define _GNU_SOURCE /* F_OFD_SETLK */
+#define _GNU_SOURCE          /* F_OFD_SETLK */
+#define _FILE_OFFSET_BITS 64 /* large inode numbers, too */
 #include "filelock.h"
 
 #include <errno.h>

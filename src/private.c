@@ -2,7 +2,8 @@
 ** private.c - see private.h.
 ** SPDX-License-Identifier: MIT
 */
-#define _GNU_SOURCE /* O_CLOEXEC, O_NOFOLLOW, fchmod */
+#define _GNU_SOURCE          /* O_CLOEXEC, O_NOFOLLOW, fchmod */
+#define _FILE_OFFSET_BITS 64 /* large inode numbers, too */
 #include "private.h"
 
 #include <errno.h>

@@ -2,7 +2,8 @@
 ** store.c - see store.h.
 ** SPDX-License-Identifier: MIT
 */
-#define _GNU_SOURCE /* nanosleep, fsync */
+#define _GNU_SOURCE          /* nanosleep, fsync */
+#define _FILE_OFFSET_BITS 64 /* large inode numbers, too */
 #include "store.h"
 
 #include <errno.h>

@@ -2,7 +2,8 @@
 ** trust.c - see trust.h.
 ** SPDX-License-Identifier: MIT
 */
-#define _GNU_SOURCE /* O_CLOEXEC */
+#define _GNU_SOURCE          /* O_CLOEXEC */
+#define _FILE_OFFSET_BITS 64 /* large inode numbers, too */
 #include "trust.h"
 
 #include <curl/curl.h>

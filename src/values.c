@@ -396,6 +396,19 @@ void uqL_amount_open(lua_State *L) {
 /* times                                                                     */
 /* ------------------------------------------------------------------------ */
 
+/* Not by a division: a register wider than a double would round twice. */
+static void push_fraction(lua_State *L, int32_t nanoseconds) {
+  char text[] = "0.000000000";
+  double value = 0;
+  for (char *p = text + sizeof text - 2; nanoseconds > 0; p--) {
+    *p = (char)('0' + nanoseconds % 10);
+    nanoseconds /= 10;
+  }
+  if (uq_number_double(text, sizeof text - 1, &value) != UQ_NUMBER_OK)
+    luaL_error(L, "not enough memory"); /* it is in range */
+  lua_pushnumber(L, (lua_Number)value);
+}
+
 /* uqpay.time(text [, zone]) -> Unix seconds, fraction */
 int uqL_time(lua_State *L) {
   struct uq_moment m;
@@ -417,7 +430,7 @@ int uqL_time(lua_State *L) {
   case UQ_MOMENT_OK:
     if (!uqL_pushint64(L, m.seconds))
       lua_pushnumber(L, (lua_Number)m.seconds);
-    lua_pushnumber(L, (lua_Number)(m.nanoseconds / 1e9));
+    push_fraction(L, m.nanoseconds);
     return 2;
   case UQ_MOMENT_NONE:
     lua_pushliteral(L, "no date");

@@ -3,6 +3,7 @@
 # From the top of the repository; `make bench` has built what is measured.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../support/paths.sh"
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/local/openresty/bin
 
 missing=
@@ -29,4 +30,5 @@ trap 'sh "$here/server.sh" stop "$dir"; rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
 env=$(sh "$here/server.sh" start "$dir")
 echo "$env" > "$dir/env"
-LUA_PATH="./?.lua;./src/?.lua;;" lua5.4 "$here/bench.lua" "$dir"
+use_paths 5.4 "./?.lua;./src/?.lua" ""
+lua5.4 "$here/bench.lua" "$dir"

@@ -3,6 +3,7 @@
 # top of the repository; `make bench-openresty` has built what is measured.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../support/paths.sh"
 PATH=$PATH:/usr/sbin:/usr/local/sbin
 export PATH
 if [ "$(nproc)" -gt 1 ] && command -v taskset > /dev/null; then
@@ -15,4 +16,5 @@ trap 'sh "$here/server.sh" stop "$dir"; rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
 sh "$here/server.sh" start "$dir" > "$dir.env"
 mv "$dir.env" "$dir/env"
-UQPAY_OUT=build/jit LUA_PATH="./?.lua;;" luajit "$here/nginx_bench.lua" "$dir"
+use_paths 5.1 "./?.lua" ""
+UQPAY_OUT=build/jit luajit "$here/nginx_bench.lua" "$dir"

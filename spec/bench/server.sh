@@ -8,6 +8,7 @@
 set -eu
 umask 077
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../support/paths.sh"
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/local/openresty/bin
 dir=$(cd "${2:?"usage: server.sh start|stop DIR"}" && pwd -P)
 answer='{"balance_id":"72970a7c-7921-431c-b95f-3438724ba16f","currency":"USD",'
@@ -30,8 +31,8 @@ start() {
         sed "s/@http@/$port/;s/@https@/$((port + 1))/;s/@h2@/$((port + 2))/" \
             "$here/nginx.conf" > "$dir/nginx.conf"
         # shellcheck disable=SC2086
-        if ${BENCH_SERVER_WRAP-} "$nginx" -p "$dir" -c "$dir/nginx.conf" -e error.log \
-            -g 'daemon on;' < /dev/null > /dev/null 2> "$dir/start.log"; then
+        if without_paths ${BENCH_SERVER_WRAP-} "$nginx" -p "$dir" -c "$dir/nginx.conf" \
+            -e error.log -g 'daemon on;' < /dev/null > /dev/null 2> "$dir/start.log"; then
             echo "http=http://127.0.0.1:$port"
             echo "https=https://127.0.0.1:$((port + 1))"
             echo "h2=https://127.0.0.1:$((port + 2))"

@@ -17,7 +17,7 @@ function collector.eager(whole)
   end
   local pause = collectgarbage("setpause", 0)
   local multiplier = collectgarbage("setstepmul", whole and 1000000 or 1000)
-  if whole and _VERSION == "Lua 5.4" then collectgarbage("incremental", 0, 1000, 30) end
+  if whole and _VERSION == "Lua 5.4" then collectgarbage("incremental", 0, 1000, 20) end
   return function()
     collectgarbage("setpause", pause)
     collectgarbage("setstepmul", multiplier)

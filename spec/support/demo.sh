@@ -1,8 +1,9 @@
 #!/bin/sh
 # demo.sh OUT: a sandbox, and the example that fetches balances from it through the module
-# in the folder OUT. LUA_BIN names the interpreter.
+# in the folder OUT. LUA_BIN names the interpreter, LUA_ABI its version.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/paths.sh"
 out=$1
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-demo.XXXXXX")
 trap 'sh "$here/sandbox.sh" stop "$dir"' EXIT
@@ -10,5 +11,5 @@ trap 'exit 130' INT TERM HUP
 
 sh "$here/sandbox.sh" start "$dir" > /dev/null
 . "$dir/exports"
-LUA_PATH="$here/../../src/?.lua;;" LUA_CPATH="$out/?.so;;" \
-    "$LUA_BIN" "$here/../../examples/balances.lua"
+use_paths "$LUA_ABI" "$here/../../src/?.lua" "$out/?.so"
+"$LUA_BIN" "$here/../../examples/balances.lua"

@@ -5,6 +5,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 out=$(cd "$1" && pwd)
+. "$here/paths.sh"
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/local/openresty/bin
 for nginx in ${UQPAY_NGINX:-nginx openresty}; do
     ! command -v "$nginx" > /dev/null || break
@@ -28,18 +29,18 @@ write_conf() {
     done
     sed "/^load_module/d; s/127.0.0.1:8080/127.0.0.1:$port/
         s|/tmp/uqpay-example.pid|nginx.pid|; s|/tmp/uqpay-example-|tmp_|
-        s|error_log stderr|error_log error.log|" "$top/examples/nginx.conf"
+        s|error_log stderr|error_log error.log|
+        s|lua_package_path .*|include paths.conf;|" "$top/examples/nginx.conf"
 }
 
 mkdir "$dir/nginx"
 : > "$dir/nginx/.uqpay-sandbox"     # sandbox.sh stop takes it for its own
-ln -s "$top/examples" "$dir/nginx/examples"
+nginx_paths "$top/examples/nginx/?.lua;$top/src/?.lua" "$out/?.so" > "$dir/nginx/paths.conf"
 for try in 1 2 3 4 5; do
     port=$((10240 + $(od -An -N2 -tu2 /dev/urandom) % 20000))
     write_conf > "$dir/nginx/nginx.conf"
-    ! LUA_PATH="$top/src/?.lua;;" LUA_CPATH="$out/?.so;;" \
-        "$nginx" -p "$dir/nginx" -e error.log -c nginx.conf -g 'daemon on;' \
-        < /dev/null 2> "$dir/start.log" || break
+    ! without_paths "$nginx" -p "$dir/nginx" -e error.log -c nginx.conf \
+        -g 'daemon on;' < /dev/null 2> "$dir/start.log" || break
     if [ "$try" = 5 ] || ! grep -q 'bind() to .* failed' "$dir/start.log"; then
         cat "$dir/start.log" >&2
         exit 1

@@ -9,6 +9,7 @@
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64 /* as the module's: open is open64 on some */
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -19,6 +20,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#if defined(SYS_fcntl64)
+#define FCNTL SYS_fcntl64
+#else
+#define FCNTL SYS_fcntl
+#endif
 
 static char told[32]; /* instead of the environment's word */
 
@@ -65,7 +72,7 @@ int fcntl(int fd, int command, ...) {
     return error(EINVAL);
   if ((command == F_OFD_SETLK || command == F_SETLK) && fails("nolock"))
     return error(ENOLCK);
-  return (int)syscall(SYS_fcntl, fd, command, argument);
+  return (int)syscall(FCNTL, fd, command, argument);
 }
 
 int open(const char *path, int flags, ...) {
@@ -73,6 +80,7 @@ int open(const char *path, int flags, ...) {
   va_start(arguments, flags);
   int mode = flags & O_CREAT ? va_arg(arguments, int) : 0;
   va_end(arguments);
+  flags |= O_LARGEFILE;
   if ((flags & O_EXCL) && fails("create"))
     return error(EROFS);
   if (fails("slow") && interrupted())

@@ -64,6 +64,12 @@ function driver.http_date(time)
   return text
 end
 
+-- True where the C library has dates after 2038; it may have 32 bits for a time.
+function driver.has_late_dates()
+  local _, time = pcall(os.time, { year = 2100, month = 1, day = 1 })
+  return type(time) == "number"
+end
+
 function driver.exists(path)
   local file = io.open(path)
   if file then file:close() end

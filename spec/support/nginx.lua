@@ -58,8 +58,7 @@ http {
   access_log off;
   client_body_temp_path tmp_body; proxy_temp_path tmp_proxy; fastcgi_temp_path tmp_fcgi;
   uwsgi_temp_path tmp_uwsgi; scgi_temp_path tmp_scgi;
-  lua_package_path "%s";
-  lua_package_cpath "%s";
+  %s
   lua_shared_dict uqpay 2m;
   %s
   init_by_lua_block { %s %s }
@@ -113,6 +112,15 @@ local function load_modules()
   return table.concat(lines, "\n")
 end
 
+-- Lines of a configuration: where Lua modules are; a folder of other Lua files may come
+-- first. nginx itself does not see the variables.
+function nginx.package_paths(path)
+  local out = absolute(os.getenv "UQPAY_OUT" .. "/?.so")
+  return driver.output(driver.command("sh", "-c", '. "$1"; nginx_paths "$2" "$3"', "sh",
+    driver.here .. "/paths.sh", (path and path .. ";" or "") .. absolute "src/?.lua",
+    out))
+end
+
 local function locations(setup)
   local list = {}
   for path, code in pairs(setup) do
@@ -147,8 +155,8 @@ end
 local function configuration(setup, port)
   local known = setup.facts or sandbox.start()
   return conf:format(load_modules(), setup.workers or 1, setup.main or "",
-    absolute "src/?.lua" .. ";;", absolute(os.getenv "UQPAY_OUT" .. "/?.so") .. ";;",
-    setup.http or "", prelude:format(facts(known)), setup.init or "", port,
+    nginx.package_paths(), setup.http or "", prelude:format(facts(known)),
+    setup.init or "", port,
     setup.server or "", locations(setup))
 end
 
@@ -161,7 +169,7 @@ function nginx.start(setup)
     local text = setup.conf and setup.conf(self.port) or configuration(setup, self.port)
     write(dir .. "/nginx.conf", (text:gsub("@dir@", dir)))
     local output = driver.output((setup.wrap or "")
-      .. "timeout 30 env ASAN_OPTIONS=detect_leaks=0 "
+      .. "timeout 30 env -u LUA_PATH -u LUA_CPATH ASAN_OPTIONS=detect_leaks=0 "
       .. (setup.preload and driver.preload(setup.preload) or os.getenv "UQPAY_WRAP" or "")
       .. " "
       .. driver.command("nginx", "-p", dir, "-e", "error.log", "-c", "nginx.conf")

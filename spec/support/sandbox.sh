@@ -12,6 +12,7 @@ set -eu
 umask 077
 unset CDPATH
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/paths.sh"
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/local/openresty/bin
 servers="https http control other expired wrong_host self_signed old_tls goaway \
     http1 one_stream"
@@ -39,6 +40,7 @@ write_modules() {
     for module in ndk_http_module ngx_http_lua_module; do
         [ ! -e "$modules/$module.so" ] || echo "load_module \"$modules/$module.so\";"
     done > "$dir/modules.conf"
+    nginx_paths "\$prefix/lua/?.lua" "" > "$dir/paths.conf"
 }
 
 # A run of eleven ports below the ones the system hands out by itself, on which nobody
@@ -82,7 +84,7 @@ start_nginx() {
     for try in 1 2 3 4 5; do
         draw_ports
         write_conf
-        if "$nginx" -p "$dir" -c "$dir/nginx.conf" -e error.log -g 'daemon on;' \
+        if without_paths "$nginx" -p "$dir" -c "$dir/nginx.conf" -e error.log -g 'daemon on;' \
             < /dev/null > /dev/null 2> "$dir/start.log"; then return 0; fi
         grep -q 'bind() to .* failed' "$dir/start.log" || break
     done

@@ -30,10 +30,27 @@ local BEGUN = 8     -- the few
 local CONNECTIONS = 16 -- of a client, in each worker
 local PATIENCE = 1  -- seconds without a step: there is no driver
 
+-- True if nginx, or a library that it is linked with, has this symbol.
+local function has_symbol(name)
+  local ok, ffi = pcall(require, "ffi")
+  if not ok then return false end
+  local ours = "uqpay_" .. name
+  pcall(ffi.cdef, ('extern char %s __asm__("%s");'):format(ours, name)) -- once a VM
+  return (pcall(function() return ffi.C[ours] end))
+end
+
+-- Two TLS phases can wait only in an nginx with OpenResty's patches, one of which adds
+-- this variable. In any other nginx a wait ends the handshake.
+local patched = has_symbol "ngx_posted_delayed_events"
+
 -- Phases in which a light thread can wait, of the http and the stream module.
 local waits_in = {
-  rewrite = true, server_rewrite = true, access = true, content = true, timer = true,
-  preread = true, ssl_cert = true, ssl_client_hello = true, ssl_session_fetch = true,
+  rewrite = true, server_rewrite = true, access = true, precontent = true,
+  content = true, timer = true, preread = true,
+  ssl_cert = true, proxy_ssl_cert = true, proxy_ssl_verify = true,
+  ssl_client_hello = patched,
+  -- an OpenSSL with a patch of OpenResty's, or BoringSSL
+  ssl_session_fetch = patched and has_symbol "SSL_magic_pending_session_ptr",
 }
 
 local happened = 0 -- when a call was last begun, or could last go on
@@ -80,11 +97,14 @@ end
 local function obstacle(what)
   if inside() then return nil end
   local phase = ngx.get_phase()
-  local where = waits_in[phase] and "a hook, a token function or anything that C calls"
-    or phase .. "_by_lua"
+  local where = "a hook, a token function or anything that C calls cannot"
+  if not waits_in[phase] then
+    where = phase .. "_by_lua cannot"
+      .. (waits_in[phase] == false and " without OpenResty's patches of nginx" or "")
+  end
   local way = phase == "init" and "in a worker, from init_worker_by_lua on"
     or "in rewrite, access or content"
-  return ("%s would have to wait, which %s cannot: call it %s, or through "
+  return ("%s would have to wait, which %s: call it %s, or through "
     .. "ngx.timer.at(0, f)"):format(what, where, way)
 end
 

@@ -1,0 +1,34 @@
+#!/bin/sh
+# paths.sh: read by other scripts. Where what we run finds Lua modules: in our folders, then
+# where the interpreter looks by itself, then where the user's LUA_PATH and LUA_CPATH say
+# (`eval "$(luarocks path)"`). So theirs cannot hide ours, nor have modules that were built
+# for another Lua found first; and what they alone have is found.
+
+# tidy PATHS: without ";;", which would stand for the interpreter's own once more.
+tidy() { printf %s "$1" | sed 's/;;*/;/g; s/^;//; s/;$//'; }
+
+# use_paths VERSION PATH CPATH: exports LUA_PATH and LUA_CPATH for that Lua. Lua 5.2 and later
+# have variables of their own, LUA_PATH_5_4, that would win.
+use_paths() {
+    version=$(printf %s "$1" | tr . _)
+    export UQPAY_NGINX_PATH="${UQPAY_NGINX_PATH-${LUA_PATH-}}"
+    export UQPAY_NGINX_CPATH="${UQPAY_NGINX_CPATH-${LUA_CPATH-}}"
+    eval "path=\${LUA_PATH_$version-\${LUA_PATH-}}"
+    eval "cpath=\${LUA_CPATH_$version-\${LUA_CPATH-}}"
+    export LUA_PATH="$2;;$(tidy "$path")"
+    export LUA_CPATH="$3;;$(tidy "$cpath")"
+    unset LUA_PATH_5_2 LUA_PATH_5_3 LUA_PATH_5_4 LUA_PATH_5_5
+    unset LUA_CPATH_5_2 LUA_CPATH_5_3 LUA_CPATH_5_4 LUA_CPATH_5_5
+}
+
+# nginx_paths PATH CPATH: the same as lines of nginx.conf. nginx itself is run without the
+# variables: its Lua would take them for its own default, and not find what it needs to start.
+nginx_paths() {
+    path=$(tidy "${UQPAY_NGINX_PATH-${LUA_PATH-}}")
+    cpath=$(tidy "${UQPAY_NGINX_CPATH-${LUA_CPATH-}}")
+    printf '%s;;%s\n%s;;%s\n' "$1" "$path" "$2" "$cpath" |
+        sed 's/["\\]/\\&/g; 1s/.*/lua_package_path "&";/; 2s/.*/lua_package_cpath "&";/'
+}
+
+# without_paths COMMAND...: runs it without the variables.
+without_paths() { (unset LUA_PATH LUA_CPATH; exec "$@"); }
