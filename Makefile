@@ -116,8 +116,8 @@ spec: export LUA_PATH = src/?.lua;;
 spec: export UQPAY_OUT = $(OUT)
 spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so \
 		$(OUT)/scarce.so
-	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
-		-o plainTerminal $(SPEC)
+	@BUSTED='$(BUSTED)' sh spec/support/busted.sh --cpath='$(OUT)/?.so' \
+		--lpath='./?.lua' -o plainTerminal $(SPEC)
 
 # All specs on all five Luas; those that no Lua has a part in say so on three of them.
 check:

@@ -23,8 +23,8 @@
 --   half_close = true  end our side, listen on
 --   keep = true        stay silent, listen on
 --
--- It ends when its standard input does, by SIGTERM, or after LIFE seconds (an hour): a spec
--- that dies leaves nothing behind.
+-- It ends when its standard input does, by SIGTERM, or after LIFE seconds (an hour): a
+-- spec that dies leaves nothing behind.
 
 local cjson = require "cjson"
 local socket = require "socket"
@@ -59,7 +59,8 @@ end
 -- Waits until an operation that gave this error can go on. False: it never will.
 local function wait_for(err, direction)
   if not may_go_on(err) then return false end
-  if err == "wantread" then direction = "r" elseif err == "wantwrite" then direction = "w" end
+  if err == "wantread" then direction = "r"
+  elseif err == "wantwrite" then direction = "w" end
   coroutine.yield(direction)
   return true
 end
