@@ -663,6 +663,11 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
   }
   switch (x->code) {
   case CURLE_OK:
+    if (x->received.status != 0 && x->received.status != a->status) {
+      a->kind = UQ_PROTOCOL; /* for libcurl 8, an odd version means 200 */
+      a->status = 0;
+      return "the status line of the answer is malformed";
+    }
     if (x->received.complete)
       return NULL;
     a->kind = UQ_CONNECT;
