@@ -4,15 +4,13 @@
 local driver = require "spec.support.driver"
 local sandbox = require "spec.support.sandbox"
 
-local version = rawget(_G, "jit") and "LuaJIT" or _VERSION
 local at_once = { "^master\tUSD\t5000%.25\n", "master\tSGD\t10000", "\tUSD\t111%.11\n",
                   "ticks meanwhile:\t[1-9]%d*\n$" }
 
 -- The packages of an event loop that there are not: why the example is left out.
 local missing = {}
-if version == "Lua 5.3" or version == "Lua 5.4" then
-  missing["copas.lua"] = "there is no package of copas for " .. version
-end
+local major, why = driver.copas()
+if not major then missing["copas.lua"] = why end
 
 -- What each example prints: patterns, in this order.
 local expected = {

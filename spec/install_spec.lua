@@ -56,7 +56,7 @@ describe("installed", function()
   end)
   after_each(function() driver.output(driver.command("rm", "-rf", dir)) end)
 
-  local has_copas = version == "5.1" or version == "5.2"
+  local has_copas = driver.copas() ~= nil
   local works = "^0%.1%.0\t5000%.25\nnil\tstring\tinvalid_request\nSGD\n"
     .. "cqueues\tUSD\nluv\tUSD\n" .. (has_copas and "copas\tUSD\n$" or "$")
   local types = "/share/lua/" .. version .. "/uqpay/types/uqpay/copas.lua"
