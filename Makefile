@@ -118,9 +118,8 @@ spec: export UQPAY_LUA_BIN = $(LUA_BIN)
 spec: export UQPAY_OUT = $(OUT)
 spec: all cjson $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so \
 		$(OUT)/scarce.so
-	$(call paths,src/?.lua) && \
-		$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
-		-o plainTerminal $(SPEC)
+	@$(call paths,src/?.lua) && BUSTED='$(BUSTED)' sh spec/support/busted.sh \
+		--cpath='$(OUT)/?.so' --lpath='./?.lua' -o plainTerminal $(SPEC)
 
 # lua-cjson for the specs, where this Lua has none, as Lua 5.5 on Debian.
 cjson:

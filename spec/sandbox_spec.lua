@@ -440,6 +440,8 @@ describe("the sandbox", function()
       for _, version in ipairs { "--http1.1", "--http2" } do check(version) end
     end
     local broken_h2 = { [16] = true, [56] = true, [92] = true }
+    -- since 8.14.1 an end without TLS's word for it is a failure to receive, not nothing
+    local nothing = { [52] = true, [56] = true }
 
     it("delay", function()
       sandbox.fault { kind = "delay", seconds = 0.1 }
@@ -496,7 +498,7 @@ describe("the sandbox", function()
         sandbox.fault { kind = "drop_before" }
         local answer = parse(driver.output(line))
         if version == "--http2" then assert.is_true(broken_h2[answer.exit])
-        else assert.equal(52, answer.exit) end
+        else assert.is_true(nothing[answer.exit], answer.exit) end
         assert.is_nil(last().status)
         sandbox.balance { currency = "USD", available_balance = "9.99" }
         assert.matches("9.99", parse(driver.output(line)).body, 1, true)

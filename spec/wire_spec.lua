@@ -7,6 +7,7 @@ local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local frames = require "spec.support.frames"
+local libcurl = require "spec.support.libcurl"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
 
@@ -46,13 +47,15 @@ local function failed_as(kinds, ...)
   return failed(kind, ...)
 end
 
--- The first call comes to this, the next ones to their own answers.
+-- The first call comes to one of these, the next ones to their own answers. "resent":
+-- libcurl has sent it again by itself, and the next answer was its.
 local function check(kinds, options)
-  if kinds == "ok" then
-    assert.equal(1, succeeded(client:balance "USD").available_balance)
-  else
-    assert.equal(1, failed_as(kinds, client:balance("USD", options)).attempts)
+  local function check_first(...)
+    if not ... then return assert.equal(1, failed_as(kinds, ...).attempts) end
+    local outcome = ({ "ok", "resent" })[succeeded(...).available_balance] or "none"
+    assert.truthy(("|" .. kinds .. "|"):find("|" .. outcome .. "|", 1, true), outcome)
   end
+  check_first(client:balance("USD", options))
   assert.equal(2, succeeded(client:balance "USD").available_balance)
 end
 
@@ -89,8 +92,12 @@ end
 describe("within TLS a server that misbehaves", function()
   with_nothing_left()
 
+  -- The end of TCP without TLS's word for it is the end of an answer for libcurl before
+  -- 8.14.1, and an error since.
+  local half_close = "no length, to the half-close"
   for _, case in ipairs(behaviours.list) do
     local name, kinds, behaviour = case[1], case[2], case[3]
+    if name == half_close and libcurl.at_least(8, 14, 1) then kinds = "ok|connect" end
 
     it("does no harm to the next call: " .. name, function()
       serve({ "http/1.1" }, behaviour,
@@ -115,7 +122,7 @@ describe("within TLS a server that misbehaves", function()
     end)
   end
 
-  -- libcurl takes the end of TCP for an end of TLS. What was cut is no JSON.
+  -- libcurl before 8.14.1 takes the end of TCP for an end of TLS. What was cut is no JSON.
   it("cannot pass off a cut for the end of an answer", function()
     serve({ "http/1.1" }, { read = true, cut = true,
       send = "HTTP/1.1 200 OK\r\n\r\n" .. body(99):sub(1, -2) },
@@ -162,13 +169,18 @@ describe("over HTTP/2", function()
   local long = { ":status", "200", "content-length", tostring(#all) }
   local half = all:sub(1, 50)
 
+  -- libcurl 8.5 and later send a request that GOAWAY says was not looked at once more, on
+  -- a connection of its own; and RST_STREAM without an error ends a body for them.
+  local unseen = libcurl.at_least(8, 5) and "connect|resent" or "connect"
+  local ended = libcurl.at_least(8, 5) and "connect|ok" or "connect"
+
   -- What is said after the hello, what comes of it, and how the server ends it (keep is
   -- the default).
   local cases = {
-    { "GOAWAY", "connect", goaway(0) },
-    { "GOAWAY, then close", "connect", goaway(0), "close" },
-    { "GOAWAY, then reset", "connect", goaway(0), "reset" },
-    { "GOAWAY: calm down", "connect", goaway(0, 11) },
+    { "GOAWAY", unseen, goaway(0) },
+    { "GOAWAY, then close", unseen, goaway(0), "close" },
+    { "GOAWAY, then reset", unseen, goaway(0), "reset" },
+    { "GOAWAY: calm down", unseen, goaway(0, 11) },
     { "GOAWAY, then the answer", "ok", goaway(1) .. answer(body(1)) },
     { "the answer, then GOAWAY", "ok", answer(body(1)) .. goaway(1) },
     { "GOAWAY amid the body", "ok", headers(ok) .. data(body(1):sub(1, 9), 0) .. goaway(1)
@@ -183,8 +195,8 @@ describe("over HTTP/2", function()
     { "RST_STREAM amid the body", "connect", headers(long) .. data(half, 0) .. reset(2) },
     { "RST_STREAM amid a body of no length", "connect",
       headers(ok) .. data(half, 0) .. reset(0) },
-    { "RST_STREAM where the end belongs", "connect",
-      headers(ok) .. data(all, 0) .. reset(0) },
+    { "RST_STREAM where the end belongs", ended,
+      headers(ok) .. data(body(1), 0) .. reset(0) },
     { "RST_STREAM behind the end", "ok", answer(body(1)) .. reset(0) },
     { "a body too short", "connect", headers(long) .. data(half) },
     { "a body too long", "connect",
@@ -249,8 +261,8 @@ describe("over HTTP/2", function()
       if ending == "keep" then
         first = { first, { read = "h2", send = answer(body(2), 200, 3), keep = true } }
       end
-      serve({ "h2" }, first,
-        { read = "h2", send = hello .. answer(body(2)), keep = true })
+      serve({ "h2" }, first, { { read = "h2", send = hello .. answer(body(2)) },
+        { read = "h2", send = answer(body(2), 200, 3), keep = true } })
       connect { http_version = "2" }
       check(kinds, case[5])
     end)

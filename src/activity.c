@@ -30,6 +30,14 @@ const struct uq_connection *uq_activity_of(const struct uq_activity *a,
   return watched(a, fd);
 }
 
+bool uq_activity_is_connection(int fd) {
+  struct sockaddr_storage name;
+  socklen_t size = sizeof name;
+  memset(&name, 0, sizeof name);
+  return getsockname(fd, (struct sockaddr *)&name, &size) == 0 &&
+         (name.ss_family == AF_INET || name.ss_family == AF_INET6);
+}
+
 /* Asks the system for the local end. */
 static void set_local(struct uq_connection *c, int fd) {
   union {

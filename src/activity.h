@@ -13,6 +13,10 @@
 
 #pragma GCC visibility push(hidden)
 
+/* True if the descriptor is a connection, or one is being opened on it; not if
+** it is one of libcurl's own: a pipe to a thread, or to wake it. */
+bool uq_activity_is_connection(int fd);
+
 /* Times are seconds on uq_clock. */
 struct uq_connection {
   double opened; /* 0: not open */

@@ -42,6 +42,19 @@ static void take_request_id(struct uq_received *r, const char *line,
   }
 }
 
+/* The three digits behind the version of a status line, or -1. */
+static int read_status(const char *line, size_t len) {
+  size_t i = 0, digits = 0;
+  int status = 0;
+  while (i < len && !is_blank(line[i]))
+    i++;
+  while (i < len && is_blank(line[i]))
+    i++;
+  for (; i < len && uq_is_digit(line[i]) && digits <= 3; i++, digits++)
+    status = status * 10 + (line[i] - '0');
+  return digits == 3 ? status : -1;
+}
+
 bool uq_received_line(struct uq_received *r, const char *line, size_t len,
                       bool keep) {
   size_t bytes = r->bytes + len;
@@ -49,8 +62,10 @@ bool uq_received_line(struct uq_received *r, const char *line, size_t len,
     r->bytes = bytes;
     return bytes <= MAX_BYTES;
   }
-  if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
+  if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) {
     memset(r, 0, sizeof *r);
+    r->status = read_status(line, len);
+  }
   r->bytes = bytes;
   if (len > 0 && (line[0] == '\r' || line[0] == '\n'))
     r->complete = true;

@@ -21,8 +21,9 @@ struct uq_received {
   char location[UQ_HEADER_MAX];
   char content_encoding[UQ_HEADER_MAX];
   int request_id_rank; /* of the header it came in: the best one wins */
-  bool complete;       /* the blank line behind the headers has come */
-  size_t bytes;        /* of all header lines, kept or not */
+  int status;    /* of the status line; -1: it has none; 0: no such line */
+  bool complete; /* the blank line behind the headers has come */
+  size_t bytes;  /* of all header lines, kept or not */
 };
 
 /* Takes a line as it came, a status line beginning a new answer; without keep,

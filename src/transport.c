@@ -112,6 +112,20 @@ static bool spoke_one(CURL *easy) {
 /* A connection that nobody waits for any more is idle. (Later, when libcurl
 ** tells that the transfer is over, another may have it already.) Over HTTP/2
 ** the server may speak at any time. */
+static void note_use(struct uq_transport *t, CURL *easy, int fd, bool used) {
+  struct uq_liveness *l = &t->liveness;
+  (void)uq_idle_remove(&l->idle, fd);
+  if (uq_activity_of(&l->activity, fd) == NULL &&
+      !uq_activity_is_connection(fd))
+    return;
+  if (used)
+    uq_activity_use(&l->activity, fd, l->now);
+  else
+    uq_activity_rest(&l->activity, fd, l->now);
+  if (!used && spoke_one(easy))
+    uq_idle_add(&l->idle, fd);
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
                      void *unused) {
   struct uq_transport *t = transport;
@@ -121,14 +135,9 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
     watch |= UQ_POLL_IN;
   if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
     watch |= UQ_POLL_OUT;
-  (void)uq_idle_remove(&t->liveness.idle, fd);
-  if (watch == UQ_POLL_NONE) {
-    uq_activity_rest(&t->liveness.activity, fd, t->liveness.now);
-    if (spoke_one(easy))
-      uq_idle_add(&t->liveness.idle, fd);
+  note_use(t, easy, fd, watch != UQ_POLL_NONE);
+  if (watch == UQ_POLL_NONE)
     return uq_poller_rest(&t->poller, fd) == 0 ? 0 : -1;
-  }
-  uq_activity_use(&t->liveness.activity, fd, t->liveness.now);
   return uq_poller_watch(&t->poller, fd, watch) == 0 ? 0 : -1;
 }
 
@@ -663,6 +672,11 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
   }
   switch (x->code) {
   case CURLE_OK:
+    if (x->received.status != 0 && x->received.status != a->status) {
+      a->kind = UQ_PROTOCOL; /* for libcurl 8, an odd version means 200 */
+      a->status = 0;
+      return "the status line of the answer is malformed";
+    }
     if (x->received.complete)
       return NULL;
     a->kind = UQ_CONNECT;

@@ -1,6 +1,7 @@
 -- The ways of a server to misbehave below HTTP: those that end by themselves.
 
 local fixture = require "spec.support.fixture"
+local libcurl = require "spec.support.libcurl"
 
 local body, http = fixture.body, fixture.http
 
@@ -53,8 +54,9 @@ behaviours.list = {
     send = "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" .. body(99) } },
   { "a NUL in a header", "protocol", { read = true,
     send = http(body(99), nil, "x: a\0b\r\n") } },
-  { "HTTP/3.7", "protocol", { read = true,
-    send = (http(body(99)):gsub("1%.1", "3.7", 1)) } },
+  -- a line of an odd version was none before 8.0, and stands for status 200 since
+  { "HTTP/3.7", libcurl.at_least(8) and "ok" or "protocol", { read = true,
+    send = (http(body(1)):gsub("1%.1", "3.7", 1)) } },
   { "status 099", "protocol", { read = true, send = http(body(99), "099 OK") } },
   { "status 101", "protocol|connect",
     { read = true, send = "HTTP/1.1 101 Switching\r\n\r\n" .. http(body(99)) } },

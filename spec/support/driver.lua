@@ -93,6 +93,15 @@ function driver.has_loop(name)
   return _VERSION ~= "Lua 5.5" or (pcall(require, name))
 end
 
+-- What the Lua under test has of copas: its major version; or nil, and why there is none
+-- (Debian 12 has it for 5.1 and 5.2; in Debian 13 that for 5.2 lacks a module it needs).
+function driver.copas()
+  local text = driver.output(driver.command("env", "ASAN_OPTIONS=detect_leaks=0",
+    os.getenv "UQPAY_LUA", "-e", [[print(require "copas"._VERSION)]]) .. " 2>&1")
+  local version = tonumber(text:match "^Copas (%d+)")
+  return version, "copas: " .. (text:match "module '[^']*' not found" or text)
+end
+
 -- A new private directory.
 function driver.directory(name)
   local made = driver.output('mktemp -d "${TMPDIR:-/tmp}/uqpay-' .. name .. '.XXXXXX"')

@@ -23,8 +23,8 @@
 --   half_close = true  end our side, listen on
 --   keep = true        stay silent, listen on
 --
--- It ends when its standard input does, or after LIFE seconds (an hour): a spec that dies
--- leaves nothing behind.
+-- It ends when its standard input does, by SIGTERM, or after LIFE seconds (an hour): a
+-- spec that dies leaves nothing behind.
 
 local cjson = require "cjson"
 local socket = require "socket"
@@ -49,11 +49,18 @@ local function hold(server)
   server.gone = server.gone - 1
 end
 
+-- True if an operation that gave this error can go on later. LuaSec gives none for some
+-- errors of OpenSSL, and never returns from a send or receive after one: with another
+-- error the client is `gone`, and no operation but the close may follow.
+local function may_go_on(err)
+  return err == "wantread" or err == "wantwrite" or err == "timeout"
+end
+
 -- Waits until an operation that gave this error can go on. False: it never will.
 local function wait_for(err, direction)
+  if not may_go_on(err) then return false end
   if err == "wantread" then direction = "r"
-  elseif err == "wantwrite" then direction = "w"
-  elseif err ~= "timeout" then return false end
+  elseif err == "wantwrite" then direction = "w" end
   coroutine.yield(direction)
   return true
 end
@@ -62,9 +69,8 @@ end
 local function receive(connection)
   while not connection.gone do
     local bytes, err, part = connection.socket:receive(65536)
+    connection.gone = not bytes and not may_go_on(err)
     bytes = bytes or part
-    -- once it is gone it must not be asked again: LuaSec would never return
-    connection.gone = err ~= nil and not err:find "^want" and err ~= "timeout"
     if bytes ~= "" then
       connection.got[#connection.got + 1] = bytes
       return bytes
@@ -108,12 +114,12 @@ end
 
 local function write(connection, bytes)
   local sent = 0
-  while sent < #bytes do
+  while sent < #bytes and not connection.gone do
     local last, err, partial = connection.socket:send(bytes, sent + 1)
     sent = last or partial
-    if not last and not wait_for(err, "w") then return false end
+    connection.gone = not last and not wait_for(err, "w")
   end
-  return true
+  return not connection.gone
 end
 
 local function pieces(step)

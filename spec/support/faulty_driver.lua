@@ -32,13 +32,16 @@ local function content(path)
 end
 
 -- The shell opens the way back first, so that there is an end of it in any case; then it
--- stays until our end of its input is closed, and cleans up. Signals are meant for the
--- test process, whose end is what ends the servers.
+-- stays until our end of its input is closed, and cleans up. SIGINT and SIGHUP are meant
+-- for the test process, whose end is what ends the servers; SIGTERM ends them alone. Ten
+-- minutes of processor time are more than any run needs: one that spins ends then.
 local function launch()
   local dir = driver.directory "faulty"
   os.execute(driver.command("mkfifo", dir .. "/answers"))
   kept.orders = assert(io.popen(([[
-    trap '' INT HUP TERM
+    trap '' INT HUP
+    trap : TERM
+    ulimit -t 600
     dir=%s; exec > "$dir/answers" 2> "$dir/log"; echo $$
     "$(command -v "${UQPAY_FAULTY_LUA:-lua5.4}" || command -v lua)" %s ||
       { exec > /dev/null; cat > /dev/null; }
