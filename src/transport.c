@@ -45,6 +45,12 @@
 #define MAX_STREAMS 1000     /* of a connection; servers allow fewer, ... */
 #define STREAMS 100          /* ... but hardly any fewer than this */
 
+/* Newer than the headers may be: by number. An older libcurl refuses them. */
+#define PREREQFUNCTION ((CURLoption)(CURLOPTTYPE_FUNCTIONPOINT + 312)) /* 7.80 */
+#define PREREQDATA ((CURLoption)(CURLOPTTYPE_OBJECTPOINT + 313))
+#define PREREQ_OK 0
+#define MULTI_QUICK_EXIT ((CURLMoption)(CURLOPTTYPE_LONG + 21)) /* 8.20 */
+
 struct uq_transport {
   struct uq_transport_options options;
   struct uq_poller poller;
@@ -193,12 +199,12 @@ static size_t on_header(char *line, size_t size, size_t n, void *exchange) {
   return refuse(x, UQ_TOO_LARGE, "the response headers are too large");
 }
 
-#if LIBCURL_VERSION_NUM >= 0x075000
 /* The request is about to be sent. If it offered HTTP/2 and opened the
 ** connection, its first line says if the handshake agreed on 1.1: on_debug
 ** reads that. (That it is 2, the answers say early enough: until then each
 ** request may open a connection, which servers that take few streams at once
-** need.) */
+** need.) From 8.10 on libcurl wakes the requests that wait for the handshake
+** only if it agreed on 2; look() wakes them all. */
 static int on_request(void *exchange, char *to, char *from, int to_port,
                       int from_port) {
   struct uq_exchange *x = exchange;
@@ -206,11 +212,14 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
   (void)to, (void)from, (void)to_port, (void)from_port;
   uq_pending_sent(&x->pending);
   if (x->version != UQ_HTTP_2)
-    return CURL_PREREQFUNC_OK;
+    return PREREQ_OK;
   curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &opened);
-  if (opened > 0)
-    curl_easy_setopt(x->easy, CURLOPT_VERBOSE, 1L);
-  return CURL_PREREQFUNC_OK;
+  if (opened <= 0)
+    return PREREQ_OK;
+  curl_easy_setopt(x->easy, CURLOPT_VERBOSE, 1L);
+  if (x->transport->in_flight > 1)
+    x->transport->look = x->transport->liveness.now; /* in this step */
+  return PREREQ_OK;
 }
 
 /* Copies nothing: the header holds secrets. */
@@ -228,7 +237,6 @@ static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size,
   }
   return 0;
 }
-#endif
 
 /* ------------------------------------------------------------------------ */
 /* handles                                                                   */
@@ -248,13 +256,11 @@ static CURLcode set_callbacks(struct uq_exchange *x) {
   UQ_SET(easy, CURLOPT_OPENSOCKETDATA, x);
   UQ_SET(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
   UQ_SET(easy, CURLOPT_CLOSESOCKETDATA, x->transport);
-#if LIBCURL_VERSION_NUM >= 0x075000
   UQ_SET(easy, CURLOPT_DEBUGFUNCTION, on_debug);
   UQ_SET(easy, CURLOPT_DEBUGDATA, x->transport);
-  (void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, x); /* not before 7.80 */
+  (void)curl_easy_setopt(easy, PREREQDATA, x);
   x->pending.told =
-      curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request) == CURLE_OK;
-#endif
+      curl_easy_setopt(easy, PREREQFUNCTION, on_request) == CURLE_OK;
   return CURLE_OK;
 }
 
@@ -273,6 +279,7 @@ static CURLMcode set_multi(struct uq_transport *t) {
   if (code == CURLM_OK)
     code = curl_multi_setopt(t->multi, CURLMOPT_MAX_CONCURRENT_STREAMS,
                              (long)MAX_STREAMS);
+  (void)curl_multi_setopt(t->multi, MULTI_QUICK_EXIT, 1L);
   return code;
 }
 
