@@ -512,8 +512,7 @@ static long limit_two(const struct uq_transport *t) {
 ** opens one for each request that finds the first connection full, or that it
 ** repeats because the connection has ended. So there is a limit where HTTP/2 is
 ** spoken, and where it is on offer for a large crowd and for one whose
-** connection has ended, until the next handshake tells.
-*/
+** connection has ended, until the next handshake tells. */
 static void limit_connections(struct uq_transport *t) {
   long limit = t->offers_two ? limit_two(t) : 0, before = t->liveness.limit;
   if (t->connections_most > 0 && (limit == 0 || limit > t->connections_most))
@@ -613,8 +612,8 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   struct uq_transport *t = x->transport;
   if (r->crowd)
     expect_crowd(t);
-  if (t->sockets == 0 && t->spoken == CURL_HTTP_VERSION_1_1)
-    t->spoken = 0; /* of a server that may have changed */
+  if (t->sockets == 0 && t->spoken == CURL_HTTP_VERSION_1_1 && x->pending.told)
+    t->spoken = 0; /* the next handshake tells if the server has changed */
   int error = open_multi(t);
   t->liveness.now = uq_clock();
   x->owner = r->owner;

@@ -79,6 +79,16 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
       finish(start(CROWD), CROWD - HANGING)
     end)
 
+    it("keeps none waiting behind a proxy, http_version " .. version, function()
+      relay = relays.start(sandbox.http1_url)
+      client = fixture.client {
+        base_url = sandbox.http1_url, http_version = version,
+        proxy = "http://127.0.0.1:" .. relay.port,
+      }
+      hang()
+      finish(start(CROWD), CROWD - HANGING)
+    end)
+
     it("is answered side by side where each answer ends its connection, http_version "
       .. version, function()
       local answer = fixture.http(fixture.body(1), nil, "Connection: close\r\n")
