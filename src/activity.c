@@ -2,15 +2,20 @@
 ** activity.c - see activity.h.
 ** SPDX-License-Identifier: MIT
 */
-#define _GNU_SOURCE /* struct tcp_info */
+#define _GNU_SOURCE /* struct tcp_info, POLLRDHUP */
 #include "activity.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#if !defined(POLLRDHUP)
+#define POLLRDHUP 0 /* POLLHUP tells, or nothing does */
+#endif
 
 #define RESENDS 3 /* timeouts of the system's in a row, without any answer */
 
@@ -147,6 +152,11 @@ long uq_activity_count(const struct uq_activity *a) {
   for (int fd = 0; fd < a->room; fd++)
     count += a->connections[fd].opened > 0 && a->connections[fd].used > 0;
   return count;
+}
+
+bool uq_activity_ended(int fd) {
+  struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+  return poll(&p, 1, 0) > 0;
 }
 
 #if defined(__linux__)

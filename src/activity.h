@@ -66,6 +66,9 @@ void uq_activity_shut(struct uq_activity *a, int fd);
 /* The number of those in use. */
 long uq_activity_count(const struct uq_activity *a);
 
+/* True if the peer has ended or reset the connection. */
+bool uq_activity_ended(int fd);
+
 /* True if the system can tell, and the peer has acknowledged nothing for so
 ** many seconds although bytes were sent to it again and again. */
 bool uq_activity_stuck(int fd, double seconds);

@@ -48,6 +48,10 @@ static int on_new_socket(void *unused, curl_socket_t fd, curlsocktype type) {
 /* For options that only make things better where this libcurl has them. */
 #define TRY(option, value) (void)curl_easy_setopt(easy, option, value)
 
+/* By number: the headers may be older than the libcurl. */
+#define MAXLIFETIME_CONN ((CURLoption)(CURLOPTTYPE_LONG + 314)) /* 7.80 */
+#define QUICK_EXIT ((CURLoption)(CURLOPTTYPE_LONG + 322))       /* 7.87 */
+
 CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o) {
   UQ_SET(easy, CURLOPT_SOCKOPTFUNCTION, on_new_socket);
   UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
@@ -77,12 +81,8 @@ CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o) {
   if (proxy != NULL) /* NO_PROXY is about the environment's only */
     UQ_SET(easy, CURLOPT_NOPROXY, proxy[0] == '\0' ? "*" : "");
   TRY(CURLOPT_MAXAGE_CONN, (long)MAX_IDLE_SECONDS);
-#if LIBCURL_VERSION_NUM >= 0x075000
-  TRY(CURLOPT_MAXLIFETIME_CONN, (long)MAX_CONNECTION_SECONDS);
-#endif
-#if LIBCURL_VERSION_NUM >= 0x075700
-  TRY(CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver thread */
-#endif
+  TRY(MAXLIFETIME_CONN, (long)MAX_CONNECTION_SECONDS);
+  TRY(QUICK_EXIT, 1L); /* never wait for a resolver thread */
   return CURLE_OK;
 }
 

@@ -45,6 +45,13 @@
 #define MAX_STREAMS 1000     /* of a connection; servers allow fewer, ... */
 #define STREAMS 100          /* ... but hardly any fewer than this */
 
+/* Newer than the headers may be: by number. An older libcurl refuses them. */
+#define PREREQFUNCTION \
+  ((CURLoption)(CURLOPTTYPE_FUNCTIONPOINT + 312)) /* 7.80 */
+#define PREREQDATA ((CURLoption)(CURLOPTTYPE_OBJECTPOINT + 313))
+#define PREREQ_OK 0
+#define MULTI_QUICK_EXIT ((CURLMoption)(CURLOPTTYPE_LONG + 21)) /* 8.20 */
+
 struct uq_transport {
   struct uq_transport_options options;
   struct uq_poller poller;
@@ -60,6 +67,9 @@ struct uq_transport {
   bool offers_two;          /* the last request did */
   long spoken;              /* CURL_HTTP_VERSION_ of the last answer, or of the
                                last handshake if it is 1.1; 0: none */
+  long sockets;             /* open */
+  long ended;               /* connections in use when one of them ended, if no
+                               handshake was made since then; 0: none ended */
   long connections_most;    /* the caller's limit; 0: none */
   double turn;              /* seconds of a step; 0: as many as it takes */
   struct uq_liveness liveness;
@@ -151,9 +161,12 @@ static curl_socket_t on_open(void *exchange, curlsocktype type,
   kind |= SOCK_CLOEXEC;
 #endif
   int fd = socket(address->family, kind, address->protocol);
-  if (fd < 0)
+  if (fd < 0) {
     x->socket_errno = errno;
-  return fd < 0 ? CURL_SOCKET_BAD : fd;
+    return CURL_SOCKET_BAD;
+  }
+  x->transport->sockets++;
+  return fd;
 }
 
 static int on_close(void *transport, curl_socket_t fd) {
@@ -161,6 +174,7 @@ static int on_close(void *transport, curl_socket_t fd) {
   (void)uq_idle_remove(&t->liveness.idle, fd);
   uq_activity_close(&t->liveness.activity, fd);
   (void)uq_poller_watch(&t->poller, fd, UQ_POLL_NONE);
+  t->sockets--;
   return close(fd);
 }
 
@@ -202,12 +216,12 @@ static size_t on_header(char *line, size_t size, size_t n, void *exchange) {
   return refuse(x, UQ_TOO_LARGE, "the response headers are too large");
 }
 
-#if LIBCURL_VERSION_NUM >= 0x075000
 /* The request is about to be sent. If it offered HTTP/2 and opened the
 ** connection, its first line says if the handshake agreed on 1.1: on_debug
 ** reads that. (That it is 2, the answers say early enough: until then each
 ** request may open a connection, which servers that take few streams at once
-** need.) */
+** need.) From 8.10 on libcurl wakes the requests that wait for the handshake
+** only if it agreed on 2; look() wakes them all. */
 static int on_request(void *exchange, char *to, char *from, int to_port,
                       int from_port) {
   struct uq_exchange *x = exchange;
@@ -215,11 +229,15 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
   (void)to, (void)from, (void)to_port, (void)from_port;
   uq_pending_sent(&x->pending);
   if (x->version != UQ_HTTP_2)
-    return CURL_PREREQFUNC_OK;
+    return PREREQ_OK;
   curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &opened);
-  if (opened > 0)
-    curl_easy_setopt(x->easy, CURLOPT_VERBOSE, 1L);
-  return CURL_PREREQFUNC_OK;
+  if (opened <= 0)
+    return PREREQ_OK;
+  curl_easy_setopt(x->easy, CURLOPT_VERBOSE, 1L);
+  x->transport->ended = 0;
+  if (x->transport->in_flight > 1)
+    x->transport->look = x->transport->liveness.now; /* in this step */
+  return PREREQ_OK;
 }
 
 /* Copies nothing: the header holds secrets. */
@@ -237,7 +255,6 @@ static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size,
   }
   return 0;
 }
-#endif
 
 /* ------------------------------------------------------------------------ */
 /* handles                                                                   */
@@ -257,13 +274,11 @@ static CURLcode set_callbacks(struct uq_exchange *x) {
   UQ_SET(easy, CURLOPT_OPENSOCKETDATA, x);
   UQ_SET(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
   UQ_SET(easy, CURLOPT_CLOSESOCKETDATA, x->transport);
-#if LIBCURL_VERSION_NUM >= 0x075000
   UQ_SET(easy, CURLOPT_DEBUGFUNCTION, on_debug);
   UQ_SET(easy, CURLOPT_DEBUGDATA, x->transport);
-  (void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, x); /* not before 7.80 */
+  (void)curl_easy_setopt(easy, PREREQDATA, x);
   x->pending.told =
-      curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request) == CURLE_OK;
-#endif
+      curl_easy_setopt(easy, PREREQFUNCTION, on_request) == CURLE_OK;
   return CURLE_OK;
 }
 
@@ -282,6 +297,7 @@ static CURLMcode set_multi(struct uq_transport *t) {
   if (code == CURLM_OK)
     code = curl_multi_setopt(t->multi, CURLMOPT_MAX_CONCURRENT_STREAMS,
                              (long)MAX_STREAMS);
+  (void)curl_multi_setopt(t->multi, MULTI_QUICK_EXIT, 1L);
   return code;
 }
 
@@ -311,6 +327,7 @@ static void close_multi(struct uq_transport *t) {
   curl_multi_cleanup(t->multi);
   uq_sigpipe_release(&guard);
   t->multi = NULL;
+  t->sockets = t->ended = 0;
   t->timer = t->liveness.check = t->look = -1;
   t->liveness.limit = 0;
 }
@@ -489,20 +506,29 @@ static enum uq_http_version wanted_version(const struct uq_exchange *x) {
   return t->crowd && t->two ? UQ_HTTP_2 : UQ_HTTP_1_1;
 }
 
+/* How many connections requests that offer HTTP/2 may open, as far as its
+** version is known; 0: any number. */
+static long limit_two(const struct uq_transport *t) {
+  long limit = 2 + (long)(t->in_flight / STREAMS);
+  if (t->spoken >= CURL_HTTP_VERSION_2_0)
+    return limit;
+  if (t->spoken != 0 || (t->in_flight < STREAMS && t->ended == 0))
+    return 0;
+  return t->ended > limit ? t->ended : limit;
+}
+
 /* How many connections the requests in flight may share. libcurl by itself
-** opens one for each request that finds the first connection full. So there is
-** a limit where HTTP/2 is spoken, and for a large crowd that offers it until
-** the first handshake tells. */
+** opens one for each request that finds the first connection full, or that it
+** repeats because the connection has ended. So there is a limit where HTTP/2 is
+** spoken, and where it is on offer for a large crowd and for one whose
+** connection has ended, until the next handshake tells. */
 static void limit_connections(struct uq_transport *t) {
-  long limit = 0, before = t->liveness.limit;
-  bool may_be_two = t->spoken == 0 && t->in_flight >= STREAMS;
-  if (t->offers_two && (t->spoken >= CURL_HTTP_VERSION_2_0 || may_be_two))
-    limit = 2 + (long)(t->in_flight / STREAMS);
+  long limit = t->offers_two ? limit_two(t) : 0, before = t->liveness.limit;
   if (t->connections_most > 0 && (limit == 0 || limit > t->connections_most))
     limit = t->connections_most;
   if (limit == before)
     return;
-  if (before != 0 && t->spoken == CURL_HTTP_VERSION_1_1)
+  if (before != 0 && (limit == 0 || limit > before))
     t->look = uq_clock(); /* for those that wait */
   t->liveness.limit = limit;
   (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
@@ -595,6 +621,8 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   struct uq_transport *t = x->transport;
   if (r->crowd)
     expect_crowd(t);
+  if (t->sockets == 0 && t->spoken == CURL_HTTP_VERSION_1_1 && x->pending.told)
+    t->spoken = 0; /* the next handshake tells if the server has changed */
   int error = open_multi(t);
   t->liveness.now = uq_clock();
   x->owner = r->owner;
@@ -690,11 +718,13 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
     a->kind = UQ_TOO_LARGE; /* for libcurl, a line's limit is its memory's */
     return "a response header line is too large";
   case CURLE_FAILED_INIT:
-    if (strstr(x->error, "no filter connected") == NULL)
+    if (x->pending.sends == 0 &&
+        strstr(x->error, "no filter connected") == NULL)
       return NULL;
     a->kind = UQ_CONNECT; /* libcurl 7.88 has given it a connection whose tunnel
                              through a proxy was not there yet */
-    a->lost = a->unsent = true;
+    a->lost = true;
+    a->unsent = x->pending.sends <= 1; /* else it was sent before that */
     return "the connection was not open yet";
   case CURLE_OPERATION_TIMEDOUT:
     if (strncmp(x->error, "Failed to resolve", 17) != 0 ||
@@ -932,6 +962,17 @@ static CURLMcode look(struct uq_transport *t) {
   return code;
 }
 
+/* The peer may have ended a connection, as an event tells. libcurl repeats
+** requests that were on it at once: see limit_connections. */
+static void note_end(struct uq_transport *t, const struct uq_event *event) {
+  if (!t->offers_two || t->spoken != 0 || t->in_flight < 2)
+    return;
+  if (!(event->what & UQ_POLL_ERR) && !uq_activity_ended(event->fd))
+    return;
+  t->ended = uq_activity_count(&t->liveness.activity);
+  limit_connections(t);
+}
+
 /* Hands curl the events. Those that are left behind are reported again. */
 static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
                      int count) {
@@ -944,6 +985,7 @@ static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
     int what = (events[i].what & UQ_POLL_IN ? CURL_CSELECT_IN : 0) |
                (events[i].what & UQ_POLL_OUT ? CURL_CSELECT_OUT : 0) |
                (events[i].what & UQ_POLL_ERR ? CURL_CSELECT_ERR : 0);
+    note_end(t, &events[i]);
     if (events[i].what & UQ_POLL_IN)
       uq_activity_touch(&t->liveness.activity, events[i].fd, t->liveness.now);
     code = curl_multi_socket_action(t->multi, events[i].fd, what, &running);

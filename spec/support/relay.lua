@@ -13,6 +13,7 @@
 --   strand    the same, but not on later ones
 --   swallow   reads what comes over these, and passes none of it on; not on later ones
 --   thaw      ends both
+--   PORT      takes later connections there instead
 --
 -- It ends when its standard input does, or after a minute.
 
@@ -122,7 +123,12 @@ local orders = {
 local function obey(client)
   client:settimeout(1)
   local order = client:receive "*l"
-  client:send(tostring(orders[order]()) .. "\n")
+  if orders[order] then
+    client:send(orders[order]() .. "\n")
+  else
+    port = assert(tonumber(order), order)
+    client:send(open .. "\n")
+  end
   client:close()
 end
 
