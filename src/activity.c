@@ -98,6 +98,8 @@ void uq_activity_rest(struct uq_activity *a, int fd, double now) {
     return;
   c->waited = uq_activity_waited(c, now);
   c->used = 0;
+  if (c->doubted)
+    uq_activity_shut(a, fd);
 }
 
 void uq_activity_touch(struct uq_activity *a, int fd, double now) {
@@ -137,6 +139,12 @@ int uq_activity_find(const struct uq_activity *a, int port,
 
 double uq_activity_waited(const struct uq_connection *c, double now) {
   return c->used > 0 ? c->waited + (now - c->used) : c->waited;
+}
+
+void uq_activity_doubt(struct uq_activity *a, int fd) {
+  struct uq_connection *c = watched(a, fd);
+  if (c != NULL)
+    c->doubted = true;
 }
 
 void uq_activity_shut(struct uq_activity *a, int fd) {

@@ -26,6 +26,7 @@ struct uq_connection {
   int port;      /* the local one; 0: not known */
   char address[UQ_ADDRESS_TEXT]; /* the local one; "": not known */
   bool shut;                     /* given up: its owner finds it dead */
+  bool doubted;                  /* to be given up when it is idle */
 };
 
 /* All zero: none. */
@@ -40,7 +41,7 @@ void uq_activity_free(struct uq_activity *a);
 ** to watch it, it is not watched. */
 void uq_activity_use(struct uq_activity *a, int fd, double now);
 
-/* No request waits on it any more. */
+/* No request waits on it any more. One that is doubted is given up. */
 void uq_activity_rest(struct uq_activity *a, int fd, double now);
 
 /* Something has come on it. */
@@ -59,6 +60,9 @@ const struct uq_connection *uq_activity_of(const struct uq_activity *a, int fd);
 
 /* Seconds that requests have waited on it since it was last heard from. */
 double uq_activity_waited(const struct uq_connection *c, double now);
+
+/* Has a connection given up as soon as it is idle. */
+void uq_activity_doubt(struct uq_activity *a, int fd);
 
 /* Gives a connection up: shuts it down, for its owner to find it dead. */
 void uq_activity_shut(struct uq_activity *a, int fd);

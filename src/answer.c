@@ -322,6 +322,39 @@ static void push_oddity(lua_State *L, const struct uq_question *q,
   }
 }
 
+/* True if the text, which is no JSON, may be the beginning of an object. */
+static bool looks_cut(const char *text, size_t len) {
+  size_t depth = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < len; i++) {
+    char c = text[i];
+    if (depth == 0 && c != '{' && c != ' ' && c != '\t' && c != '\r' && c != '\n')
+      return false;
+    if (quoted && c == '\\')
+      i++;
+    else if (c == '"')
+      quoted = !quoted;
+    else if (!quoted && (c == '{' || c == '['))
+      depth++;
+    else if (!quoted && (c == '}' || c == ']') && --depth == 0)
+      return false;
+  }
+  return true;
+}
+
+/* The body, which is no JSON, may have been cut: then it is unknown what has
+** become of the request. Completes the message at the top. */
+static bool refuse_body(lua_State *L, const struct uq_question *q,
+                        const struct uq_answer *a, struct uq_failure *f) {
+  if (!a->unframed || !looks_cut(a->body.data, a->body.len))
+    return refuse(L, q, a, UQ_DECODE);
+  lua_pushliteral(L, "; it seems to be cut (it came over HTTP/2, without a "
+                     "length)");
+  lua_concat(L, 2);
+  f->lost = true;
+  return refuse(L, q, a, UQ_CONNECT);
+}
+
 /* An error status whose body is no JSON object: a proxy's page, or nothing. */
 static bool judge_bare_status(lua_State *L, const struct uq_question *q,
                               const struct uq_answer *a, struct uq_failure *f) {
@@ -347,6 +380,12 @@ static bool judge_bare_status(lua_State *L, const struct uq_question *q,
   return refuse(L, q, a, kind_of_refusal(q, a->status, kind));
 }
 
+/* True if the words beside the status may tell that it can be retried. */
+static bool is_body_decisive(int status) {
+  return status >= 400 && status < 500 && status != 401 && status != 408 &&
+         status != 429;
+}
+
 static bool judge_error_status(lua_State *L, const struct uq_question *q,
                                const struct uq_answer *a,
                                struct uq_failure *f) {
@@ -356,6 +395,11 @@ static bool judge_error_status(lua_State *L, const struct uq_question *q,
                       &members) &&
       lua_istable(L, -1))
     return judge_envelope(L, q, a, a->status, f);
+  if (is_body_decisive(a->status) && a->unframed && a->body.len > 0 &&
+      looks_cut(a->body.data, a->body.len)) {
+    lua_pushfstring(L, "HTTP %d, but its body is no JSON", a->status);
+    return refuse_body(L, q, a, f);
+  }
   return judge_bare_status(L, q, a, f);
 }
 
@@ -783,7 +827,7 @@ static bool judge_success(lua_State *L, const struct uq_question *q,
   size_t members = 0;
   if (a->body.len == 0) {
     lua_pushfstring(L, "HTTP %d with an empty body", a->status);
-    return refuse(L, q, a, UQ_DECODE);
+    return refuse_body(L, q, a, f);
   }
   if (judge_flat(L, q, a))
     return true;
@@ -794,7 +838,7 @@ static bool judge_success(lua_State *L, const struct uq_question *q,
     push_oddity(L, q, a);
     lua_pushfstring(L, "HTTP %d, but its body is no JSON: %s%s", a->status,
                     lua_tostring(L, -2), lua_tostring(L, -1));
-    return refuse(L, q, a, UQ_DECODE);
+    return refuse_body(L, q, a, f);
   }
   if (!lua_istable(L, -1)) {
     lua_pushfstring(L, "HTTP %d, but its body is no JSON object", a->status);

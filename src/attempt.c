@@ -19,6 +19,8 @@
 /* Seconds that the others wait for one's Retry-After: limits are a minute's. */
 #define MAX_PAUSE 60.0
 
+#define MAX_DEBT 60.0 /* seconds that turns taken unasked may be ahead */
+
 static struct uq_call *to_call(lua_State *L, int idx) {
   return lua_touserdata(L, idx);
 }
@@ -285,12 +287,37 @@ static bool is_late(const struct uq_call *call) {
 static int send_attempt(lua_State *L, struct uq_call *call) {
   struct uq_client *c = call->client;
   call->state = UQ_CALL_IN_FLIGHT; /* it may be over at once */
+  call->resends = 0;
   call->turn.wake = call->attempted;
   if (!start_exchange(call))
     return fail_with(L, call, UQ_MEMORY, "not enough memory");
   if (!call->is_login && !uq_exchange_done(call->exchange))
     uq_schedule_wait(&c->schedule, &call->turn, flight_end(call));
   return 0;
+}
+
+void uq_attempt_count_resends(struct uq_call *call) {
+  struct uq_client *c = call->client;
+  if (c == NULL || call->exchange == NULL)
+    return;
+  int more = uq_exchange_resends(call->exchange) - call->resends;
+  if (more == 0)
+    return;
+  call->resends += more;
+  call->attempts += more;
+  if (!call->is_login)
+    c->stats.attempts += more;
+  uq_pace_charge(uq_attempt_pace(call, c), uq_clock(), more);
+}
+
+/* The same for the turns that processes share: the attempt is over. */
+static void pay_for_resends(lua_State *L, int idx) {
+  struct uq_call *call = to_call(L, idx);
+  struct uq_client *c = call->home;
+  double wait;
+  bool shared = c->turns_shared && !call->is_login;
+  for (int i = 0; shared && i < call->resends && c->transport != NULL; i++)
+    (void)uqL_share_turn(L, c, idx, MAX_DEBT, &wait);
 }
 
 /* Begins an attempt: 0, or the results of a call that ends here. */
@@ -490,7 +517,7 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
     return fail(L, call, call->ended->stopped);
   bool resend = call->answer.dead && !call->resent;
   call->resent |= resend;
-  call->fresh = resend && call->answer.fresh;
+  call->fresh = call->answer.fresh && (resend || !call->answer.dead);
   if (verdict.stopped != NULL)
     note_refused_token(L, call);
   else if (resend)
@@ -565,6 +592,7 @@ static int settle(lua_State *L, int idx) {
   uq_buf_free(&call->scratch);
   if (call->client == NULL)
     uq_buf_free(&call->earlier);
+  pay_for_resends(L, idx);
   return results;
 }
 
@@ -833,6 +861,7 @@ static int step(lua_State *L, int idx) {
     bool late = is_late(call);
     if (late && call->is_login) /* it may have been left alone */
       look_for_answer(call);
+    uq_attempt_count_resends(call);
     if (uq_exchange_done(call->exchange))
       return settle(L, idx);
     return late ? fail_late(L, call, no_answer, call->endpoint) : 0;

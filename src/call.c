@@ -31,6 +31,7 @@ static const struct uq_ending broken = {
 void uq_call_end(struct uq_call *call, bool good) {
   struct uq_client *c = call->client;
   struct uq_exchange *x = call->exchange;
+  uq_attempt_count_resends(call);
   call->state = UQ_CALL_ENDED;
   call->client = NULL;
   call->exchange = NULL;
@@ -532,7 +533,9 @@ static int call_id(lua_State *L) {
 
 /* call:attempts() -> requests sent so far; 0: it waits for the rate limit. */
 static int call_attempts(lua_State *L) {
-  lua_pushinteger(L, check_call(L)->attempts);
+  struct uq_call *call = check_call(L);
+  uq_attempt_count_resends(call);
+  lua_pushinteger(L, call->attempts);
   return 1;
 }
 

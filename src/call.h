@@ -68,6 +68,7 @@ struct uq_call {
   unsigned token_serial; /* the token of the last attempt */
   bool login_begun;      /* it has, for the next attempt */
   bool token_asked;      /* the token function was, for this call */
+  int resends;           /* of the attempt, by libcurl itself, and counted */
   bool resumed;          /* the attempt was, when descriptors were lacking */
   bool resent;           /* because a connection was dead: once a call ... */
   bool fresh;            /* ... and the next attempt has one of its own */
@@ -109,6 +110,9 @@ bool uq_attempt_ready(const struct uq_call *call);
 /* Reads what may have come for a call in flight that no other step reads for.
  */
 void uq_attempt_look(const struct uq_call *call);
+
+/* Counts what libcurl has sent again by itself for a call in flight. */
+void uq_attempt_count_resends(struct uq_call *call);
 
 /* Whose turns it takes under the rate limit. */
 struct uq_pace *uq_attempt_pace(const struct uq_call *call,

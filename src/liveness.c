@@ -12,6 +12,7 @@
 #define UNSEEN 4.0   /* seconds without an acknowledgement; the same */
 #define VAIN 1.0     /* seconds of waiting that say something */
 #define CLOSED 2     /* connections that are found closed, in a row */
+#define RESENDS 1    /* of a request by libcurl itself */
 #define PATIENCE 1.5 /* times as long as the slowest recent answer */
 
 void uq_liveness_init(struct uq_liveness *l) {
@@ -31,7 +32,9 @@ void uq_pending_init(struct uq_pending *p, int endpoint, double timeout,
   p->deadline = timeout > 0 ? l->now + timeout : 0;
   p->silence = silence;
   p->sent = p->told ? 0 : l->now;
-  p->sends = 0;
+  p->first = p->sent;
+  p->resends = 0;
+  p->exhausted = false;
   p->fresh = false;
   p->dead = NULL;
 }
@@ -76,15 +79,32 @@ void uq_liveness_check_at(struct uq_liveness *l, double when) {
     l->check = when;
 }
 
-/* libcurl sends a request again by itself when a connection turns out to be
-** closed; after two of them, the others are not tried. */
-void uq_pending_sent(struct uq_pending *p) {
+bool uq_pending_may_resend(struct uq_pending *p) {
+  bool answers = p->liveness->answer_at > p->first;
+  p->exhausted = p->resends >= RESENDS && !(p->multiplexed && answers);
+  return !p->exhausted;
+}
+
+/* After two connections that were closed, the others are not tried. */
+void uq_pending_resent(struct uq_pending *p) {
   struct uq_liveness *l = p->liveness;
-  if (p->sends++ >= CLOSED)
+  p->resends++;
+  if (++l->closed >= CLOSED)
     drop_idle(l, p->sent);
+}
+
+bool uq_pending_sent(struct uq_pending *p) {
+  struct uq_liveness *l = p->liveness;
+  if (p->sent == 0)
+    p->first = l->now;
+  else if (uq_pending_may_resend(p))
+    uq_pending_resent(p);
+  else
+    return false;
   p->sent = l->now;
   uq_liveness_check_at(
       l, p->sent + (p->silence > 0 ? fmin(p->silence, UNSEEN) : UNSEEN));
+  return true;
 }
 
 /* The descriptor of a request's connection; -1: not known. */
@@ -262,10 +282,28 @@ void uq_pending_left(struct uq_pending *p, bool cancelled) {
   }
 }
 
+bool uq_pending_failed(struct uq_pending *p, bool broken) {
+  struct uq_activity *a = &p->liveness->activity;
+  int fd = p->multiplexed ? find_connection(p) : -1;
+  const struct uq_connection *c = uq_activity_of(a, fd);
+  if (c == NULL || c->shut)
+    return false;
+  if (broken || !has_others(p, fd)) {
+    uq_activity_shut(a, fd);
+    return false;
+  }
+  uq_activity_doubt(a, fd);
+  return true;
+}
+
 /* A refusal comes sooner than what was asked for, also from elsewhere: it says
 ** nothing of how long the others are to wait. */
 void uq_pending_answered(const struct uq_pending *p, bool refused) {
   struct uq_liveness *l = p->liveness;
+  long opened = 0;
+  curl_easy_getinfo(p->easy, CURLINFO_NUM_CONNECTS, &opened);
+  if (opened == 0 && p->resends == 0)
+    l->closed = 0;
   l->answer_at = l->now;
   l->in_vain = 0;
   if (p->sent == 0 || refused)

@@ -39,7 +39,9 @@ struct uq_pending {
   double silence;                 /* see uq_request */
   struct uq_latency *latency;     /* of its endpoint */
   double sent;                    /* when it went out; 0: it has not */
-  int sends;                      /* how often libcurl has sent it */
+  double first;                   /* the same of its first time */
+  int resends;      /* how often libcurl has sent it again by itself */
+  bool exhausted;   /* it wanted to do so once more, and must not */
   int fd;           /* of its connection, when that was last asked for */
   bool told;        /* libcurl tells when it goes out */
   bool multiplexed; /* over HTTP/2: its connection may be others', too */
@@ -61,6 +63,7 @@ struct uq_liveness {
   double tried;   /* when one was last sent again to see if the server lives */
   bool trying;    /* nothing is known of that yet */
   bool doomed;    /* requests are to be finished: see uq_pending_fault */
+  int closed;     /* resends since an answer on a connection used before */
   double in_vain; /* seconds that requests waited without an answer, all of
                      them on connections used before, since the last one */
 };
@@ -82,8 +85,25 @@ void uq_pending_init(struct uq_pending *p, int endpoint, double timeout,
 void uq_pending_begin(struct uq_pending *p);
 void uq_pending_end(struct uq_pending *p);
 
-/* libcurl tells that the request goes out now. */
-void uq_pending_sent(struct uq_pending *p);
+/* True if libcurl, which wants to send the request once more by itself, may. It
+** does so when a connection was closed before the first byte of an answer, and
+** when the server refuses the stream, GOAWAY included: up to five times, at
+** once. One time is good for a kept connection that was closed, and more if the
+** server, which answers others, has no room on a connection. Else the next ones
+** are the caller's, with its pauses. */
+bool uq_pending_may_resend(struct uq_pending *p);
+
+/* libcurl tells that the request goes out now. False: it must not. */
+bool uq_pending_sent(struct uq_pending *p);
+
+/* The same for a request that goes out again, where libcurl does not tell. */
+void uq_pending_resent(struct uq_pending *p);
+
+/* It has ended since something is wrong with its connection over HTTP/2, which
+** libcurl may go on using: it is given up, at once if it is broken for sure or
+** no other request is on it, else when it is idle. True if the next request may
+** meet it until then. */
+bool uq_pending_failed(struct uq_pending *p, bool broken);
 
 /* Its answer has come: what was asked for, or a refusal. */
 void uq_pending_answered(const struct uq_pending *p, bool refused);

@@ -50,6 +50,8 @@ static const struct uq_outcome outcomes[] = {
     ROW(SSL_INVALIDCERTSTATUS, TLS, false),
     ROW(HTTP2_STREAM, CONNECT, true),
     ROW(PROXY, CONNECT, true),
+    {(CURLcode)UQ_CURLE_TOO_LARGE, "CURLE_TOO_LARGE", UQ_TOO_LARGE, false,
+     false},
 };
 
 #undef ROW

@@ -12,6 +12,8 @@
 
 #pragma GCC visibility push(hidden)
 
+#define UQ_CURLE_TOO_LARGE 100 /* from libcurl 8.6 on */
+
 struct uq_outcome {
   CURLcode code;
   const char *name; /* "CURLE_..." */

@@ -54,6 +54,14 @@ static void turn_page(struct uq_pace *p, double now) {
   p->minute = past < 2 * MINUTE ? p->minute + MINUTE : now;
 }
 
+void uq_pace_charge(struct uq_pace *p, double now, int turns) {
+  double time = turns * interval(p, now);
+  p->next = later(p->next, now) + time;
+  p->calling = later(later(p->calling, now) + time, p->next);
+  turn_page(p, now);
+  p->count += turns;
+}
+
 bool uq_pace_take(struct uq_pace *p, double now) {
   if (uq_pace_next(p) > now)
     return false;

@@ -23,6 +23,7 @@
 
 #include "activity.h"
 #include "address.h"
+#include "ascii.h"
 #include "clock.h"
 #include "handle.h"
 #include "idle.h"
@@ -36,7 +37,8 @@
 #define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
 #define MAX_KEPT 65536 /* bytes of a buffer that the next request is left */
 #define MAX_EVENTS 64
-#define NUMBERS 4            /* options of a request that are numbers */
+#define NUMBERS 4            /* options of a request that are numbers, ... */
+#define FRESH 3              /* ... and which is CURLOPT_FRESH_CONNECT */
 #define MAX_CONNECTIONS 1024 /* kept open */
 #define MAX_IDLE 128         /* easy handles kept; over HTTP/2 90 KiB each */
 #define BURST 1024           /* so many leave enough to give back */
@@ -50,6 +52,7 @@
   ((CURLoption)(CURLOPTTYPE_FUNCTIONPOINT + 312)) /* 7.80 */
 #define PREREQDATA ((CURLoption)(CURLOPTTYPE_OBJECTPOINT + 313))
 #define PREREQ_OK 0
+#define PREREQ_ABORT 1
 #define MULTI_QUICK_EXIT ((CURLMoption)(CURLOPTTYPE_LONG + 21)) /* 8.20 */
 
 struct uq_transport {
@@ -99,6 +102,7 @@ struct uq_exchange {
   bool started;            /* libcurl has seen this request */
   int start_errno;         /* why it has not */
   int socket_errno;        /* why a socket could not be opened; 0: all were */
+  long request_size;       /* bytes sent when the last socket was opened */
   bool in_multi, done;
   enum uq_http_version version; /* the handle is set to it; AUTO: not yet */
   long numbers[NUMBERS]; /* the same of other options; a new handle's are 0 */
@@ -151,6 +155,23 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
   return uq_poller_watch(&t->poller, fd, watch) == 0 ? 0 : -1;
 }
 
+/* True if the request has been sent and libcurl opens another connection for it
+** though it must not be sent again. */
+static bool is_exhausted(struct uq_exchange *x) {
+  struct uq_pending *p = &x->pending;
+  long size = 0;
+  if (p->told)
+    return p->sent > 0 && !uq_pending_may_resend(p);
+  curl_easy_getinfo(x->easy, CURLINFO_REQUEST_SIZE, &size);
+  if (size <= x->request_size) /* or another address of the same host */
+    return p->exhausted;
+  x->request_size = size;
+  if (!uq_pending_may_resend(p))
+    return true;
+  uq_pending_resent(p);
+  return false;
+}
+
 /* Opens a socket as libcurl would, which does not tell why it cannot. */
 static curl_socket_t on_open(void *exchange, curlsocktype type,
                              struct curl_sockaddr *address) {
@@ -160,6 +181,8 @@ static curl_socket_t on_open(void *exchange, curlsocktype type,
 #if defined(SOCK_CLOEXEC)
   kind |= SOCK_CLOEXEC;
 #endif
+  if (is_exhausted(x))
+    return CURL_SOCKET_BAD;
   int fd = socket(address->family, kind, address->protocol);
   if (fd < 0) {
     x->socket_errno = errno;
@@ -227,9 +250,14 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
   struct uq_exchange *x = exchange;
   long opened = 0;
   (void)to, (void)from, (void)to_port, (void)from_port;
-  uq_pending_sent(&x->pending);
-  if (x->version != UQ_HTTP_2)
+  if (!uq_pending_sent(&x->pending))
+    return PREREQ_ABORT;
+  if (x->version != UQ_HTTP_2) {
+    /* if the connection is closed already, what is as old may be, too */
+    if (curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK)
+      x->numbers[FRESH] = 1;
     return PREREQ_OK;
+  }
   curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &opened);
   if (opened <= 0)
     return PREREQ_OK;
@@ -635,6 +663,7 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
                   r->silence);
   x->start_errno = error;
   x->socket_errno = 0;
+  x->request_size = 0;
   if (error != 0) {
     snprintf(x->error, sizeof x->error, "cannot open a poller: %s",
              strerror(error));
@@ -660,6 +689,10 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
 }
 
 bool uq_exchange_done(const struct uq_exchange *x) { return x->done; }
+
+int uq_exchange_resends(const struct uq_exchange *x) {
+  return x->pending.resends;
+}
 
 static void stop_exchange(struct uq_exchange *x, CURLcode code);
 
@@ -698,7 +731,13 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
     a->kind = x->refused;
     return x->refused_why;
   }
-  switch (x->code) {
+  if (x->pending.exhausted) {
+    a->kind = UQ_CONNECT;
+    a->lost = true;
+    return "the request was refused, or its connection closed, before an "
+           "answer; and again when libcurl had sent it once more";
+  }
+  switch ((int)x->code) {
   case CURLE_OK:
     if (x->received.status != 0 && x->received.status != a->status) {
       a->kind = UQ_PROTOCOL; /* for libcurl 8, an odd version means 200 */
@@ -717,6 +756,8 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
       return NULL;
     a->kind = UQ_TOO_LARGE; /* for libcurl, a line's limit is its memory's */
     return "a response header line is too large";
+  case UQ_CURLE_TOO_LARGE:
+    return in_headers ? "the response headers are too large" : NULL;
   case CURLE_FAILED_INIT:
     if (x->pending.sends == 0 &&
         strstr(x->error, "no filter connected") == NULL)
@@ -840,6 +881,18 @@ static void move(struct uq_buf *to, struct uq_buf *from) {
   uq_buf_init(from, to->max);
 }
 
+/* True if the answer came over HTTP/2 without a length, and this libcurl takes
+** RST_STREAM without an error for its end: from 8.3 on it does. */
+static bool is_unframed(const struct uq_exchange *x) {
+  long version = CURL_HTTP_VERSION_NONE;
+  curl_off_t length = 0;
+  if (curl_version_info(CURLVERSION_NOW)->version_num < 0x080300)
+    return false;
+  curl_easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
+  curl_easy_getinfo(x->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  return version >= CURL_HTTP_VERSION_2_0 && length < 0;
+}
+
 void uq_exchange_take(struct uq_exchange *x, struct uq_answer *a) {
   a->status = x->started ? status_of(x) : 0;
   if (x->started) {
@@ -851,6 +904,7 @@ void uq_exchange_take(struct uq_exchange *x, struct uq_answer *a) {
     describe(x, a);
   a->dead = x->pending.dead != NULL;
   a->fresh = x->pending.fresh;
+  a->unframed = x->code == CURLE_OK && is_unframed(x);
   const char *correction = correct(x, a);
   if (correction != NULL)
     snprintf(a->message, sizeof a->message, "%s", correction);
@@ -1019,6 +1073,22 @@ static void note_version(const struct uq_exchange *x) {
     t->spoken = version;
 }
 
+/* A request over HTTP/2 has failed: libcurl may keep a connection that is of no
+** use any more, with others on it. What is wrong with a stream alone says so.
+*/
+static void note_fault(struct uq_exchange *x) {
+  static const char *const streams[] = {"HTTP/2 stream ", "[HTTP2] ["};
+  bool broken = x->code == CURLE_HTTP2 && x->error[0] != '\0';
+  if (x->pending.resends > 0 || /* libcurl has closed the ones before */
+      (x->code != CURLE_HTTP2 && x->code != CURLE_RECV_ERROR &&
+       x->code != CURLE_SEND_ERROR))
+    return;
+  for (int i = 0; i < 2; i++)
+    broken = broken && !uq_begins(x->error, strlen(x->error), streams[i]);
+  if (uq_pending_failed(&x->pending, broken))
+    x->pending.fresh = true;
+}
+
 /* Finishes the requests that were given up. */
 static void finish_doomed(struct uq_transport *t) {
   struct uq_pending *next;
@@ -1044,11 +1114,15 @@ static void reap(struct uq_transport *t) {
         message->data.result; /* the message dies with the removal */
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&x);
     note_version(x);
+    if (x->pending.exhausted)
+      code = CURLE_GOT_NOTHING; /* libcurl has its word for what stopped it */
     if (code == CURLE_OK)
       uq_pending_answered(&x->pending, status_of(x) >= 300);
     finish(x, code);
     if (code == CURLE_OPERATION_TIMEDOUT)
       uq_pending_left(&x->pending, false);
+    else if (code != CURLE_OK && !x->pending.exhausted)
+      note_fault(x);
   }
   uq_liveness_check(&t->liveness);
   if (t->liveness.doomed)

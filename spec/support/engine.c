@@ -516,6 +516,13 @@ static int pace_patient(lua_State *L) {
   return 1;
 }
 
+/* pace:charge(now, turns) */
+static int pace_charge(lua_State *L) {
+  uq_pace_charge(to_pace(L), luaL_checknumber(L, 2),
+                 (int)luaL_checkinteger(L, 3));
+  return 0;
+}
+
 /* pace:due(now, others) */
 static int pace_due(lua_State *L) {
   lua_pushnumber(L, uq_pace_due(to_pace(L), luaL_checknumber(L, 2),
@@ -545,7 +552,8 @@ static int pace_accepted(lua_State *L) {
 static const luaL_Reg pace_methods[] = {
     {"next", pace_next}, {"take", pace_take},         {"call", pace_call},
     {"due", pace_due},   {"patient", pace_patient},   {"refused", pace_refused},
-    {"hold", pace_hold}, {"accepted", pace_accepted}, {NULL, NULL}};
+    {"hold", pace_hold}, {"accepted", pace_accepted}, {"charge", pace_charge},
+    {NULL, NULL}};
 
 /* ---- activity ----------------------------------------------------------- */
 

@@ -64,6 +64,17 @@ function frames.window(more, stream)
   return frame(8, 0, stream or 0, number(more, 4))
 end
 
+-- How many requests a client has sent, by the bytes that came from it.
+function frames.count_requests(text)
+  local at, count = 25, 0       -- behind the preface
+  while #text >= at + 8 do
+    local a, b, c, kind = text:byte(at, at + 3)
+    if kind == 1 then count = count + 1 end
+    at = at + 9 + a * 65536 + b * 256 + c
+  end
+  return count
+end
+
 -- What a server begins with, and a whole answer.
 frames.hello = frames.settings() .. frames.ack
 

@@ -1,0 +1,149 @@
+-- From libcurl 8.14 on a connection over HTTP/2 on which the server had broken the protocol
+-- (a window overflow, an answer to a request that was never made) stayed in use: every later
+-- call failed on it with `connect`.
+
+local driver = require "spec.support.driver"
+local faulty = require "spec.support.faulty_driver"
+local fixture = require "spec.support.fixture"
+local frames = require "spec.support.frames"
+local sandbox = require "spec.support.sandbox"
+local socket = require "socket"
+local uqpay = require "uqpay"
+
+if not driver.on_two_luas "connections on which the protocol was broken" then return end
+
+local body, failed, succeeded = fixture.body, fixture.failed, fixture.succeeded
+local hello, answer = frames.hello, frames.answer
+
+-- What breaks the protocol, in place of an answer or within it.
+local faults = {
+  ["a window too large"] = frames.window(2 ^ 31 - 1):rep(2) .. answer(body(9)),
+  ["an answer to a request that was never made"] = answer(body(9), 200, 99),
+  ["headers that cannot be unpacked"] = frames.frame(1, 4, 1, "\255\255\255\255"),
+  ["a push"] = frames.frame(5, 4, 1, "\0\0\0\2" .. frames.block { ":method", "GET" }),
+}
+-- of these libcurl 8 tells all requests on the connection
+local all_are_told = { "a window too large", "an answer to a request that was never made" }
+
+if uqpay.info().libcurl:find "^7%." then -- the others wait for their time to be over
+  all_are_told = {}
+else
+  faults["a fault amid the body"] = frames.headers { ":status", "200" }
+    .. frames.data(body(9):sub(1, 30), 0) .. frames.frame(1, 4, 1, "\255\255\255\255")
+end
+
+local token = '{"auth_token":"%s","expired_at":%d}'
+local list = '{"total_pages":1,"total_items":1,"data":[' .. body(2) .. "]}"
+
+describe("connections on which the protocol was broken", function()
+  local server, client
+
+  setup(function() sandbox.start() end)
+  after_each(function()
+    if client then client:close() end
+    if server then server:stop() end
+    client, server = nil, nil
+  end)
+
+  -- Each connection breaks so many requests, then it answers none: the last one answers
+  -- them all with this.
+  local function serve(fault, broken, good, requests)
+    local first, last = {}, {}
+    for n = 1, requests or 1 do
+      first[n] = { read = "h2", send = n == 1 and hello or nil }
+    end
+    first[#first].send = (first[#first].send or "") .. fault
+    first[#first].keep = true
+    for n = 1, 40 do
+      last[n] = { read = "h2", send = (n == 1 and hello or "") .. answer(good, 200, 2 * n - 1) }
+    end
+    last[#last].keep = true
+    local behaviours = {}
+    for n = 1, broken do behaviours[n] = first end
+    behaviours[broken + 1] = last
+    server = faulty.start(behaviours, {
+      certificate = sandbox.ca_file:gsub("ca%.pem$", "server.pem"),
+      key = sandbox.ca_file:gsub("ca%.pem$", "server.key"), alpn = { "h2" } })
+  end
+
+  local function connect(changes)
+    local all = { base_url = server.url, http_version = "2", max_retries = 0 }
+    for name, value in pairs(changes or {}) do all[name] = value end
+    client = fixture.client(all)
+  end
+
+  local function finish(calls)
+    local ends, going = socket.gettime() + 60, nil
+    repeat
+      going = false
+      for _, call in ipairs(calls) do going = not call:step() or going end
+      if going then client:step(0.2) end
+      assert.is_true(socket.gettime() < ends, "the calls do not end")
+    until not going
+  end
+
+  for name, fault in pairs(faults) do
+    it("are not met by the next call: " .. name, function()
+      serve(fault, 2, body(2))
+      connect()
+      for _ = 1, 2 do
+        local err = failed("connect", client:balance "USD")
+        assert.equal(1, err.attempts)
+        assert.is_true(err.retryable)
+      end
+      for _ = 1, 3 do succeeded(client:balance "USD") end
+      assert.equal(3, #server:requests())
+    end)
+
+    it("are not met by the next attempt: " .. name, function()
+      serve(fault, 2, body(2))
+      local kinds, keys = {}, {}
+      connect { max_retries = 2,
+        on_request = function(info) keys[info.idempotency_key] = true end,
+        on_response = function(info) kinds[#kinds + 1] = info.kind or "good" end }
+      succeeded(client:balance "USD")
+      succeeded(client:balance "USD")
+      assert.same({ "connect", "connect", "good", "good" }, kinds)
+      local count = 0
+      for _ in pairs(keys) do count = count + 1 end
+      assert.equal(2, count) -- one a call
+      assert.equal(3, #server:requests())
+    end)
+
+    it("are not met by a list, an iterator or a login: " .. name, function()
+      serve(fault, 1, list)
+      connect { max_retries = 1 }
+      assert.equal(1, #succeeded(client:list_balances()).data)
+      client:close()
+      server:stop()
+      serve(fault, 1, list)
+      connect { max_retries = 1 }
+      local count = 0
+      for item, message in client:each_balance() do
+        assert.truthy(item, message)
+        count = count + 1
+      end
+      assert.equal(1, count)
+      client:close()
+      server:stop()
+      serve(fault, 1, token:format(("t"):rep(50), os.time() + 1000))
+      connect { max_retries = 1, token = false, client_id = "x", api_key = "y" }
+      assert.equal(("t"):rep(50), (client:token()))
+      assert.equal(2, #server:requests())
+    end)
+  end
+
+  for _, name in ipairs(all_are_told) do
+    it("are left by a crowd: " .. name, function()
+      local CROWD = 8
+      serve(faults[name], 1, body(2), CROWD)
+      connect { max_retries = 1, http_version = "auto" }
+      local calls = {}
+      for n = 1, CROWD do calls[n] = client:start_balance("USD", { timeout = 60 }) end
+      finish(calls)
+      for _, call in ipairs(calls) do succeeded(call:result()) end
+      succeeded(client:balance "USD")
+      assert.is_true(#server:requests() <= 4, #server:requests())
+    end)
+  end
+end)

@@ -1,0 +1,70 @@
+-- libcurl from 8.6 on has limits of its own on headers, which it reports as CURLE_TOO_LARGE
+-- (100): that was kind `protocol`, and its message said nothing of headers.
+
+local driver = require "spec.support.driver"
+local faulty = require "spec.support.faulty_driver"
+local fixture = require "spec.support.fixture"
+local frames = require "spec.support.frames"
+local sandbox = require "spec.support.sandbox"
+local uqpay = require "uqpay"
+
+if not driver.on_two_luas "headers beyond libcurl's limits" then return end
+
+-- A limit on the number of lines came with 8.6.
+local major, minor = uqpay.info().libcurl:match "^(%d+)%.(%d+)"
+local counts = tonumber(major) > 8 or tonumber(major) == 8 and tonumber(minor) >= 6
+
+describe("headers beyond libcurl's limits", function()
+  local server, client
+
+  setup(function() sandbox.start() end)
+  after_each(function()
+    client:close()
+    server:stop()
+  end)
+
+  -- Where libcurl has no such limit the answer is taken: 2.
+  local function check(limited, changes)
+    local all = { base_url = server.url, max_retries = 2 }
+    for name, value in pairs(changes or {}) do all[name] = value end
+    client = fixture.client(all)
+    if limited then
+      local err = fixture.failed("too_large", client:balance "USD")
+      assert.equal(1, err.attempts)
+      assert.is_false(err.retryable)
+      assert.matches("header", err.message, 1, true)
+    end
+    assert.equal(2, fixture.succeeded(client:balance "USD").available_balance)
+  end
+
+  for name, case in pairs {
+    ["many lines"] = { ("x: y\r\n"):rep(6000), counts },
+    ["a long line"] = { "x: " .. ("y"):rep(600000) .. "\r\n", true },
+  } do
+    it("are too large: " .. name, function()
+      server = faulty.start { { read = true, keep = true,
+        send = fixture.http(fixture.body(2), nil, case[1]) },
+        { read = true, send = fixture.http(fixture.body(2)), keep = true } }
+      check(case[2], { ca_file = false })
+    end)
+  end
+
+  if not counts then return end
+
+  it("are too large over HTTP/2", function()
+    local block = frames.block { ":status", "200" } .. frames.block { "x", "y" }:rep(6000)
+    local size = 15000
+    local said = frames.frame(1, 0, 1, block:sub(1, size))
+    for at = size + 1, #block, size do
+      said = said .. frames.frame(9, at + size > #block and 4 or 0, 1,
+        block:sub(at, at + size - 1))
+    end
+    said = said .. frames.data(fixture.body(2))
+    server = faulty.start({ { { read = "h2", send = frames.hello .. said },
+      { read = "h2", send = frames.answer(fixture.body(2), 200, 3), keep = true } },
+      { read = "h2", send = frames.hello .. frames.answer(fixture.body(2)), keep = true } },
+      { certificate = sandbox.ca_file:gsub("ca%.pem$", "server.pem"),
+        key = sandbox.ca_file:gsub("ca%.pem$", "server.key"), alpn = { "h2" } })
+    check(true, { http_version = "2" })
+  end)
+end)
