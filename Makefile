@@ -3,10 +3,13 @@
 #   make [LUA=5.1|5.2|5.3|5.4|jit]   build build/LUA/uqpay.so
 #   make deps demo                   from nothing to a balance
 #   make deps demo-openresty         the same inside nginx
-#   make deps check                  from nothing to all specs on all five Luas
+#   make dev-deps check              from nothing to all specs on all Luas
 
 LUA ?= 5.4
 LUAS = 5.1 5.2 5.3 5.4 jit
+# Those that this system has; a list on the command line is taken as it is.
+AVAILABLE = $(if $(filter command,$(origin LUAS)),$(LUAS),$(shell \
+	MAKE='$(MAKE)' sh spec/support/luas.sh $(LUAS)))
 
 CC ?= cc
 CFLAGS ?= -O2 -g
@@ -47,10 +50,11 @@ MODULE = $(OUT)/uqpay.so
 
 STD = -std=c99 -fPIC
 WARN = -Wall -Wextra -Wpedantic
-LIBS ?= -lcurl -lpthread -lm
+LIBCURL ?= -lcurl
+LIBS ?= $(LIBCURL) -lpthread -lm
 
-.PHONY: all deps bench-deps demo demo-openresty sandbox check spec pollers \
-	spec-poll spec-kqueue spec-kqueue-old asan asan-spec valgrind bench \
+.PHONY: all deps dev-deps bench-deps demo demo-openresty sandbox check spec pollers \
+	spec-poll spec-kqueue spec-kqueue-old gnutls spec-gnutls matrix asan asan-spec valgrind bench \
 	bench-openresty torture torture-quick torture-memory torture-memory-run \
 	torture-fuzz torture-fuzz-run torture-soak torture-threads torture-locale \
 	locale-spec torture-gc gc-spec torture-random torture-random-run \
@@ -84,15 +88,12 @@ $(OUT)/shift.so: spec/support/shift.c | $(OUT)
 
 # libcurl without memory; the same.
 $(OUT)/scarce.so: spec/support/scarce.c | $(OUT)
-	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $< -lcurl
+	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $< $(LIBCURL)
 
 -include $(OBJECTS:.o=.d)
 
-deps:
-	sh spec/support/deps.sh
-
-bench-deps:
-	sh spec/support/deps.sh bench
+deps dev-deps bench-deps:
+	@sh spec/support/deps.sh $@
 
 demo: all
 	LUA_BIN=$(LUA_BIN) sh spec/support/demo.sh $(OUT)
@@ -119,9 +120,9 @@ spec: all $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so \
 	$(BUSTED) --lua='$(UQPAY_LUA)' --cpath='$(OUT)/?.so' --lpath='./?.lua' \
 		-o plainTerminal $(SPEC)
 
-# All specs on all five Luas; those that no Lua has a part in say so on three of them.
+# All specs on all Luas; those that no Lua has a part in say so on all but two of them.
 check:
-	@MAKE='$(MAKE)' sh spec/support/check.sh $(LUAS:%='spec LUA=%')
+	@MAKE='$(MAKE)' sh spec/support/check.sh $(AVAILABLE:%='spec LUA=%')
 
 # Some specs with the pollers of other systems, on one Lua: poll(2), and kqueue as
 # spec/support/kqueue plays it, a new and an old one.
@@ -149,9 +150,28 @@ build/kqueue.o build/kqueue-old.o: spec/support/kqueue/kqueue.c \
 	@mkdir -p build
 	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
+# Some specs with libcurl on GnuTLS, as Debian has it beside the one on OpenSSL.
+gnutls:
+	@sh spec/matrix/gnutls.sh build/gnutls
+	@MAKE='$(MAKE)' sh spec/support/check.sh spec-gnutls
+
+GNUTLS_SPECS = $(patsubst %,spec/%_spec.lua,transport http2 errors retry balance) \
+	spec/regress
+spec-gnutls:
+	@UQPAY_TLS=GnuTLS $(MAKE) --no-print-directory spec VARIANT=-gnutls \
+		CPPFLAGS='$(CPPFLAGS) -Ibuild/gnutls/include' SPEC='$(GNUTLS_SPECS)' \
+		LIBCURL='-Lbuild/gnutls/lib -Wl,-rpath,$(CURDIR)/build/gnutls/lib -lcurl-gnutls'
+
+# `make deps demo` and `make dev-deps check` in chroots of Debian's suites; 30 minutes. See
+# spec/matrix/matrix.sh for MIRROR, FRESH and SKIP.
+SUITES ?= trixie sid bookworm:i386
+matrix:
+	@LUAS='$(if $(filter command,$(origin LUAS)),$(LUAS))' \
+		sh spec/matrix/matrix.sh $(SUITES)
+
 # The same under the address and undefined behaviour sanitizers, with leaks counted.
 asan:
-	@MAKE='$(MAKE)' sh spec/support/check.sh $(LUAS:%='asan-spec LUA=%')
+	@MAKE='$(MAKE)' sh spec/support/check.sh $(AVAILABLE:%='asan-spec LUA=%')
 
 ASAN = VARIANT=-asan CC=gcc CFLAGS='-O1 -g -fsanitize=address,undefined \
 	-fno-sanitize-recover=undefined -fno-omit-frame-pointer'
@@ -366,14 +386,15 @@ lint:
 	@! grep -nE '^ ?\*[a-zA-Z]' $(C_FILES) || { echo "torn by clang-format"; exit 1; }
 	luacheck --quiet src spec examples rockspec/*.rockspec
 	luarocks lint rockspec/uqpay-scm-1.rockspec
-	for file in spec/support/*.sh spec/bench/*.sh spec/torture/*.sh .ci/run; do \
+	for file in spec/support/*.sh spec/bench/*.sh spec/torture/*.sh \
+		spec/matrix/*.sh .ci/run; do \
 		sh -n $$file || exit 1; done
 	sh spec/support/layers.sh '$(BINDING)' '$(ENGINE)' $(LUA_INCDIR)
 	$(MAKE) --no-print-directory all
 	sh spec/support/symbols.sh $(MODULE)
 
-LINT_INCDIRS = $(foreach lua,$(LUAS),$(shell $(MAKE) -s --no-print-directory \
-	LUA=$(lua) print-incdir))
+LINT_INCDIRS = $(foreach lua,$(LUAS),$(patsubst %/lua.h,%,$(wildcard $(shell \
+	$(MAKE) -s --no-print-directory LUA=$(lua) print-incdir)/lua.h)))
 print-incdir:
 	@echo $(LUA_INCDIR)
 
@@ -392,5 +413,7 @@ uninstall:
 	rm -rf $(DESTDIR)$(LUA_LMOD)/uqpay $(DESTDIR)$(LUA_LMOD)/resty/uqpay.lua \
 		$(DESTDIR)$(LUA_LMOD)/resty/uqpay
 
+# No mount of `make matrix` is seen from here, but someone may have made one by hand.
 clean:
+	@! grep -s ' $(CURDIR)/build/' /proc/mounts || { echo "clean: unmount it first"; exit 1; }
 	rm -rf build
