@@ -92,8 +92,14 @@ $(OUT)/scarce.so: spec/support/scarce.c | $(OUT)
 
 -include $(OBJECTS:.o=.d)
 
-deps dev-deps bench-deps:
-	@sh spec/support/deps.sh $@
+deps:
+	@sh spec/support/deps.sh deps
+
+dev-deps:
+	@sh spec/support/deps.sh dev-deps
+
+bench-deps:
+	@sh spec/support/deps.sh bench-deps
 
 demo: all
 	LUA_BIN=$(LUA_BIN) sh spec/support/demo.sh $(OUT)
@@ -157,10 +163,13 @@ gnutls:
 
 GNUTLS_SPECS = $(patsubst %,spec/%_spec.lua,transport http2 errors retry balance) \
 	spec/regress
+GNUTLS = VARIANT=-gnutls CPPFLAGS='$(CPPFLAGS) -Ibuild/gnutls/include' \
+	LIBCURL='-Lbuild/gnutls/lib -Wl,-rpath,$(CURDIR)/build/gnutls/lib -lcurl-gnutls'
 spec-gnutls:
-	@UQPAY_TLS=GnuTLS $(MAKE) --no-print-directory spec VARIANT=-gnutls \
-		CPPFLAGS='$(CPPFLAGS) -Ibuild/gnutls/include' SPEC='$(GNUTLS_SPECS)' \
-		LIBCURL='-Lbuild/gnutls/lib -Wl,-rpath,$(CURDIR)/build/gnutls/lib -lcurl-gnutls'
+	@$(MAKE) --no-print-directory all $(GNUTLS)
+	@LUA_CPATH='$(OUT)-gnutls/?.so;;' $(LUA_BIN) -e \
+		'assert(require "uqpay".info().tls:find "GnuTLS", "this is not GnuTLS")'
+	@$(MAKE) --no-print-directory spec $(GNUTLS) SPEC='$(GNUTLS_SPECS)'
 
 # `make deps demo` and `make dev-deps check` in chroots of Debian's suites; 30 minutes. See
 # spec/matrix/matrix.sh for MIRROR, FRESH and SKIP.

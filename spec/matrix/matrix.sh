@@ -13,47 +13,56 @@ here=$(cd "$(dirname "$0")" && pwd)
 top=$(pwd)
 dir=$top/build/matrix
 MIRROR=${MIRROR-} LUAS=${LUAS-} FRESH=${FRESH-} SKIP=${SKIP-} LIMIT=${LIMIT:-1800}
-export MIRROR LUAS LIMIT
+export MIRROR LUAS LIMIT FRESH
 mkdir -p "$dir/packages" || exit 1
-rows=$dir/rows
-: > "$rows"
+rows=$(mktemp) || exit 1
+trap 'rm -f "$rows"' EXIT
+trap 'exit 130' INT TERM HUP
 
-# The mirror that has this system's suite; not its updates, nor what else apt knows.
+# The mirror that has main of Debian itself: not its security updates, nor what else apt
+# knows. Without lists apt says nothing.
 find_mirror() {
-    codename=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
-    apt-get indextargets --format '$(COMPONENT) $(RELEASE) $(CODENAME) $(LABEL) $(SITE)' \
-        'Created-By: Packages' 2> /dev/null | awk -v codename="$codename" '
-        $1 != "main" || $NF !~ /^https?:/ { next }
-        $2 == codename || $3 == codename || $2 ~ /^(sid|(un|old)?stable|testing)$/ {
-            print $NF; exit }'
+    apt-get indextargets --format '$(COMPONENT)|$(LABEL)|$(RELEASE)|$(SITE)' \
+        'Created-By: Packages' 2> /dev/null | awk -F '|' '
+        $1 == "main" && $2 == "Debian" && $3 !~ /-/ && $4 ~ /^https?:/ { print $4; exit }'
 }
 
-# Why there can be no chroot, or nothing.
-obstacle() {
-    if [ "$(id -u)" != 0 ]; then echo "only root can make a chroot"; return; fi
-    if ! unshare --mount --pid --fork --kill-child \
-        mount -t tmpfs none "$dir/packages" 2> /dev/null; then
-        echo "this machine lets nobody mount"
-        return
-    fi
-    command -v debootstrap > /dev/null || sh "$here/../support/deps.sh" matrix-deps >&2 ||
-        { echo "debootstrap cannot be installed"; return; }
-    [ -n "$MIRROR" ] || echo "apt names no mirror of Debian; give MIRROR="
+get_mirror() {
+    [ -z "$MIRROR" ] || return 0
+    MIRROR=$(find_mirror)
+    [ -z "$MIRROR" ] || return 0
+    timeout 300 apt-get -o Acquire::Retries=3 update -q >&2
+    MIRROR=$(find_mirror)
 }
 
-# Mounts and processes of a suite are in namespaces that end with it, however it ends.
+# Sets why: why there can be no chroot.
+look_for_obstacles() {
+    why=
+    [ "$(id -u)" = 0 ] || { why="only root can make a chroot"; return; }
+    unshare --mount --pid --fork --kill-child mount -t tmpfs none "$dir/packages" ||
+        { why="this machine lets nobody mount"; return; }
+    command -v debootstrap > /dev/null || sh "$here/../support/deps.sh" matrix-deps ||
+        { why="debootstrap cannot be installed"; return; }
+    get_mirror
+    [ -n "$MIRROR" ] || why="apt names no mirror of Debian; give MIRROR="
+}
+
+# Mounts and processes of a suite are in namespaces that end with their first process, which
+# does no more than to wait, so that a signal ends it at once.
 run_suite() {
-    name=$1
-    suite=${name%:*} arch=${name#"$suite"}
-    arch=${arch#:}
-    [ -z "$FRESH" ] || rm -rf --one-file-system "${dir:?}/$suite${arch:+-$arch}"
-    unshare --mount --pid --fork --kill-child sh "$here/suite.sh" "$dir" "$suite" \
-        "${arch:-$(dpkg --print-architecture)}" "$suite${arch:+-$arch}"
+    unshare --mount --pid --fork --kill-child sh -c 'trap "exit 130" INT TERM HUP
+        sh "$@" &
+        wait "$!"' sh "$here/suite.sh" "$dir" "$1"
 }
 
-# A row: suite|libcurl|TLS|Lua|passed|failed|skipped
-[ -n "$MIRROR" ] || MIRROR=$(find_mirror)
-why=$(obstacle)
+# A row is suite|libcurl|TLS|Lua|passed|failed|skipped.
+left_out() {
+    counts='1|0'
+    [ -z "$SKIP" ] || counts='0|1'
+    echo "$suite|$1||-|0|$counts" >> "$rows"
+}
+
+look_for_obstacles
 for suite in "$@"; do
     echo "== $suite"
     if [ -z "$why" ]; then
@@ -62,19 +71,25 @@ for suite in "$@"; do
         sed -n 's/^row: //p' "$log" >> "$rows"
         exit=$(sed -n 's/^exit //p' "$log" | tail -n 1)
         reason=$(sed -n 's/^no chroot: //p' "$log" | tail -n 1)
-        [ "$exit" != 77 ] || { echo "$suite|$reason||-|0|$((${SKIP:-0} == 0))|${SKIP:-0}" >> "$rows"; }
-        [ "$exit" = 77 ] || [ "$exit" = 0 ] || grep -q "^$suite|.*|[1-9][0-9]*|[0-9]*\$" "$rows" ||
-            echo "$suite|ended with $exit||-|0|1|0" >> "$rows"
+        case $exit in
+        77) left_out "$reason" ;;
+        0) ;;
+        *)
+            grep -q "^$suite|.*|[1-9][0-9]*|[0-9]*\$" "$rows" ||
+                echo "$suite|ended with status $exit||-|0|1|0" >> "$rows"
+            ;;
+        esac
     else
         echo "$why"
-        echo "$suite|$why||-|0|$((${SKIP:-0} == 0))|${SKIP:-0}" >> "$rows"
+        left_out "$why"
     fi
 done
 
 echo
 awk -F '|' '
     function row(suite, curl, tls, lua, passed, failed, skipped) {
-        printf "%-15s %-9s %-16s %-6s %7s %7s %7s\n", suite, curl, tls, lua, passed, failed, skipped
+        printf "%-15s %-9s %-16s %-6s %7s %7s %7s\n", suite, curl, tls, lua, passed, failed,
+            skipped
     }
     BEGIN { row("suite", "libcurl", "TLS", "Lua", "passed", "failed", "skipped") }
     {

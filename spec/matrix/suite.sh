@@ -1,15 +1,15 @@
 #!/bin/sh
-# suite.sh DIR SUITE ARCH NAME: what matrix.sh does with one suite, in DIR/NAME. Runs as the
-# first process of a process and a mount namespace: what it starts and mounts ends with it.
-# Exit status 77: the chroot could not be made, with "no chroot: REASON".
+# suite.sh DIR SUITE[:ARCH]: what matrix.sh does with one suite, in a chroot in DIR. Runs in a
+# mount namespace of its own: no mount needs to be undone. Prints rows of the table as "row: ";
+# exit status 77: the chroot could not be made, with "no chroot: REASON".
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
-dir=$1 suite=$2 arch=$3 name=$4
+dir=$1 label=$2 suite=${2%:*}
+arch=$(dpkg --print-architecture)
+[ "$suite" = "$label" ] || arch=${label#*:}
+name=$(echo "$label" | tr : -)
 root=$dir/$name
-label=$suite
-[ "$arch" = "$(dpkg --print-architecture)" ] || label=$suite:$arch
-trap 'exit 130' INT TERM HUP
 
 no_chroot() {
     echo "no chroot: $*"
@@ -19,7 +19,7 @@ no_chroot() {
 # Kept for a week, within which a suite hardly changes. Made under another name first: what
 # is there is whole.
 make_root() {
-    [ -z "$(find "$root.made" -mtime -7 2> /dev/null)" ] || return 0
+    [ -n "$FRESH" ] || [ -z "$(find "$root.made" -mtime -7 2> /dev/null)" ] || return 0
     rm -rf --one-file-system "$root" "$root.new" "$root.made"
     timeout 60 wget -q -O /dev/null "${MIRROR%/}/dists/$suite/Release" ||
         no_chroot "the mirror does not answer, or lacks $suite"
@@ -68,11 +68,12 @@ step() {
     echo "# $label: $2: exit status $status after $(($(date +%s) - began)) s"
 }
 
-# The same into a file, too. The rows of the table come from check.sh's totals.
+# The same into a file, too. The rows of the table come from check.sh's totals; the module
+# that they are about is in build/$3.
 checked() {
     { step "$1" "$2"; echo "$status" > "$dir/$name.status"; } 2>&1 | tee "$dir/$name.out"
     status=$(cat "$dir/$name.status")
-    awk -v head="$3" -v status="$status" '
+    awk -v head="$label|$(versions "$3")" -v status="$status" '
         $1 ~ /^spec/ && ($2 ~ /^LUA=/ || $1 == "spec-gnutls") && / passed, [0-9]+ failed/ {
             lua = $2 ~ /^LUA=/ ? substr($2, 5) : "5.4"
             match($0, /[0-9]+ passed/)
@@ -105,9 +106,8 @@ if [ "$status" != 0 ]; then
     exit 1
 fi
 echo "row: $label|$(versions 5.4)|demo|1|0|0"
-checked $((LIMIT + 1800)) "make dev-deps check${LUAS:+ LUAS='$LUAS'}" \
-    "$label|$(versions 5.4)"
+checked $((LIMIT + 1800)) "make dev-deps check${LUAS:+ LUAS='$LUAS'}" 5.4
 if [ "$suite" = bookworm ]; then
-    checked $((LIMIT + 300)) "make gnutls" "$label|$(versions 5.4)"
+    checked $((LIMIT + 300)) "make gnutls" 5.4-gnutls
 fi
 exit $result
