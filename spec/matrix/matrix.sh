@@ -98,6 +98,6 @@ awk -F '|' '
     }
     END {
         printf "\n%d passed, %d failed%s\n", passed, failed,
-            skipped > 0 ? ", " skipped " skipped" : ""
+            (skipped > 0 ? ", " skipped " skipped" : "")
         exit failed > 0 || NR == 0
     }' "$rows"

@@ -58,28 +58,31 @@ is_debian() {
         command -v apt-get > /dev/null && command -v dpkg-query > /dev/null
 }
 
+# The names that are installed, and those that could be.
 installed() {
-    state=$(dpkg-query -W -f '${Status}' "$1" 2> /dev/null) || return 1
-    [ "$state" = "install ok installed" ]
+    # shellcheck disable=SC2086
+    dpkg-query -W -f '${Package} ${Status}\n' $names 2> /dev/null |
+        sed -n 's/ install ok installed$//p'
 }
 
 available() {
-    case $(apt-cache policy "$1" 2> /dev/null) in
-    *"Candidate: (none)"* | "") return 1 ;;
-    esac
+    # shellcheck disable=SC2086
+    apt-cache policy $names 2> /dev/null |
+        awk '/^[^ ]+:$/ { name = $1; sub(/:.*/, "", name) }
+            $1 == "Candidate:" && $2 != "(none)" { print name }'
 }
 
-# Sets: absent, what is to be installed; lacking, what nobody has; optional, what may be left
-# out.
+# Sets: absent, what is to be installed; lacking, what cannot be; optional, what cannot and may
+# be left out.
 look() {
     absent='' lacking='' optional=''
+    names=$(echo "$packages" | tr '|?' '  ')
+    here=" $(installed | tr '\n' ' ')" there=" $(available | tr '\n' ' ')"
     for entry in $packages; do
-        names=$(echo "${entry%\?}" | tr '|' ' ') chosen=''
-        for name in $names; do
-            ! installed "$name" || continue 2
-        done
-        for name in $names; do
-            if available "$name"; then chosen=$name; break; fi
+        chosen=''
+        for name in $(echo "${entry%\?}" | tr '|' ' '); do
+            case $here in *" $name "*) continue 2 ;; esac
+            case $chosen,$there in ,*" $name "*) chosen=$name ;; esac
         done
         case $entry,$chosen in
         *,?*) absent="$absent $chosen" ;;
