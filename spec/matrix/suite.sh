@@ -46,6 +46,8 @@ copy_tree() {
     rm -rf "$root/root/uqpay"
     mkdir -p "$root/root/uqpay"
     if [ -e "$top/.git" ]; then
+        [ -z "$(git -c safe.directory="$top" -C "$top" status --porcelain)" ] ||
+            echo "# what is not committed is not tested" >&2
         git -c safe.directory="$top" -C "$top" archive HEAD
     else
         tar -C "$top" -c --exclude=./build .

@@ -101,7 +101,8 @@ if [ -n "$absent$lacking" ]; then
     fi
     export DEBIAN_FRONTEND=noninteractive
     export RUNLEVEL=1    # or the nginx package would start a server on port 80
-    apt-get -o Acquire::Retries=3 update -q
+    # It fails for one repository of many, too; what it has of the others may do.
+    apt-get -o Acquire::Retries=3 update -q || echo "$target: apt's lists may be old" >&2
     look
     if [ -n "$lacking" ]; then
         echo "$target: this system's repositories do not have:$lacking" >&2
