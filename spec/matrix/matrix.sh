@@ -1,5 +1,5 @@
 #!/bin/sh
-# matrix.sh SUITE...: the README's two commands, `make deps demo` and `make dev-deps check`, on
+# matrix.sh SUITE...: the README's commands, `make deps demo` and `make dev-deps check`, on
 # suites of Debian, each in a chroot of its own below build/matrix, which is kept for the next
 # run: trixie, sid, bookworm:i386 (another architecture), with bookworm also the specs on its
 # libcurl-gnutls. Prints all that they print, a table, and the totals. From the top of the
@@ -14,7 +14,6 @@ top=$(pwd)
 dir=$top/build/matrix
 MIRROR=${MIRROR-} LUAS=${LUAS-} FRESH=${FRESH-} SKIP=${SKIP-} LIMIT=${LIMIT:-1800}
 export MIRROR LUAS LIMIT FRESH
-mkdir -p "$dir/packages" || exit 1
 rows=$(mktemp) || exit 1
 trap 'rm -f "$rows"' EXIT
 trap 'exit 130' INT TERM HUP
@@ -39,7 +38,9 @@ get_mirror() {
 look_for_obstacles() {
     why=
     [ "$(id -u)" = 0 ] || { why="only root can make a chroot"; return; }
-    unshare --mount --pid --fork --kill-child mount -t tmpfs none "$dir/packages" ||
+    mkdir -p "$dir/packages" || { why="$dir cannot be made"; return; }
+    unshare --mount --pid --fork --kill-child \
+        mount -t tmpfs none "$dir/packages" ||
         { why="this machine lets nobody mount"; return; }
     command -v debootstrap > /dev/null || sh "$here/../support/deps.sh" matrix-deps ||
         { why="debootstrap cannot be installed"; return; }

@@ -102,12 +102,11 @@ emulate=
 make_root
 mount_all
 copy_tree || exit 1
-step 1200 "make deps demo"
-if [ "$status" != 0 ]; then
-    echo "row: $label|||demo|0|1|0"
-    exit 1
-fi
-echo "row: $label|$(versions 5.4)|demo|1|0|0"
+for demo in demo demo-openresty; do
+    step 1200 "make deps $demo"
+    [ "$status" = 0 ] || { echo "row: $label|||demo|0|1|0"; exit 1; }
+done
+echo "row: $label|$(versions 5.4)|demo|2|0|0"
 checked $((LIMIT + 1800)) "make dev-deps check${LUAS:+ LUAS='$LUAS'}" 5.4
 if [ "$suite" = bookworm ]; then
     checked $((LIMIT + 300)) "make gnutls" 5.4-gnutls
