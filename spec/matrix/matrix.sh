@@ -63,42 +63,47 @@ left_out() {
     echo "$suite|$1||-|0|$counts" >> "$rows"
 }
 
-look_for_obstacles
-for suite in "$@"; do
-    echo "== $suite"
-    if [ -z "$why" ]; then
-        log=$dir/$(echo "$suite" | tr : -).log
-        { run_suite "$suite" < /dev/null 2>&1; echo "exit $?"; } | tee "$log"
-        sed -n 's/^row: //p' "$log" >> "$rows"
-        exit=$(sed -n 's/^exit //p' "$log" | tail -n 1)
-        reason=$(sed -n 's/^no chroot: //p' "$log" | tail -n 1)
-        case $exit in
-        77) left_out "$reason" ;;
-        0) ;;
-        *)
-            grep -q "^$suite|.*|[1-9][0-9]*|[0-9]*\$" "$rows" ||
-                echo "$suite|ended with status $exit||-|0|1|0" >> "$rows"
-            ;;
-        esac
-    else
-        echo "$why"
-        left_out "$why"
-    fi
-done
+# All of it is read before it runs: hours may pass, and edits.
+main() {
+    look_for_obstacles
+    for suite in "$@"; do
+        echo "== $suite"
+        if [ -z "$why" ]; then
+            log=$dir/$(echo "$suite" | tr : -).log
+            { run_suite "$suite" < /dev/null 2>&1; echo "exit $?"; } | tee "$log"
+            sed -n 's/^row: //p' "$log" >> "$rows"
+            exit=$(sed -n 's/^exit //p' "$log" | tail -n 1)
+            reason=$(sed -n 's/^no chroot: //p' "$log" | tail -n 1)
+            case $exit in
+            77) left_out "$reason" ;;
+            0) ;;
+            *)
+                grep -q "^$suite|.*|[1-9][0-9]*|[0-9]*\$" "$rows" ||
+                    echo "$suite|ended with status $exit||-|0|1|0" >> "$rows"
+                ;;
+            esac
+        else
+            echo "$why"
+            left_out "$why"
+        fi
+    done
 
-echo
-awk -F '|' '
-    function row(suite, curl, tls, lua, passed, failed, skipped) {
-        printf "%-15s %-9s %-16s %-6s %7s %7s %7s\n", suite, curl, tls, lua, passed, failed,
-            skipped
-    }
-    BEGIN { row("suite", "libcurl", "TLS", "Lua", "passed", "failed", "skipped") }
-    {
-        row($1, $2, $3, $4, $5, $6, $7)
-        passed += $5; failed += $6; skipped += $7
-    }
-    END {
-        printf "\n%d passed, %d failed%s\n", passed, failed,
-            (skipped > 0 ? ", " skipped " skipped" : "")
-        exit failed > 0 || NR == 0
-    }' "$rows"
+    echo
+    awk -F '|' '
+        function row(suite, curl, tls, lua, passed, failed, skipped) {
+            printf "%-15s %-9s %-16s %-10s %7s %7s %7s\n", suite, curl, tls, lua, passed, failed,
+                skipped
+        }
+        BEGIN { row("suite", "libcurl", "TLS", "Lua", "passed", "failed", "skipped") }
+        {
+            row($1, $2, $3, $4, $5, $6, $7)
+            passed += $5; failed += $6; skipped += $7
+        }
+        END {
+            printf "\n%d passed, %d failed%s\n", passed, failed,
+                (skipped > 0 ? ", " skipped " skipped" : "")
+            exit failed > 0 || NR == 0
+        }' "$rows"
+}
+
+main "$@"

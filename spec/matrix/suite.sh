@@ -1,7 +1,7 @@
 #!/bin/sh
 # suite.sh DIR SUITE[:ARCH]: what matrix.sh does with one suite, in a chroot in DIR. Runs in a
-# mount namespace of its own: no mount needs to be undone. Prints rows of the table as "row: ";
-# exit status 77: the chroot could not be made, with "no chroot: REASON".
+# mount namespace of its own: no mount needs to be undone. Prints rows of the table as
+# "row: ROW"; exit status 77: the chroot could not be made, with "no chroot: REASON".
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -58,7 +58,7 @@ copy_tree() {
 enter() {
     timeout -k 30 "$1" $emulate chroot "$root" env -i HOME=/root TERM=dumb \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        UQPAY_CHECK_LIMIT="$LIMIT" sh -c "cd /root/uqpay && $2" < /dev/null
+        ${http_proxy:+"http_proxy=$http_proxy"} UQPAY_CHECK_LIMIT="$LIMIT" sh -c "cd /root/uqpay && $2" < /dev/null
 }
 
 # step SECONDS COMMAND: the same, said and timed; sets status.
@@ -76,8 +76,9 @@ checked() {
     { step "$1" "$2"; echo "$status" > "$dir/$name.status"; } 2>&1 | tee "$dir/$name.out"
     status=$(cat "$dir/$name.status")
     awk -v head="$label|$(versions "$3")" -v status="$status" '
-        $1 ~ /^spec/ && ($2 ~ /^LUA=/ || $1 == "spec-gnutls") && / passed, [0-9]+ failed/ {
-            lua = $2 ~ /^LUA=/ ? substr($2, 5) : "5.4"
+        /^spec[^ ]*( LUA=[^ ]+)? +[0-9]+ passed, [0-9]+ failed/ {
+            lua = $2 ~ /^LUA=/ ? substr($2, 5) : $1
+            sub(/^spec-/, "", lua)
             match($0, /[0-9]+ passed/)
             split(substr($0, RSTART), words, " ")
             failed += words[3]
@@ -96,19 +97,24 @@ versions() {
         print(i.libcurl .. \"|\" .. i.tls)'" 2> /dev/null || echo "-|-"
 }
 
-result=0
-emulate=
-[ "$arch" != i386 ] || emulate="setarch i386"
-make_root
-mount_all
-copy_tree || exit 1
-for demo in demo demo-openresty; do
-    step 1200 "make deps $demo"
-    [ "$status" = 0 ] || { echo "row: $label|||demo|0|1|0"; exit 1; }
-done
-echo "row: $label|$(versions 5.4)|demo|2|0|0"
-checked $((LIMIT + 1800)) "make dev-deps check${LUAS:+ LUAS='$LUAS'}" 5.4
-if [ "$suite" = bookworm ]; then
-    checked $((LIMIT + 300)) "make gnutls" 5.4-gnutls
-fi
-exit $result
+# All of it is read before it runs: hours may pass, and edits.
+main() {
+    result=0
+    emulate=
+    [ "$arch" != i386 ] || emulate="setarch i386"
+    make_root
+    mount_all
+    copy_tree || exit 1
+    for demo in demo demo-openresty; do
+        step 1200 "make deps $demo"
+        [ "$status" = 0 ] || { echo "row: $label|||demo|0|1|0"; exit 1; }
+    done
+    echo "row: $label|$(versions 5.4)|demo|2|0|0"
+    checked $((LIMIT + 1800)) "make dev-deps check${LUAS:+ LUAS='$LUAS'}" 5.4
+    if [ "$suite" = bookworm ]; then
+        checked $((LIMIT + 300)) "make gnutls" 5.4-gnutls
+    fi
+    exit $result
+}
+
+main
