@@ -7,9 +7,9 @@
 
 LUA ?= 5.4
 LUAS = 5.1 5.2 5.3 5.4 jit
-# Those that this system has; a list on the command line is taken as it is.
-AVAILABLE = $(if $(filter command,$(origin LUAS)),$(LUAS),$(shell \
-	MAKE='$(MAKE)' sh spec/support/luas.sh $(LUAS)))
+# Those that this system has; a list on the command line is taken as it is. Looked for once.
+AVAILABLE = $(eval AVAILABLE := $(if $(filter command,$(origin LUAS)),$(LUAS),$(shell \
+	MAKE='$(MAKE)' sh spec/support/luas.sh $(LUAS))))$(AVAILABLE)
 
 CC ?= cc
 CFLAGS ?= -O2 -g
@@ -54,8 +54,8 @@ LIBCURL ?= -lcurl
 LIBS ?= $(LIBCURL) -lpthread -lm
 
 .PHONY: all deps dev-deps bench-deps demo demo-openresty sandbox check spec pollers \
-	spec-poll spec-kqueue spec-kqueue-old gnutls spec-gnutls matrix asan asan-spec valgrind bench \
-	bench-openresty torture torture-quick torture-memory torture-memory-run \
+	spec-poll spec-kqueue spec-kqueue-old gnutls spec-gnutls matrix asan asan-spec \
+	valgrind bench bench-openresty torture torture-quick torture-memory torture-memory-run \
 	torture-fuzz torture-fuzz-run torture-soak torture-threads torture-locale \
 	locale-spec torture-gc gc-spec torture-random torture-random-run \
 	torture-secrets torture-freed lint print-incdir install uninstall clean
