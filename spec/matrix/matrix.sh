@@ -37,7 +37,7 @@ get_mirror() {
 # Sets why: why there can be no chroot.
 look_for_obstacles() {
     why=
-    [ "$(id -u)" = 0 ] || { why="only root can make a chroot"; return; }
+    [ "$(id -u)" = 0 ] || { why="only root can make a chroot (sudo make matrix)"; return; }
     mkdir -p "$dir/packages" || { why="$dir cannot be made"; return; }
     unshare --mount --pid --fork --kill-child \
         mount -t tmpfs none "$dir/packages" ||

@@ -43,7 +43,7 @@ mount_all() {
 
 # What a clone of this repository has.
 copy_tree() {
-    rm -rf "$root/root/uqpay"
+    find "$root/tmp" "$root/root" -xdev -mindepth 1 -delete
     mkdir -p "$root/root/uqpay"
     if [ -e "$top/.git" ]; then
         [ -z "$(git -c safe.directory="$top" -C "$top" status --porcelain)" ] ||
