@@ -254,7 +254,8 @@ describe("the matrix", function()
   it("says why a chroot cannot be made, and fails unless that may be", function()
     program("id", "echo 1000")
     local output = matrix ""
-    assert.matches("== trixie\nonly root can make a chroot (sudo make matrix)\n", output, 1, true)
+    assert.matches("== trixie\nonly root can make a chroot (sudo make matrix)\n", output,
+      1, true)
     assert.matches("\n0 passed, 2 failed\nstatus 1\n$", output)
     assert.matches("\n0 passed, 0 failed, 2 skipped\nstatus 0\n$", matrix "SKIP=1")
     program("id", "echo 0")
