@@ -278,8 +278,8 @@ describe("the matrix", function()
       esac]])
     program("debootstrap", "")
     local output = matrix "MIRROR=http://127.0.0.1/debian SKIP=1 FAILED=0"
-    assert.matches("\ntrixie +8.14.1 +OpenSSL +5.4 +30 +0 +2\n", output)
-    assert.matches("\nsid +the mirror does not answer .* 0 +0 +1\n", output)
+    assert.matches("\ntrixie +8.14.1 +OpenSSL +5.4 +30 +0 +2 *\n", output)
+    assert.matches("\nsid .* 0 +0 +1 +the mirror does not answer\n", output)
     assert.matches("\n50 passed, 0 failed, 3 skipped\nstatus 0\n$", output)
     output = matrix "MIRROR=http://127.0.0.1/debian FAILED=3"
     assert.matches("\n50 passed, 4 failed, 2 skipped\nstatus 1\n$", output)

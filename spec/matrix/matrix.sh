@@ -56,11 +56,11 @@ run_suite() {
         wait "$!"' sh "$here/suite.sh" "$dir" "$1"
 }
 
-# A row is suite|libcurl|TLS|Lua|passed|failed|skipped.
+# A row is suite|libcurl|TLS|Lua|passed|failed|skipped[|remark].
 left_out() {
     counts='1|0'
     [ -z "$SKIP" ] || counts='0|1'
-    echo "$suite|$1||-|0|$counts" >> "$rows"
+    echo "$suite|-|-|-|0|$counts|$1" >> "$rows"
 }
 
 # All of it is read before it runs: hours may pass, and edits.
@@ -79,7 +79,7 @@ main() {
             0) ;;
             *)
                 grep -q "^$suite|.*|[1-9][0-9]*|[0-9]*\$" "$rows" ||
-                    echo "$suite|ended with status $exit||-|0|1|0" >> "$rows"
+                    echo "$suite|-|-|-|0|1|0|ended with status $exit" >> "$rows"
                 ;;
             esac
         else
@@ -90,13 +90,15 @@ main() {
 
     echo
     awk -F '|' '
-        function row(suite, curl, tls, lua, passed, failed, skipped) {
-            printf "%-15s %-9s %-16s %-10s %7s %7s %7s\n", suite, curl, tls, lua, passed, failed,
-                skipped
+        function row() {
+            printf "%-15s %-9s %-16s %-10s %7s %7s %7s  %s\n", $1, $2, $3, $4, $5, $6, $7, $8
         }
-        BEGIN { row("suite", "libcurl", "TLS", "Lua", "passed", "failed", "skipped") }
+        BEGIN {
+            $0 = "suite|libcurl|TLS|Lua|passed|failed|skipped"
+            row()
+        }
         {
-            row($1, $2, $3, $4, $5, $6, $7)
+            row()
             passed += $5; failed += $6; skipped += $7
         }
         END {
