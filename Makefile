@@ -3,10 +3,13 @@
 #   make [LUA=5.1|5.2|5.3|5.4|5.5|jit]   build build/LUA/uqpay.so
 #   make deps demo                   from nothing to a balance
 #   make deps demo-openresty         the same inside nginx
-#   make deps check                  from nothing to all specs on all Luas
+#   make dev-deps check              from nothing to all specs on all Luas
 
 LUA ?= 5.4
 LUAS = 5.1 5.2 5.3 5.4 5.5 jit
+# Those that this system has; a list on the command line is taken as it is. Looked for once.
+AVAILABLE = $(eval AVAILABLE := $(if $(filter command,$(origin LUAS)),$(LUAS),$(shell \
+	MAKE='$(MAKE)' sh spec/support/luas.sh $(LUAS))))$(AVAILABLE)
 
 CC ?= cc
 CFLAGS ?= -O2 -g
@@ -47,11 +50,13 @@ MODULE = $(OUT)/uqpay.so
 
 STD = -std=c99 -fPIC
 WARN = -Wall -Wextra -Wpedantic
-LIBS ?= -lcurl -lpthread -lm
+LIBCURL ?= -lcurl
+LIBS ?= $(LIBCURL) -lpthread -lm
 
-.PHONY: all deps bench-deps demo demo-openresty sandbox check spec cjson \
-	spec-jit-in-5.1 spec-5.1-in-jit pollers spec-poll spec-kqueue spec-kqueue-old asan asan-spec valgrind bench \
-	bench-openresty torture torture-quick torture-memory torture-memory-run \
+.PHONY: all deps dev-deps bench-deps demo demo-openresty sandbox check spec cjson \
+	spec-jit-in-5.1 spec-5.1-in-jit pollers spec-poll spec-kqueue spec-kqueue-old gnutls \
+	spec-gnutls matrix asan asan-spec valgrind bench bench-openresty torture \
+	torture-quick torture-memory torture-memory-run \
 	torture-fuzz torture-fuzz-run torture-soak torture-threads torture-locale \
 	locale-spec torture-gc gc-spec torture-random torture-random-run \
 	torture-secrets torture-freed lint print-incdir install uninstall clean
@@ -84,15 +89,18 @@ $(OUT)/shift.so: spec/support/shift.c | $(OUT)
 
 # libcurl without memory; the same.
 $(OUT)/scarce.so: spec/support/scarce.c | $(OUT)
-	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $< -lcurl
+	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $< $(LIBCURL)
 
 -include $(OBJECTS:.o=.d)
 
 deps:
-	sh spec/support/deps.sh
+	@sh spec/support/deps.sh deps
+
+dev-deps:
+	@sh spec/support/deps.sh dev-deps
 
 bench-deps:
-	sh spec/support/deps.sh bench
+	@sh spec/support/deps.sh bench-deps
 
 demo: all
 	LUA_BIN=$(LUA_BIN) LUA_ABI=$(LUA_ABI) sh spec/support/demo.sh $(OUT)
@@ -128,10 +136,11 @@ cjson:
 
 # All specs on all Luas; those that no Lua has a part in say so on all but two.
 check:
-	@MAKE='$(MAKE)' sh spec/support/check.sh $(LUAS:%='spec LUA=%') $(EXCHANGED)
+	@MAKE='$(MAKE)' sh spec/support/check.sh $(AVAILABLE:%='spec LUA=%') $(EXCHANGED)
 
 # Lua 5.1 and LuaJIT share lib/lua/5.1: the module built for one runs in the other.
-EXCHANGED = spec-jit-in-5.1 spec-5.1-in-jit
+EXCHANGED = $(if $(filter 5.1,$(AVAILABLE)),$(if $(filter jit,$(AVAILABLE)),\
+	spec-jit-in-5.1 spec-5.1-in-jit))
 EXCHANGED_SPECS = $(patsubst %,spec/%_spec.lua,balance batch call errors exact loops \
 	nginx options pages process share) $(wildcard spec/regress/23?-*.lua)
 spec-jit-in-5.1:
@@ -168,9 +177,31 @@ build/kqueue.o build/kqueue-old.o: spec/support/kqueue/kqueue.c \
 	@mkdir -p build
 	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
+# Some specs with libcurl on GnuTLS, as Debian has it beside the one on OpenSSL.
+gnutls:
+	@sh spec/matrix/gnutls.sh build/gnutls
+	@MAKE='$(MAKE)' sh spec/support/check.sh spec-gnutls
+
+GNUTLS_SPECS = $(patsubst %,spec/%_spec.lua,transport http2 errors retry balance) \
+	spec/regress
+GNUTLS = VARIANT=-gnutls CPPFLAGS='$(CPPFLAGS) -Ibuild/gnutls/include' \
+	LIBCURL='-Lbuild/gnutls/lib -Wl,-rpath,$(CURDIR)/build/gnutls/lib -lcurl-gnutls'
+spec-gnutls:
+	@$(MAKE) --no-print-directory all $(GNUTLS)
+	@LUA_CPATH='$(OUT)-gnutls/?.so;;' $(LUA_BIN) -e \
+		'assert(require "uqpay".info().tls:find "GnuTLS", "this is not GnuTLS")'
+	@$(MAKE) --no-print-directory spec $(GNUTLS) SPEC='$(GNUTLS_SPECS)'
+
+# `make deps demo` and `make dev-deps check` in chroots of Debian's suites; 30 minutes. See
+# spec/matrix/matrix.sh for MIRROR, FRESH and SKIP.
+SUITES ?= trixie sid bookworm:i386
+matrix:
+	@LUAS='$(if $(filter command,$(origin LUAS)),$(LUAS))' \
+		sh spec/matrix/matrix.sh $(SUITES)
+
 # The same under the address and undefined behaviour sanitizers, with leaks counted.
 asan:
-	@MAKE='$(MAKE)' sh spec/support/check.sh $(LUAS:%='asan-spec LUA=%')
+	@MAKE='$(MAKE)' sh spec/support/check.sh $(AVAILABLE:%='asan-spec LUA=%')
 
 ASAN = VARIANT=-asan CC=gcc CFLAGS='-O1 -g -fsanitize=address,undefined \
 	-fno-sanitize-recover=undefined -fno-omit-frame-pointer'
@@ -386,7 +417,8 @@ lint:
 	@! grep -nE '^ ?\*[a-zA-Z]' $(C_FILES) || { echo "torn by clang-format"; exit 1; }
 	luacheck --quiet src spec examples rockspec/*.rockspec
 	for file in rockspec/*.rockspec; do luarocks lint $$file || exit 1; done
-	for file in spec/support/*.sh spec/bench/*.sh spec/torture/*.sh .ci/run; do \
+	for file in spec/support/*.sh spec/bench/*.sh spec/torture/*.sh \
+		spec/matrix/*.sh .ci/run; do \
 		sh -n $$file || exit 1; done
 	sh spec/support/layers.sh '$(BINDING)' '$(ENGINE)' $(LUA_INCDIR)
 	$(MAKE) --no-print-directory all
@@ -412,5 +444,7 @@ uninstall:
 	rm -rf $(DESTDIR)$(LUA_LMOD)/uqpay $(DESTDIR)$(LUA_LMOD)/resty/uqpay.lua \
 		$(DESTDIR)$(LUA_LMOD)/resty/uqpay
 
+# No mount of `make matrix` is seen from here, but someone may have made one by hand.
 clean:
+	@! grep -s ' $(CURDIR)/build/' /proc/mounts || { echo "clean: unmount it first"; exit 1; }
 	rm -rf build

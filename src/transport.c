@@ -759,13 +759,13 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
   case UQ_CURLE_TOO_LARGE:
     return in_headers ? "the response headers are too large" : NULL;
   case CURLE_FAILED_INIT:
-    if (x->pending.sends == 0 &&
+    if ((x->pending.sent == 0 || !x->pending.told) &&
         strstr(x->error, "no filter connected") == NULL)
       return NULL;
     a->kind = UQ_CONNECT; /* libcurl 7.88 has given it a connection whose tunnel
                              through a proxy was not there yet */
     a->lost = true;
-    a->unsent = x->pending.sends <= 1; /* else it was sent before that */
+    a->unsent = x->pending.resends == 0; /* else it was sent before that */
     return "the connection was not open yet";
   case CURLE_OPERATION_TIMEDOUT:
     if (strncmp(x->error, "Failed to resolve", 17) != 0 ||

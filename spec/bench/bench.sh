@@ -14,7 +14,7 @@ for module in cjson curl http.client socket ssl; do
     luajit -e "require '$module'" > /dev/null 2>&1 || missing="$missing LuaJIT's:$module"
 done
 if [ -n "$missing" ]; then
-    echo "bench: missing:$missing; on Debian: make deps bench-deps" >&2
+    echo "bench: missing:$missing; on Debian: make bench-deps" >&2
     exit 1
 fi
 

@@ -1,16 +1,23 @@
 #!/bin/sh
 # check.sh RUN...: runs `make RUN` for each RUN (a target, and variables), all at once:
-# specs wait more than they work. Prints what each printed, and ends with the totals:
-# N passed, N failed[, N skipped]. A run that gave no totals counts as a failure.
+# specs wait more than they work. Prints what each printed, a line of totals for each, and
+# ends with the totals of all: N passed, N failed[, N skipped]. A run that gave no totals
+# counts as a failure. UQPAY_CHECK_LIMIT: seconds after which a run is ended.
 set -u
+[ $# -gt 0 ] || { echo "check.sh: there is nothing to run" >&2; exit 1; }
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-check.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
+limit=${UQPAY_CHECK_LIMIT:+timeout -k 20 $UQPAY_CHECK_LIMIT}
 
 run() {
     # shellcheck disable=SC2086
-    ${MAKE:-make} --no-print-directory $1 > "$dir/$1" 2>&1 < /dev/null
-    echo $? > "$dir/$1.exit"
+    $limit ${MAKE:-make} --no-print-directory $1 > "$dir/$1" 2>&1 < /dev/null
+    status=$?
+    echo "$status" > "$dir/$1.exit"
+    case $limit,$status in
+    ?*,124 | ?*,137) echo "$1 was ended after $UQPAY_CHECK_LIMIT seconds" >> "$dir/$1" ;;
+    esac
 }
 
 # The sum of busted's lines: 12 successes / 0 failures / 0 errors / 0 pending : 1.5 seconds. A
@@ -30,14 +37,24 @@ wait
 for name in "$@"; do
     echo "== $name"
     cat "$dir/$name"
-    totals "$name" >> "$dir/totals"
+    { printf '%s|' "$name"; totals "$name"; } >> "$dir/totals"
 done
 
-awk '
-    { passed += $1; failed += $2 + $3; skipped += $4 }
-    $5 != 0 && $2 + $3 == 0 { failed++ }
+awk -F '[| ]+' '
+    function line(passed, failed, skipped) {
+        return (passed + 0) " passed, " (failed + 0) " failed" \
+            (skipped > 0 ? ", " skipped " skipped" : "")
+    }
+    {
+        failures = $(NF - 3) + $(NF - 2)
+        if ($NF != 0 && failures == 0) failures = 1
+        passed += $(NF - 4); failed += failures; skipped += $(NF - 1)
+        name = $0
+        sub(/[|].*/, "", name)
+        rows = rows sprintf("%-28s %s\n", name, line($(NF - 4), failures, $(NF - 1)))
+    }
     END {
-        line = (passed + 0) " passed, " (failed + 0) " failed"
-        print line (skipped > 0 ? ", " skipped " skipped" : "")
+        printf "\n%s", rows
+        print line(passed, failed, skipped)
         exit failed > 0
     }' "$dir/totals"

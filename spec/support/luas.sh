@@ -1,0 +1,34 @@
+#!/bin/sh
+# luas.sh LUA...: of these Luas (5.4, jit) those that the specs can run on here, in one line;
+# why another is left out is said on standard error.
+set -u
+
+# The headers of Lua $1 are where the Makefile looks.
+has_headers() {
+    dir=$(${MAKE:-make} -s --no-print-directory LUA="$1" print-incdir 2> /dev/null)
+    [ -e "$dir/lua.h" ]
+}
+
+# Sets why, for Lua $1.
+examine() {
+    why=
+    command -v "$bin" > /dev/null || { why="there is no $bin"; return; }
+    has_headers "$1" || { why="its headers are not installed"; return; }
+    for module in busted.runner socket ssl; do
+        LUA_INIT='' "$bin" -e "require '$module'" > /dev/null 2>&1 ||
+            { why="there is no module ${module%.runner} for it"; return; }
+    done
+}
+
+available=
+for lua in "$@"; do
+    case $lua in
+    jit) bin=luajit name=LuaJIT ;;
+    *) bin=lua$lua name="Lua $lua" ;;
+    esac
+    examine "$lua"
+    if [ -z "$why" ]; then available="$available $lua"; else
+        echo "$name is left out: $why" >&2
+    fi
+done
+echo "${available# }"
