@@ -98,7 +98,7 @@ describe("requests that libcurl sends again", function()
       for _, call in ipairs(calls) do
         local _, _, err = call:result()
         assert.equal(call:attempts(), err.attempts)
-        assert.is_true(err.attempts <= 5, err.attempts) -- and one for silence
+        assert.is_true(err.attempts <= 7, err.attempts) -- and one for silence
         sum = sum + err.attempts
       end
       assert.equal(sum, client:stats().attempts)
