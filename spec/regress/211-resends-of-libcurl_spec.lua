@@ -10,12 +10,17 @@ local fixture = require "spec.support.fixture"
 local frames = require "spec.support.frames"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
+local uqpay = require "uqpay"
 
 if not driver.on_two_luas "requests that libcurl sends again" then return end
 
 local body, http = fixture.body, fixture.http
 local failed, succeeded = fixture.failed, fixture.succeeded
 local hello, answer = frames.hello, frames.answer
+
+-- libcurl before 7.80 does not tell when a request goes out: what goes out again on a
+-- connection that is open already is not seen.
+local tells = not uqpay.info().libcurl:find "^7%.7%d%."
 
 describe("requests that libcurl sends again", function()
   local server, client
@@ -84,6 +89,7 @@ describe("requests that libcurl sends again", function()
     end)
 
     it("are so in a crowd: " .. name, function()
+      if not tells then return pending "this libcurl does not tell when it sends" end
       serve { read = "h2", send = hello .. refusal, keep = true }
       connect { max_retries = 1, timeout = 5 }
       local calls, sum = {}, 0
@@ -172,6 +178,7 @@ describe("requests that libcurl sends again", function()
 
   -- Several are kept, and all are closed: the second one is not tried.
   it("go on a fresh connection at once", function()
+    if not tells then return pending "this libcurl does not tell when it sends" end
     local KEPT = 6
     local lost = { { read = true, hold = true }, { send = http(body(1)) }, { read = true } }
     local behaviours = {}
