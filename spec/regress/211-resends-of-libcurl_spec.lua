@@ -1,7 +1,7 @@
--- What libcurl sends again by itself was neither counted nor bounded: a server that answered
--- each request by GOAWAY ("calm down", too) got 18 of them at once from a call with three
--- attempts from libcurl 8.14 on, past rate_limit; so did one that refused each stream, with
--- every libcurl. And `attempts` said 3.
+-- What libcurl sends again by itself was neither counted nor bounded: a server that
+-- answered each request by GOAWAY ("calm down", too) got 18 of them at once from a call with three
+-- attempts from libcurl 8.14 on, past rate_limit; so did one that refused each stream,
+-- with every libcurl. And `attempts` said 3.
 
 local driver = require "spec.support.driver"
 local engine = require "engine"
@@ -94,7 +94,7 @@ describe("requests that libcurl sends again", function()
       connect { max_retries = 1, timeout = 5 }
       local calls, sum = {}, 0
       for n = 1, 8 do calls[n] = client:start_balance "USD" end
-      local ends, going = socket.gettime() + 60, nil
+      local ends, going = socket.gettime() + 60
       repeat
         going = false
         for _, call in ipairs(calls) do going = not call:step() or going end
@@ -180,7 +180,8 @@ describe("requests that libcurl sends again", function()
   it("go on a fresh connection at once", function()
     if not tells then return pending "this libcurl does not tell when it sends" end
     local KEPT = 6
-    local lost = { { read = true, hold = true }, { send = http(body(1)) }, { read = true } }
+    local lost = { { read = true, hold = true }, { send = http(body(1)) },
+      { read = true } }
     local behaviours = {}
     for n = 1, KEPT do behaviours[n] = lost end
     behaviours[KEPT + 1] = { read = true, send = http(body(2)), keep = true }
