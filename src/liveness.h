@@ -89,10 +89,9 @@ void uq_pending_end(struct uq_pending *p);
 /* True if libcurl, which wants to send the request once more by itself, may. It
 ** does so when a connection was closed before the first byte of an answer, and
 ** when the server refuses the stream, GOAWAY included: up to five times, at
-** once. Once is good, twice if both were kept connections, and more if the
-*server
-** answers others, so that it lacks room on a connection only. The next ones are
-** the caller's, with its pauses. */
+** once. It may do so once, twice if both connections were kept ones, and more
+** while the server answers others, since it only lacks room on a connection
+** then. What goes out after that is the caller's, with its pauses. */
 bool uq_pending_may_resend(struct uq_pending *p);
 
 /* libcurl tells that the request goes out now. False: it must not. */

@@ -1,5 +1,5 @@
 -- libcurl from 8.6 on has limits of its own on headers, which it reports as
--- CURLE_TOO_LARGE (100): that was kind `protocol`, and its message said nothing of headers.
+-- CURLE_TOO_LARGE (100): that was kind `protocol`, and its message did not name headers.
 
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
