@@ -1,7 +1,7 @@
 -- What libcurl sends again by itself was neither counted nor bounded: a server that
--- answered each request by GOAWAY ("calm down", too) got 18 of them at once from a call with
--- three attempts from libcurl 8.14 on, past rate_limit; so did one that refused each stream,
--- with every libcurl. And `attempts` said 3.
+-- answered each request by GOAWAY ("calm down", too) got 18 of them at once from a call
+-- with three attempts from libcurl 8.14 on, past rate_limit; so did one that refused each
+-- stream, with every libcurl. And `attempts` said 3.
 
 local driver = require "spec.support.driver"
 local engine = require "engine"
