@@ -367,7 +367,8 @@ describe("a connection", function()
     serve { read = true, send = http(body(1)), close = true }
     local client = raw_client()
     for _ = 1, 5 do succeeded(client:balance "USD") end
-    assert.equal(5, client:stats().attempts)
+    assert.equal(0, client:stats().retries)
+    assert.is_true(client:stats().attempts <= 9) -- libcurl may send each again, but one
     -- the same within TLS
     client = fixture.client { max_retries = 0 }
     for _ = 1, 5 do

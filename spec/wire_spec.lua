@@ -230,7 +230,8 @@ describe("over HTTP/2", function()
     { "two answers", "ok", answer(body(1)) .. answer(all) },
     { "trailers", "ok", headers(ok) .. data(body(1), 0) .. headers({ "x", "y" }, 5) },
     { "status 204", "protocol", headers({ ":status", "204" }, 5) },
-    { "no body", "decode", headers({ ":status", "200" }, 5) },
+    -- which libcurl from 8.3 on cannot tell from one that was cut
+    { "no body", "decode|connect", headers({ ":status", "200" }, 5) },
     { "a push", "connect|protocol", frames.frame(5, 4, 1, "\0\0\0\2"
       .. frames.block { ":method", "GET" }) .. answer(all) },
     { "a frame of no known kind", "ok",

@@ -328,7 +328,8 @@ static bool looks_cut(const char *text, size_t len) {
   bool quoted = false;
   for (size_t i = 0; i < len; i++) {
     char c = text[i];
-    if (depth == 0 && c != '{' && c != ' ' && c != '\t' && c != '\r' && c != '\n')
+    if (depth == 0 && c != '{' && c != ' ' && c != '\t' && c != '\r' &&
+        c != '\n')
       return false;
     if (quoted && c == '\\')
       i++;

@@ -12,7 +12,7 @@
 #define UNSEEN 4.0   /* seconds without an acknowledgement; the same */
 #define VAIN 1.0     /* seconds of waiting that say something */
 #define CLOSED 2     /* connections that are found closed, in a row */
-#define RESENDS 1    /* of a request by libcurl itself */
+#define RESENDS 1    /* by libcurl itself of what was sent on a new one */
 #define PATIENCE 1.5 /* times as long as the slowest recent answer */
 
 void uq_liveness_init(struct uq_liveness *l) {
@@ -34,7 +34,7 @@ void uq_pending_init(struct uq_pending *p, int endpoint, double timeout,
   p->sent = p->told ? 0 : l->now;
   p->first = p->sent;
   p->resends = 0;
-  p->exhausted = false;
+  p->exhausted = p->kept = false;
   p->fresh = false;
   p->dead = NULL;
 }
@@ -80,8 +80,8 @@ void uq_liveness_check_at(struct uq_liveness *l, double when) {
 }
 
 bool uq_pending_may_resend(struct uq_pending *p) {
-  bool answers = p->liveness->answer_at > p->first;
-  p->exhausted = p->resends >= RESENDS && !(p->multiplexed && answers);
+  bool answers = p->multiplexed && p->liveness->answer_at > p->first;
+  p->exhausted = p->resends >= (p->kept ? CLOSED : RESENDS) && !answers;
   return !p->exhausted;
 }
 
@@ -89,18 +89,22 @@ bool uq_pending_may_resend(struct uq_pending *p) {
 void uq_pending_resent(struct uq_pending *p) {
   struct uq_liveness *l = p->liveness;
   p->resends++;
-  if (++l->closed >= CLOSED)
+  l->closed++;
+  if ((p->multiplexed ? p->resends : l->closed) >= CLOSED)
     drop_idle(l, p->sent);
 }
 
 bool uq_pending_sent(struct uq_pending *p) {
   struct uq_liveness *l = p->liveness;
+  long opened = 1;
   if (p->sent == 0)
     p->first = l->now;
   else if (uq_pending_may_resend(p))
     uq_pending_resent(p);
   else
     return false;
+  curl_easy_getinfo(p->easy, CURLINFO_NUM_CONNECTS, &opened);
+  p->kept = opened == 0;
   p->sent = l->now;
   uq_liveness_check_at(
       l, p->sent + (p->silence > 0 ? fmin(p->silence, UNSEEN) : UNSEEN));
@@ -292,8 +296,9 @@ bool uq_pending_failed(struct uq_pending *p, bool broken) {
     uq_activity_shut(a, fd);
     return false;
   }
+  bool first = !c->doubted; /* a crowd needs no connection each */
   uq_activity_doubt(a, fd);
-  return true;
+  return first;
 }
 
 /* A refusal comes sooner than what was asked for, also from elsewhere: it says

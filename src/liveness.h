@@ -42,6 +42,7 @@ struct uq_pending {
   double first;                   /* the same of its first time */
   int resends;      /* how often libcurl has sent it again by itself */
   bool exhausted;   /* it wanted to do so once more, and must not */
+  bool kept;        /* no connection was opened for it so far */
   int fd;           /* of its connection, when that was last asked for */
   bool told;        /* libcurl tells when it goes out */
   bool multiplexed; /* over HTTP/2: its connection may be others', too */
@@ -88,9 +89,9 @@ void uq_pending_end(struct uq_pending *p);
 /* True if libcurl, which wants to send the request once more by itself, may. It
 ** does so when a connection was closed before the first byte of an answer, and
 ** when the server refuses the stream, GOAWAY included: up to five times, at
-** once. One time is good for a kept connection that was closed, and more if the
-** server, which answers others, has no room on a connection. Else the next ones
-** are the caller's, with its pauses. */
+** once. It may do so once, twice if both connections were kept ones, and more
+** while the server answers others, since it only lacks room on a connection
+** then. What goes out after that is the caller's, with its pauses. */
 bool uq_pending_may_resend(struct uq_pending *p);
 
 /* libcurl tells that the request goes out now. False: it must not. */
@@ -101,8 +102,8 @@ void uq_pending_resent(struct uq_pending *p);
 
 /* It has ended since something is wrong with its connection over HTTP/2, which
 ** libcurl may go on using: it is given up, at once if it is broken for sure or
-** no other request is on it, else when it is idle. True if the next request may
-** meet it until then. */
+** no other request is on it, else when it is idle. True if it is the first one
+** that finds that, and might meet the connection again. */
 bool uq_pending_failed(struct uq_pending *p, bool broken);
 
 /* Its answer has come: what was asked for, or a refusal. */

@@ -252,12 +252,14 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
   (void)to, (void)from, (void)to_port, (void)from_port;
   if (!uq_pending_sent(&x->pending))
     return PREREQ_ABORT;
-  if (x->version != UQ_HTTP_2) {
+  if (x->version != UQ_HTTP_2 ||
+      x->transport->spoken == CURL_HTTP_VERSION_1_1) {
     /* if the connection is closed already, what is as old may be, too */
     if (curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK)
       x->numbers[FRESH] = 1;
-    return PREREQ_OK;
   }
+  if (x->version != UQ_HTTP_2)
+    return PREREQ_OK;
   curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &opened);
   if (opened <= 0)
     return PREREQ_OK;
@@ -1073,19 +1075,25 @@ static void note_version(const struct uq_exchange *x) {
     t->spoken = version;
 }
 
+/* True if what is wrong is the session of HTTP/2, by libcurl's text, and not a
+** stream alone. */
+static bool is_session_broken(const struct uq_exchange *x) {
+  const char *text = x->error;
+  size_t len = strlen(text);
+  if (uq_begins(text, len, "nghttp2 "))
+    return true;
+  return x->code == CURLE_HTTP2 && len > 0 &&
+         !uq_begins(text, len, "HTTP/2 stream ") &&
+         !uq_begins(text, len, "[HTTP2] [");
+}
+
 /* A request over HTTP/2 has failed: libcurl may keep a connection that is of no
-** use any more, with others on it. What is wrong with a stream alone says so.
-*/
+** use any more. It has closed those before a resend. */
 static void note_fault(struct uq_exchange *x) {
-  static const char *const streams[] = {"HTTP/2 stream ", "[HTTP2] ["};
-  bool broken = x->code == CURLE_HTTP2 && x->error[0] != '\0';
-  if (x->pending.resends > 0 || /* libcurl has closed the ones before */
-      (x->code != CURLE_HTTP2 && x->code != CURLE_RECV_ERROR &&
-       x->code != CURLE_SEND_ERROR))
-    return;
-  for (int i = 0; i < 2; i++)
-    broken = broken && !uq_begins(x->error, strlen(x->error), streams[i]);
-  if (uq_pending_failed(&x->pending, broken))
+  if (x->pending.resends == 0 &&
+      (x->code == CURLE_HTTP2 || x->code == CURLE_RECV_ERROR ||
+       x->code == CURLE_SEND_ERROR) &&
+      uq_pending_failed(&x->pending, is_session_broken(x)))
     x->pending.fresh = true;
 }
 

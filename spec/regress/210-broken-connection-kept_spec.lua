@@ -1,5 +1,5 @@
--- From libcurl 8.14 on a connection over HTTP/2 on which the server had broken the protocol
--- (a window overflow, an answer to a request that was never made) stayed in use: every later
+-- From libcurl 8.14 on a connection over HTTP/2 on which the server had broken the
+-- protocol (a window overflow, an answer to no request) stayed in use: every later
 -- call failed on it with `connect`.
 
 local driver = require "spec.support.driver"
@@ -23,7 +23,8 @@ local faults = {
   ["a push"] = frames.frame(5, 4, 1, "\0\0\0\2" .. frames.block { ":method", "GET" }),
 }
 -- of these libcurl 8 tells all requests on the connection
-local all_are_told = { "a window too large", "an answer to a request that was never made" }
+local all_are_told = { "a window too large",
+  "an answer to a request that was never made" }
 
 if uqpay.info().libcurl:find "^7%." then -- the others wait for their time to be over
   all_are_told = {}
@@ -55,7 +56,8 @@ describe("connections on which the protocol was broken", function()
     first[#first].send = (first[#first].send or "") .. fault
     first[#first].keep = true
     for n = 1, 40 do
-      last[n] = { read = "h2", send = (n == 1 and hello or "") .. answer(good, 200, 2 * n - 1) }
+      last[n] = { read = "h2",
+        send = (n == 1 and hello or "") .. answer(good, 200, 2 * n - 1) }
     end
     last[#last].keep = true
     local behaviours = {}
@@ -73,7 +75,7 @@ describe("connections on which the protocol was broken", function()
   end
 
   local function finish(calls)
-    local ends, going = socket.gettime() + 60, nil
+    local ends, going = socket.gettime() + 60
     repeat
       going = false
       for _, call in ipairs(calls) do going = not call:step() or going end

@@ -1,7 +1,7 @@
--- What libcurl sends again by itself was neither counted nor bounded: a server that answered
--- each request by GOAWAY ("calm down", too) got 18 of them at once from a call with three
--- attempts from libcurl 8.14 on, past rate_limit; so did one that refused each stream, with
--- every libcurl. And `attempts` said 3.
+-- What libcurl sends again by itself was neither counted nor bounded: a server that
+-- answered each request by GOAWAY ("calm down", too) got 18 of them at once from a call
+-- with three attempts from libcurl 8.14 on, past rate_limit; so did one that refused each
+-- stream, with every libcurl. And `attempts` said 3.
 
 local driver = require "spec.support.driver"
 local engine = require "engine"
@@ -10,12 +10,17 @@ local fixture = require "spec.support.fixture"
 local frames = require "spec.support.frames"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
+local uqpay = require "uqpay"
 
 if not driver.on_two_luas "requests that libcurl sends again" then return end
 
 local body, http = fixture.body, fixture.http
 local failed, succeeded = fixture.failed, fixture.succeeded
 local hello, answer = frames.hello, frames.answer
+
+-- libcurl before 7.80 does not tell when a request goes out: what goes out again on a
+-- connection that is open already is not seen.
+local tells = not uqpay.info().libcurl:find "^7%.7%d%."
 
 describe("requests that libcurl sends again", function()
   local server, client
@@ -84,11 +89,12 @@ describe("requests that libcurl sends again", function()
     end)
 
     it("are so in a crowd: " .. name, function()
+      if not tells then return pending "this libcurl does not tell when it sends" end
       serve { read = "h2", send = hello .. refusal, keep = true }
       connect { max_retries = 1, timeout = 5 }
       local calls, sum = {}, 0
       for n = 1, 8 do calls[n] = client:start_balance "USD" end
-      local ends, going = socket.gettime() + 60, nil
+      local ends, going = socket.gettime() + 60
       repeat
         going = false
         for _, call in ipairs(calls) do going = not call:step() or going end
@@ -98,7 +104,7 @@ describe("requests that libcurl sends again", function()
       for _, call in ipairs(calls) do
         local _, _, err = call:result()
         assert.equal(call:attempts(), err.attempts)
-        assert.is_true(err.attempts <= 5, err.attempts) -- and one for silence
+        assert.is_true(err.attempts <= 7, err.attempts) -- and one for silence
         sum = sum + err.attempts
       end
       assert.equal(sum, client:stats().attempts)
@@ -172,8 +178,10 @@ describe("requests that libcurl sends again", function()
 
   -- Several are kept, and all are closed: the second one is not tried.
   it("go on a fresh connection at once", function()
+    if not tells then return pending "this libcurl does not tell when it sends" end
     local KEPT = 6
-    local lost = { { read = true, hold = true }, { send = http(body(1)) }, { read = true } }
+    local lost = { { read = true, hold = true }, { send = http(body(1)) },
+      { read = true } }
     local behaviours = {}
     for n = 1, KEPT do behaviours[n] = lost end
     behaviours[KEPT + 1] = { read = true, send = http(body(2)), keep = true }

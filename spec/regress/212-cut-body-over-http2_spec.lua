@@ -1,6 +1,6 @@
--- From libcurl 8.3 on RST_STREAM without an error ends a body of no announced length like the
--- end of the stream: half an answer was `decode`, and not retried. An answer that may have
--- been cut is an unknown outcome: `connect`, sent again with the same key.
+-- From libcurl 8.3 on RST_STREAM without an error ends a body of no announced length like
+-- the end of the stream: half an answer was `decode`, and not retried. An answer that may
+-- have been cut is an unknown outcome: `connect`, sent again with the same key.
 
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
@@ -14,7 +14,8 @@ local body, failed, succeeded = fixture.body, fixture.failed, fixture.succeeded
 local hello, answer, data = frames.hello, frames.answer, frames.data
 
 local list = '{"total_pages":1,"total_items":1,"data":[' .. body(2) .. "]}"
-local token = ('{"auth_token":"%s","expired_at":%d}'):format(("t"):rep(50), os.time() + 1000)
+local token =
+  ('{"auth_token":"%s","expired_at":%d}'):format(("t"):rep(50), os.time() + 1000)
 
 describe("a body that was cut over HTTP/2", function()
   local server, client
@@ -28,7 +29,8 @@ describe("a body that was cut over HTTP/2", function()
 
   -- An answer of no announced length that ends by RST_STREAM, or by its last frame.
   local function cut(text, status)
-    return frames.headers { ":status", status or "200" } .. data(text, 0) .. frames.reset(0)
+    return frames.headers { ":status", status or "200" } .. data(text, 0)
+      .. frames.reset(0)
   end
 
   local function whole(text, status)

@@ -1,5 +1,5 @@
--- libcurl from 8.6 on has limits of its own on headers, which it reports as CURLE_TOO_LARGE
--- (100): that was kind `protocol`, and its message said nothing of headers.
+-- libcurl from 8.6 on has limits of its own on headers, which it reports as
+-- CURLE_TOO_LARGE (100): that was kind `protocol`, and its message did not name headers.
 
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
@@ -62,7 +62,8 @@ describe("headers beyond libcurl's limits", function()
     said = said .. frames.data(fixture.body(2))
     server = faulty.start({ { { read = "h2", send = frames.hello .. said },
       { read = "h2", send = frames.answer(fixture.body(2), 200, 3), keep = true } },
-      { read = "h2", send = frames.hello .. frames.answer(fixture.body(2)), keep = true } },
+      { read = "h2", keep = true,
+        send = frames.hello .. frames.answer(fixture.body(2)) } },
       { certificate = sandbox.ca_file:gsub("ca%.pem$", "server.pem"),
         key = sandbox.ca_file:gsub("ca%.pem$", "server.key"), alpn = { "h2" } })
     check(true, { http_version = "2" })

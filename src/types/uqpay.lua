@@ -209,7 +209,7 @@ local uqpay = {}
 ---@class uqpay.error
 ---@field kind uqpay.kind
 ---@field message string            # what happened, with which host, after how many attempts
----@field attempts integer          # requests sent; 0 also if a value was refused
+---@field attempts integer          # requests sent, by libcurl itself too; 0 also if a value was refused
 ---@field elapsed number            # seconds, the whole call
 ---@field retryable boolean         # true if the same call may succeed later, without a change
 ---@field endpoint string           # the request that failed: "balance", "list_balances", "transactions", "accounts"; "token" for a login
@@ -231,7 +231,7 @@ local uqpay = {}
 ---@field calls integer
 ---@field succeeded integer
 ---@field failed integer
----@field attempts integer    # requests sent
+---@field attempts integer    # requests sent, by libcurl itself too
 ---@field retries integer
 ---@field logins integer      # tokens asked for with client_id and api_key
 ---@field connections integer # opened
