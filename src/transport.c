@@ -101,6 +101,7 @@ struct uq_exchange {
   int socket_errno;        /* why a socket could not be opened; 0: all were */
   bool in_multi, done;
   enum uq_http_version version; /* the handle is set to it; AUTO: not yet */
+  bool impatient;               /* it was set to wait for no handshake */
   long numbers[NUMBERS]; /* the same of other options; a new handle's are 0 */
   CURLcode setup; /* not OK: start reports it, the handle is never used */
   CURLcode code;
@@ -211,8 +212,9 @@ static size_t on_header(char *line, size_t size, size_t n, void *exchange) {
 ** connection, its first line says if the handshake agreed on 1.1: on_debug
 ** reads that. (That it is 2, the answers say early enough: until then each
 ** request may open a connection, which servers that take few streams at once
-** need.) From 8.10 on libcurl wakes the requests that wait for the handshake
-** only if it agreed on 2; look() wakes them all. */
+** need: one that is refused there and repeated by libcurl does not wait for
+** another handshake.) From 8.10 on libcurl wakes the requests that wait for the
+** handshake only if it agreed on 2; look() wakes them all. */
 static int on_request(void *exchange, char *to, char *from, int to_port,
                       int from_port) {
   struct uq_exchange *x = exchange;
@@ -221,6 +223,10 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
   uq_pending_sent(&x->pending);
   if (x->version != UQ_HTTP_2)
     return PREREQ_OK;
+  if (x->transport->spoken == 0) {
+    curl_easy_setopt(x->easy, CURLOPT_PIPEWAIT, 0L);
+    x->impatient = true;
+  }
   curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &opened);
   if (opened <= 0)
     return PREREQ_OK;
@@ -554,6 +560,9 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     return CURLE_NOT_BUILT_IN;
   x->pending.multiplexed = version == UQ_HTTP_2;
   x->transport->offers_two = version == UQ_HTTP_2 && x->transport->crowd;
+  if (x->impatient)
+    x->version = UQ_HTTP_AUTO;
+  x->impatient = false;
   code = uq_handle_version(easy, &x->version, version);
   if (code != CURLE_OK)
     return code;
