@@ -67,7 +67,6 @@ struct uq_transport {
   bool offers_two;          /* the last request did */
   long spoken;              /* CURL_HTTP_VERSION_ of the last answer, or of the
                                last handshake if it is 1.1; 0: none */
-  long sockets;             /* open */
   long ended;               /* connections in use when one of them ended, if no
                                handshake was made since then; 0: none ended */
   long connections_most;    /* the caller's limit; 0: none */
@@ -153,12 +152,9 @@ static curl_socket_t on_open(void *exchange, curlsocktype type,
   kind |= SOCK_CLOEXEC;
 #endif
   int fd = socket(address->family, kind, address->protocol);
-  if (fd < 0) {
+  if (fd < 0)
     x->socket_errno = errno;
-    return CURL_SOCKET_BAD;
-  }
-  x->transport->sockets++;
-  return fd;
+  return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 static int on_close(void *transport, curl_socket_t fd) {
@@ -166,7 +162,6 @@ static int on_close(void *transport, curl_socket_t fd) {
   (void)uq_idle_remove(&t->liveness.idle, fd);
   uq_activity_close(&t->liveness.activity, fd);
   (void)uq_poller_watch(&t->poller, fd, UQ_POLL_NONE);
-  t->sockets--;
   return close(fd);
 }
 
@@ -324,7 +319,7 @@ static void close_multi(struct uq_transport *t) {
   curl_multi_cleanup(t->multi);
   uq_sigpipe_release(&guard);
   t->multi = NULL;
-  t->sockets = t->ended = 0;
+  t->ended = 0;
   t->timer = t->liveness.check = t->look = -1;
   t->liveness.limit = 0;
 }
@@ -617,12 +612,19 @@ static void finish(struct uq_exchange *x, CURLcode code) {
     x->transport->options.done(x->owner);
 }
 
+/* Without a connection of 1.1 the version is not known any more: the server may
+** be another one now, and the next handshake tells. */
+static void forget_version(const struct uq_exchange *x) {
+  struct uq_transport *t = x->transport;
+  if (t->in_flight == 0 && t->liveness.idle.count == 0 && x->pending.told &&
+      t->spoken == CURL_HTTP_VERSION_1_1)
+    t->spoken = 0;
+}
+
 void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   struct uq_transport *t = x->transport;
   if (r->crowd)
     expect_crowd(t);
-  if (t->sockets == 0 && t->spoken == CURL_HTTP_VERSION_1_1 && x->pending.told)
-    t->spoken = 0; /* the next handshake tells if the server has changed */
   int error = open_multi(t);
   t->liveness.now = uq_clock();
   x->owner = r->owner;
@@ -646,6 +648,7 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
     finish(x, code);
     return;
   }
+  forget_version(x);
   limit_connections(t);
   CURLMcode added = curl_multi_add_handle(t->multi, x->easy);
   x->started = x->in_multi = added == CURLM_OK;
