@@ -70,7 +70,6 @@ struct uq_transport {
   bool offers_two;          /* the last request did */
   long spoken;              /* CURL_HTTP_VERSION_ of the last answer, or of the
                                last handshake if it is 1.1; 0: none */
-  long sockets;             /* open */
   long ended;               /* connections in use when one of them ended, if no
                                handshake was made since then; 0: none ended */
   long connections_most;    /* the caller's limit; 0: none */
@@ -105,6 +104,7 @@ struct uq_exchange {
   long request_size;       /* bytes sent when the last socket was opened */
   bool in_multi, done;
   enum uq_http_version version; /* the handle is set to it; AUTO: not yet */
+  bool impatient;               /* it was set to wait for no handshake */
   long numbers[NUMBERS]; /* the same of other options; a new handle's are 0 */
   CURLcode setup; /* not OK: start reports it, the handle is never used */
   CURLcode code;
@@ -184,12 +184,9 @@ static curl_socket_t on_open(void *exchange, curlsocktype type,
   if (is_exhausted(x))
     return CURL_SOCKET_BAD;
   int fd = socket(address->family, kind, address->protocol);
-  if (fd < 0) {
+  if (fd < 0)
     x->socket_errno = errno;
-    return CURL_SOCKET_BAD;
-  }
-  x->transport->sockets++;
-  return fd;
+  return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 static int on_close(void *transport, curl_socket_t fd) {
@@ -197,7 +194,6 @@ static int on_close(void *transport, curl_socket_t fd) {
   (void)uq_idle_remove(&t->liveness.idle, fd);
   uq_activity_close(&t->liveness.activity, fd);
   (void)uq_poller_watch(&t->poller, fd, UQ_POLL_NONE);
-  t->sockets--;
   return close(fd);
 }
 
@@ -243,8 +239,9 @@ static size_t on_header(char *line, size_t size, size_t n, void *exchange) {
 ** connection, its first line says if the handshake agreed on 1.1: on_debug
 ** reads that. (That it is 2, the answers say early enough: until then each
 ** request may open a connection, which servers that take few streams at once
-** need.) From 8.10 on libcurl wakes the requests that wait for the handshake
-** only if it agreed on 2; look() wakes them all. */
+** need: one that is refused there and repeated by libcurl does not wait for
+** another handshake.) From 8.10 on libcurl wakes the requests that wait for the
+** handshake only if it agreed on 2; look() wakes them all. */
 static int on_request(void *exchange, char *to, char *from, int to_port,
                       int from_port) {
   struct uq_exchange *x = exchange;
@@ -260,6 +257,10 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
   }
   if (x->version != UQ_HTTP_2)
     return PREREQ_OK;
+  if (x->transport->spoken == 0) {
+    curl_easy_setopt(x->easy, CURLOPT_PIPEWAIT, 0L);
+    x->impatient = true;
+  }
   curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &opened);
   if (opened <= 0)
     return PREREQ_OK;
@@ -357,7 +358,7 @@ static void close_multi(struct uq_transport *t) {
   curl_multi_cleanup(t->multi);
   uq_sigpipe_release(&guard);
   t->multi = NULL;
-  t->sockets = t->ended = 0;
+  t->ended = 0;
   t->timer = t->liveness.check = t->look = -1;
   t->liveness.limit = 0;
 }
@@ -593,6 +594,9 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     return CURLE_NOT_BUILT_IN;
   x->pending.multiplexed = version == UQ_HTTP_2;
   x->transport->offers_two = version == UQ_HTTP_2 && x->transport->crowd;
+  if (x->impatient)
+    x->version = UQ_HTTP_AUTO;
+  x->impatient = false;
   code = uq_handle_version(easy, &x->version, version);
   if (code != CURLE_OK)
     return code;
@@ -647,12 +651,19 @@ static void finish(struct uq_exchange *x, CURLcode code) {
     x->transport->options.done(x->owner);
 }
 
+/* Without a connection of 1.1 the version is not known any more: the server may
+** be another one now, and the next handshake tells. */
+static void forget_version(const struct uq_exchange *x) {
+  struct uq_transport *t = x->transport;
+  if (t->in_flight == 0 && t->liveness.idle.count == 0 && x->pending.told &&
+      t->spoken == CURL_HTTP_VERSION_1_1)
+    t->spoken = 0;
+}
+
 void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   struct uq_transport *t = x->transport;
   if (r->crowd)
     expect_crowd(t);
-  if (t->sockets == 0 && t->spoken == CURL_HTTP_VERSION_1_1 && x->pending.told)
-    t->spoken = 0; /* the next handshake tells if the server has changed */
   int error = open_multi(t);
   t->liveness.now = uq_clock();
   x->owner = r->owner;
@@ -677,6 +688,7 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
     finish(x, code);
     return;
   }
+  forget_version(x);
   limit_connections(t);
   CURLMcode added = curl_multi_add_handle(t->multi, x->easy);
   x->started = x->in_multi = added == CURLM_OK;
