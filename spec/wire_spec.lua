@@ -122,7 +122,7 @@ describe("within TLS a server that misbehaves", function()
     end)
   end
 
-  -- libcurl before 8.14.1 takes the end of TCP for an end of TLS. What was cut is no JSON.
+  -- libcurl before 8.14.1 takes the end of TCP for an end of TLS. A cut one is no JSON.
   it("cannot pass off a cut for the end of an answer", function()
     serve({ "http/1.1" }, { read = true, cut = true,
       send = "HTTP/1.1 200 OK\r\n\r\n" .. body(99):sub(1, -2) },

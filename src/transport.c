@@ -998,11 +998,12 @@ static curl_socket_t no_socket(void *unused, curlsocktype type,
   return CURL_SOCKET_BAD;
 }
 
-/* Sets a handle so that its request fails before there is a socket. */
+/* Sets a handle so that its request fails before there is a socket. It goes to
+** where no base_url may lead, so it gets no connection of another's; one that
+** must be fresh is none for which libcurl 8.22 looks at the old ones. */
 static CURLcode set_nowhere(CURL *easy) {
-  UQ_SET(easy, CURLOPT_URL, "http://127.0.0.1:1/");
+  UQ_SET(easy, CURLOPT_URL, "http://0.0.0.0:1/");
   UQ_SET(easy, CURLOPT_NOPROXY, "*");
-  UQ_SET(easy, CURLOPT_FRESH_CONNECT, 1L);
   UQ_SET(easy, CURLOPT_OPENSOCKETFUNCTION, no_socket);
   UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
   return CURLE_OK;

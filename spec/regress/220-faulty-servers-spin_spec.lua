@@ -5,6 +5,7 @@ local driver = require "spec.support.driver"
 local sandbox = require "spec.support.sandbox"
 
 local prelude = [[
+  package.path, package.cpath = "@path@", "@cpath@"
   local faulty = require "spec.support.faulty_driver"
   local socket = require "socket"
   local ssl = require "ssl"
@@ -33,12 +34,13 @@ local prelude = [[
   local function say(...) print(...) io.stdout:flush() end
 ]]
 
--- What code prints in a process of its own, which has so many seconds.
-local function run(code, seconds)
-  local words = driver.command("timeout", "-s", "KILL", seconds or 30, "env",
-    "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,
+-- What code prints in a process of its own, which has half a minute. Its paths are not in
+-- the environment: the servers' Lua is another.
+local function run(code)
+  local facts = { path = package.path, cpath = package.cpath, ca = sandbox.ca_file }
+  local words = driver.command("timeout", "-s", "KILL", 30, "env",
     "ASAN_OPTIONS=detect_leaks=0", os.getenv "UQPAY_LUA", "-e",
-    (prelude:gsub("@ca@", sandbox.ca_file)) .. code)
+    prelude:gsub("@(%a+)@", facts) .. code)
   return driver.output(words .. " 2>&1 || echo killed")
 end
 
