@@ -30,8 +30,9 @@ build = {
   modules = {
     uqpay = {
       sources = {
-        "src/uqpay.c", "src/auxlib.c", "src/internal.c", "src/client.c", "src/call.c",
-        "src/attempt.c", "src/reclaim.c", "src/hook.c", "src/token.c", "src/login.c",
+        "src/uqpay.c", "src/auxlib.c", "src/compat.c", "src/internal.c",
+        "src/client.c", "src/call.c", "src/attempt.c", "src/reclaim.c", "src/hook.c",
+        "src/token.c", "src/login.c",
         "src/share.c", "src/filestore.c", "src/endpoint.c", "src/query.c",
         "src/options.c", "src/answer.c", "src/error.c", "src/json.c", "src/values.c",
         "src/transport.c", "src/handle.c", "src/trust.c", "src/liveness.c",
