@@ -13,8 +13,8 @@
 
 #pragma GCC visibility push(hidden)
 
-/* True if the descriptor is a connection, or one is being opened on it; not if
-** it is one of libcurl's own: a pipe to a thread, or to wake it. */
+/* True if the descriptor is a connection, open or being opened; false for one
+** of libcurl's own: a pipe to a thread, or to wake it. */
 bool uq_activity_is_connection(int fd);
 
 /* Times are seconds on uq_clock. */
@@ -41,7 +41,7 @@ void uq_activity_free(struct uq_activity *a);
 ** to watch it, it is not watched. */
 void uq_activity_use(struct uq_activity *a, int fd, double now);
 
-/* No request waits on it any more. One that is doubted is given up. */
+/* No request waits on it any more. A doubted connection is given up. */
 void uq_activity_rest(struct uq_activity *a, int fd, double now);
 
 /* Something has come on it. */
@@ -61,7 +61,7 @@ const struct uq_connection *uq_activity_of(const struct uq_activity *a, int fd);
 /* Seconds that requests have waited on it since it was last heard from. */
 double uq_activity_waited(const struct uq_connection *c, double now);
 
-/* Has a connection given up as soon as it is idle. */
+/* Marks a connection, to be given up as soon as it is idle. */
 void uq_activity_doubt(struct uq_activity *a, int fd);
 
 /* Gives a connection up: shuts it down, for its owner to find it dead. */

@@ -322,7 +322,7 @@ static void push_oddity(lua_State *L, const struct uq_question *q,
   }
 }
 
-/* True if the text, which is no JSON, may be the beginning of an object. */
+/* True if the text, which is not JSON, may be the beginning of an object. */
 static bool looks_cut(const char *text, size_t len) {
   size_t depth = 0;
   bool quoted = false;
@@ -343,8 +343,9 @@ static bool looks_cut(const char *text, size_t len) {
   return true;
 }
 
-/* The body, which is no JSON, may have been cut: then it is unknown what has
-** become of the request. Completes the message at the top. */
+/* Refuses a body that is not JSON, with the message on top of the stack. If it
+** may have been cut, the outcome of the request is unknown, and the message
+** says so. */
 static bool refuse_body(lua_State *L, const struct uq_question *q,
                         const struct uq_answer *a, struct uq_failure *f) {
   if (!a->unframed || !looks_cut(a->body.data, a->body.len))
@@ -381,7 +382,7 @@ static bool judge_bare_status(lua_State *L, const struct uq_question *q,
   return refuse(L, q, a, kind_of_refusal(q, a->status, kind));
 }
 
-/* True if the words beside the status may tell that it can be retried. */
+/* True if the body may say that a request with this status can be retried. */
 static bool is_body_decisive(int status) {
   return status >= 400 && status < 500 && status != 401 && status != 408 &&
          status != 429;

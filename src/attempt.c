@@ -19,7 +19,7 @@
 /* Seconds that the others wait for one's Retry-After: limits are a minute's. */
 #define MAX_PAUSE 60.0
 
-#define MAX_DEBT 60.0 /* seconds that turns taken unasked may be ahead */
+#define MAX_DEBT 60.0 /* seconds that the turns of resends reach ahead */
 
 static struct uq_call *to_call(lua_State *L, int idx) {
   return lua_touserdata(L, idx);
@@ -310,7 +310,7 @@ void uq_attempt_count_resends(struct uq_call *call) {
   uq_pace_charge(uq_attempt_pace(call, c), uq_clock(), more);
 }
 
-/* The same for the turns that processes share: the attempt is over. */
+/* Takes as many of the turns that processes share: the attempt is over. */
 static void pay_for_resends(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   struct uq_client *c = call->home;

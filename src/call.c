@@ -531,7 +531,8 @@ static int call_id(lua_State *L) {
   return 1;
 }
 
-/* call:attempts() -> requests sent so far; 0: it waits for the rate limit. */
+/* call:attempts() -> requests sent so far, libcurl's own resends included; 0:
+** it waits for the rate limit. */
 static int call_attempts(lua_State *L) {
   struct uq_call *call = check_call(L);
   uq_attempt_count_resends(call);

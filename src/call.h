@@ -111,7 +111,8 @@ bool uq_attempt_ready(const struct uq_call *call);
  */
 void uq_attempt_look(const struct uq_call *call);
 
-/* Counts what libcurl has sent again by itself for a call in flight. */
+/* Counts the resends that libcurl has made by itself for a call in flight, and
+** charges them to the rate limit. */
 void uq_attempt_count_resends(struct uq_call *call);
 
 /* Whose turns it takes under the rate limit. */

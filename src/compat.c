@@ -13,8 +13,8 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int (*is_yieldable)(lua_State *L); /* NULL: Lua 5.1 */
 
-/* A process may have both interpreters: the function must come from the one
-** that runs this module. */
+/* A process may have loaded both interpreters: the function must come from the
+** one that runs this module. */
 static void find_is_yieldable(void) {
   Dl_info found, interpreter;
   void *address = dlsym(RTLD_DEFAULT, "lua_isyieldable");

@@ -16,9 +16,9 @@
 
 #pragma GCC visibility push(hidden)
 
-/* True if the running function can yield, and where Lua cannot tell: in 5.1 and
-** 5.2. Lua 5.1 and LuaJIT load the same file, so the function is looked up at
-** run time; an interpreter that hides its symbols counts as Lua 5.1. */
+/* True if the running function can yield, and always in Lua 5.1 and 5.2, which
+** cannot tell. Lua 5.1 and LuaJIT load the same file, so the function is looked
+** up at run time; an interpreter that hides its symbols counts as Lua 5.1. */
 int uqL_yieldable(lua_State *L);
 
 #pragma GCC visibility pop

@@ -12,7 +12,7 @@
 #define UNSEEN 4.0   /* seconds without an acknowledgement; the same */
 #define VAIN 1.0     /* seconds of waiting that say something */
 #define CLOSED 2     /* connections that are found closed, in a row */
-#define RESENDS 1    /* by libcurl itself of what was sent on a new one */
+#define RESENDS 1    /* by libcurl of a request sent on a new connection */
 #define PATIENCE 1.5 /* times as long as the slowest recent answer */
 
 void uq_liveness_init(struct uq_liveness *l) {
@@ -85,7 +85,7 @@ bool uq_pending_may_resend(struct uq_pending *p) {
   return !p->exhausted;
 }
 
-/* After two connections that were closed, the others are not tried. */
+/* After two closed connections the idle ones are given up untried. */
 void uq_pending_resent(struct uq_pending *p) {
   struct uq_liveness *l = p->liveness;
   p->resends++;

@@ -41,7 +41,7 @@ struct uq_pending {
   double sent;                    /* when it went out; 0: it has not */
   double first;                   /* the same of its first time */
   int resends;      /* how often libcurl has sent it again by itself */
-  bool exhausted;   /* it wanted to do so once more, and must not */
+  bool exhausted;   /* libcurl wanted to do so once more, and must not */
   bool kept;        /* no connection was opened for it so far */
   int fd;           /* of its connection, when that was last asked for */
   bool told;        /* libcurl tells when it goes out */
@@ -64,7 +64,7 @@ struct uq_liveness {
   double tried;   /* when one was last sent again to see if the server lives */
   bool trying;    /* nothing is known of that yet */
   bool doomed;    /* requests are to be finished: see uq_pending_fault */
-  int closed;     /* resends since an answer on a connection used before */
+  int closed;     /* resends since a kept connection last gave an answer */
   double in_vain; /* seconds that requests waited without an answer, all of
                      them on connections used before, since the last one */
 };
@@ -86,24 +86,25 @@ void uq_pending_init(struct uq_pending *p, int endpoint, double timeout,
 void uq_pending_begin(struct uq_pending *p);
 void uq_pending_end(struct uq_pending *p);
 
-/* True if libcurl, which wants to send the request once more by itself, may. It
-** does so when a connection was closed before the first byte of an answer, and
-** when the server refuses the stream, GOAWAY included: up to five times, at
-** once. It may do so once, twice if both connections were kept ones, and more
-** while the server answers others, since it only lacks room on a connection
-** then. What goes out after that is the caller's, with its pauses. */
+/* True if libcurl may send the request once more by itself; else the request is
+** exhausted. libcurl sends again when a connection was closed before the first
+** byte of an answer, and when the server refuses the stream, GOAWAY included:
+** up to five times, without a pause. It may do so once; twice if both
+** connections were kept ones; and more often while the server answers other
+** requests, since then it only lacks room on a connection. Later resends are
+** the caller's, with its pauses. */
 bool uq_pending_may_resend(struct uq_pending *p);
 
-/* libcurl tells that the request goes out now. False: it must not. */
+/* libcurl tells that the request goes out now. Returns false if it must not. */
 bool uq_pending_sent(struct uq_pending *p);
 
-/* The same for a request that goes out again, where libcurl does not tell. */
+/* Counts a resend. uq_pending_sent does that itself, where libcurl tells. */
 void uq_pending_resent(struct uq_pending *p);
 
-/* It has ended since something is wrong with its connection over HTTP/2, which
-** libcurl may go on using: it is given up, at once if it is broken for sure or
-** no other request is on it, else when it is idle. True if it is the first one
-** that finds that, and might meet the connection again. */
+/* The request has failed; over HTTP/2 libcurl may keep its connection in use,
+** so that is given up: at once if it is broken for sure or no other request is
+** on it, else when it is idle. True if the connection stays open and this is
+** the first request to find the fault: the next attempt must avoid it. */
 bool uq_pending_failed(struct uq_pending *p, bool broken);
 
 /* Its answer has come: what was asked for, or a refusal. */

@@ -42,8 +42,7 @@ double uq_pace_next(const struct uq_pace *p);
 /* Takes a turn, if there is one now. */
 bool uq_pace_take(struct uq_pace *p, double now);
 
-/* So many turns were taken though nobody has asked for them: the next ones come
-** later. */
+/* Charges turns that were used without uq_pace_take: later ones are delayed. */
 void uq_pace_charge(struct uq_pace *p, double now, int turns);
 
 /* May the first of a line go and take a turn? Each is called once, whether he

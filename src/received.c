@@ -42,7 +42,7 @@ static void take_request_id(struct uq_received *r, const char *line,
   }
 }
 
-/* The three digits behind the version of a status line, or -1. */
+/* The three digits after the version in a status line, or -1. */
 static int read_status(const char *line, size_t len) {
   size_t i = 0, digits = 0;
   int status = 0;

@@ -22,7 +22,7 @@ struct uq_received {
   char content_encoding[UQ_HEADER_MAX];
   int request_id_rank; /* of the header it came in: the best one wins */
   int status;    /* of the status line; -1: it has none; 0: no such line */
-  bool complete; /* the blank line behind the headers has come */
+  bool complete; /* the blank line after the headers has come */
   size_t bytes;  /* of all header lines, kept or not */
 };
 

@@ -104,7 +104,7 @@ struct uq_exchange {
   long request_size;       /* bytes sent when the last socket was opened */
   bool in_multi, done;
   enum uq_http_version version; /* the handle is set to it; AUTO: not yet */
-  bool impatient;               /* it was set to wait for no handshake */
+  bool impatient;               /* CURLOPT_PIPEWAIT was cleared: set it again */
   long numbers[NUMBERS]; /* the same of other options; a new handle's are 0 */
   CURLcode setup; /* not OK: start reports it, the handle is never used */
   CURLcode code;
@@ -123,9 +123,10 @@ static bool spoke_one(CURL *easy) {
   return version == CURL_HTTP_VERSION_1_0 || version == CURL_HTTP_VERSION_1_1;
 }
 
-/* A connection that nobody waits for any more is idle. (Later, when libcurl
-** tells that the transfer is over, another may have it already.) Over HTTP/2
-** the server may speak at any time. */
+/* Notes that a transfer uses the connection, or that none does any more: then
+** it is idle, except over HTTP/2, where the server may send at any time. (When
+** libcurl reports that the transfer is over, another one may have the
+** connection already.) Descriptors of libcurl's own are not connections. */
 static void note_use(struct uq_transport *t, CURL *easy, int fd, bool used) {
   struct uq_liveness *l = &t->liveness;
   (void)uq_idle_remove(&l->idle, fd);
@@ -155,8 +156,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
   return uq_poller_watch(&t->poller, fd, watch) == 0 ? 0 : -1;
 }
 
-/* True if the request has been sent and libcurl opens another connection for it
-** though it must not be sent again. */
+/* libcurl opens a connection: true if that is to send a request again which
+** must not be sent again. Before libcurl 7.80, resends are counted here. */
 static bool is_exhausted(struct uq_exchange *x) {
   struct uq_pending *p = &x->pending;
   long size = 0;
@@ -237,11 +238,13 @@ static size_t on_header(char *line, size_t size, size_t n, void *exchange) {
 
 /* The request is about to be sent. If it offered HTTP/2 and opened the
 ** connection, its first line says if the handshake agreed on 1.1: on_debug
-** reads that. (That it is 2, the answers say early enough: until then each
-** request may open a connection, which servers that take few streams at once
-** need: one that is refused there and repeated by libcurl does not wait for
-** another handshake.) From 8.10 on libcurl wakes the requests that wait for the
-** handshake only if it agreed on 2; look() wakes them all. */
+** reads that. From 8.10 on libcurl wakes the requests that wait for the
+** handshake only if it agreed on 2; look() wakes them all.
+**
+** That the version is 2 is known when the first answer comes. Until then each
+** request may open a connection, for servers that take few streams at once: so
+** a request that such a server refuses, and libcurl sends again, does not wait
+** for another handshake. */
 static int on_request(void *exchange, char *to, char *from, int to_port,
                       int from_port) {
   struct uq_exchange *x = exchange;
@@ -251,7 +254,7 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
     return PREREQ_ABORT;
   if (x->version != UQ_HTTP_2 ||
       x->transport->spoken == CURL_HTTP_VERSION_1_1) {
-    /* if the connection is closed already, what is as old may be, too */
+    /* for a resend: idle connections of the same age may be closed, too */
     if (curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK)
       x->numbers[FRESH] = 1;
   }
@@ -537,8 +540,7 @@ static enum uq_http_version wanted_version(const struct uq_exchange *x) {
   return t->crowd && t->two ? UQ_HTTP_2 : UQ_HTTP_1_1;
 }
 
-/* How many connections requests that offer HTTP/2 may open, as far as its
-** version is known; 0: any number. */
+/* The limit on connections for requests that offer HTTP/2; 0: none. */
 static long limit_two(const struct uq_transport *t) {
   long limit = 2 + (long)(t->in_flight / STREAMS);
   if (t->spoken >= CURL_HTTP_VERSION_2_0)
@@ -550,9 +552,9 @@ static long limit_two(const struct uq_transport *t) {
 
 /* How many connections the requests in flight may share. libcurl by itself
 ** opens one for each request that finds the first connection full, or that it
-** repeats because the connection has ended. So there is a limit where HTTP/2 is
-** spoken, and where it is on offer for a large crowd and for one whose
-** connection has ended, until the next handshake tells. */
+** sends again because the connection has ended. So there is a limit where
+** HTTP/2 is spoken; and where it is only offered, until the next handshake
+** tells, for a large crowd and for one whose connection has ended. */
 static void limit_connections(struct uq_transport *t) {
   long limit = t->offers_two ? limit_two(t) : 0, before = t->liveness.limit;
   if (t->connections_most > 0 && (limit == 0 || limit > t->connections_most))
@@ -651,8 +653,9 @@ static void finish(struct uq_exchange *x, CURLcode code) {
     x->transport->options.done(x->owner);
 }
 
-/* Without a connection of 1.1 the version is not known any more: the server may
-** be another one now, and the next handshake tells. */
+/* Without an open connection of 1.1 the version is unknown again: the server
+** may have been replaced. (Where libcurl does not tell what a handshake agrees
+** on, the version is kept.) */
 static void forget_version(const struct uq_exchange *x) {
   struct uq_transport *t = x->transport;
   if (t->in_flight == 0 && t->liveness.idle.count == 0 && x->pending.told &&
@@ -754,7 +757,7 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
   switch ((int)x->code) {
   case CURLE_OK:
     if (x->received.status != 0 && x->received.status != a->status) {
-      a->kind = UQ_PROTOCOL; /* for libcurl 8, an odd version means 200 */
+      a->kind = UQ_PROTOCOL; /* libcurl 8 reads an odd version as 200 */
       a->status = 0;
       return "the status line of the answer is malformed";
     }
@@ -779,7 +782,7 @@ static const char *correct(const struct uq_exchange *x, struct uq_answer *a) {
     a->kind = UQ_CONNECT; /* libcurl 7.88 has given it a connection whose tunnel
                              through a proxy was not there yet */
     a->lost = true;
-    a->unsent = x->pending.resends == 0; /* else it was sent before that */
+    a->unsent = x->pending.resends == 0; /* else an earlier one was sent */
     return "the connection was not open yet";
   case CURLE_OPERATION_TIMEDOUT:
     if (strncmp(x->error, "Failed to resolve", 17) != 0 ||
@@ -896,7 +899,7 @@ static void move(struct uq_buf *to, struct uq_buf *from) {
 }
 
 /* True if the answer came over HTTP/2 without a length, and this libcurl takes
-** RST_STREAM without an error for its end: from 8.3 on it does. */
+** RST_STREAM without an error for its end: it does so from 8.3 on. */
 static bool is_unframed(const struct uq_exchange *x) {
   long version = CURL_HTTP_VERSION_NONE;
   curl_off_t length = 0;
@@ -998,9 +1001,9 @@ static curl_socket_t no_socket(void *unused, curlsocktype type,
   return CURL_SOCKET_BAD;
 }
 
-/* Sets a handle so that its request fails before there is a socket. It goes to
-** where no base_url may lead, so it gets no connection of another's; one that
-** must be fresh is none for which libcurl 8.22 looks at the old ones. */
+/* Sets a handle so that its request fails before there is a socket. No base_url
+** may lead to its host, so that it is never given an open connection. (With
+** CURLOPT_FRESH_CONNECT libcurl 8.22 would not look for dead ones.) */
 static CURLcode set_nowhere(CURL *easy) {
   UQ_SET(easy, CURLOPT_URL, "http://0.0.0.0:1/");
   UQ_SET(easy, CURLOPT_NOPROXY, "*");
@@ -1031,8 +1034,8 @@ static CURLMcode look(struct uq_transport *t) {
   return code;
 }
 
-/* The peer may have ended a connection, as an event tells. libcurl repeats
-** requests that were on it at once: see limit_connections. */
+/* If the event says that the peer has ended a connection, libcurl is about to
+** send the requests on it again: see limit_connections. */
 static void note_end(struct uq_transport *t, const struct uq_event *event) {
   if (!t->offers_two || t->spoken != 0 || t->in_flight < 2)
     return;
@@ -1088,8 +1091,8 @@ static void note_version(const struct uq_exchange *x) {
     t->spoken = version;
 }
 
-/* True if what is wrong is the session of HTTP/2, by libcurl's text, and not a
-** stream alone. */
+/* True if libcurl's text says that the HTTP/2 session is broken, and not only a
+** stream. */
 static bool is_session_broken(const struct uq_exchange *x) {
   const char *text = x->error;
   size_t len = strlen(text);
@@ -1100,8 +1103,8 @@ static bool is_session_broken(const struct uq_exchange *x) {
          !uq_begins(text, len, "[HTTP2] [");
 }
 
-/* A request over HTTP/2 has failed: libcurl may keep a connection that is of no
-** use any more. It has closed those before a resend. */
+/* A request has failed: over HTTP/2, libcurl may keep a broken connection in
+** use. It has closed the connection itself if it sent the request again. */
 static void note_fault(struct uq_exchange *x) {
   if (x->pending.resends == 0 &&
       (x->code == CURLE_HTTP2 || x->code == CURLE_RECV_ERROR ||
@@ -1136,7 +1139,7 @@ static void reap(struct uq_transport *t) {
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&x);
     note_version(x);
     if (x->pending.exhausted)
-      code = CURLE_GOT_NOTHING; /* libcurl has its word for what stopped it */
+      code = CURLE_GOT_NOTHING; /* libcurl reports that we stopped it */
     if (code == CURLE_OK)
       uq_pending_answered(&x->pending, status_of(x) >= 300);
     finish(x, code);

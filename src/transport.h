@@ -62,10 +62,10 @@ struct uq_answer {
   bool unsent;        /* besides: libcurl has not even tried */
   bool dead;          /* besides: its connection was given up; it may be sent
                          again at once, ... */
-  bool fresh;         /* ... on a connection of its own; also if that one is of
-                         no use but not closed yet */
-  bool unframed;      /* the body has no length, and this libcurl cannot tell
-                         its end from a cut */
+  bool fresh;         /* ... on a new connection; also set if its connection
+                         is broken but not closed yet */
+  bool unframed;      /* the body has no announced length, and this libcurl
+                         cannot tell its end from a cut */
   int status;         /* 0 when no status line came */
   struct uq_buf sent; /* the header block of the request */
   struct uq_buf body;
@@ -117,7 +117,7 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r);
 bool uq_exchange_done(const struct uq_exchange *x);
 
 /* How often libcurl has sent the request again by itself so far; before libcurl
-** 7.80, only what needed a new connection. */
+** 7.80, only the resends that needed a new connection. */
 int uq_exchange_resends(const struct uq_exchange *x);
 
 /* Moves the outcome of a finished exchange to an empty answer, and gives the

@@ -396,7 +396,8 @@ void uqL_amount_open(lua_State *L) {
 /* times                                                                     */
 /* ------------------------------------------------------------------------ */
 
-/* Not by a division: a register wider than a double would round twice. */
+/* The nearest double to the digits. A division would round twice in registers
+** that are wider than a double (i386). */
 static void push_fraction(lua_State *L, int32_t nanoseconds) {
   char text[] = "0.000000000";
   double value = 0;
@@ -405,7 +406,7 @@ static void push_fraction(lua_State *L, int32_t nanoseconds) {
     nanoseconds /= 10;
   }
   if (uq_number_double(text, sizeof text - 1, &value) != UQ_NUMBER_OK)
-    luaL_error(L, "not enough memory"); /* it is in range */
+    luaL_error(L, "not enough memory"); /* the only failure here */
   lua_pushnumber(L, (lua_Number)value);
 }
 

@@ -49,7 +49,7 @@ local waits_in = {
   content = true, timer = true, preread = true,
   ssl_cert = true, proxy_ssl_cert = true, proxy_ssl_verify = true,
   ssl_client_hello = patched,
-  -- an OpenSSL with a patch of OpenResty's, or BoringSSL
+  -- needs BoringSSL, or OpenSSL with OpenResty's patch
   ssl_session_fetch = patched and has_symbol "SSL_magic_pending_session_ptr",
 }
 
