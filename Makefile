@@ -1,13 +1,14 @@
 # lua-uqpay: see README.md. Every variable can be given on the command line.
 #
-#   make [LUA=5.1|5.2|5.3|5.4|5.5|jit]   build build/LUA/uqpay.so
-#   make deps demo                   from nothing to a balance
-#   make deps demo-openresty         the same inside nginx
-#   make dev-deps check              from nothing to all specs on all Luas
+#   make [LUA=5.1|5.2|5.3|5.4|5.5|jit]   builds build/LUA/uqpay.so
+#   make deps demo                       from nothing to a balance
+#   make deps demo-openresty             the same inside nginx
+#   make dev-deps check                  from nothing to all specs on all Luas
 
 LUA ?= 5.4
 LUAS = 5.1 5.2 5.3 5.4 5.5 jit
-# Those that this system has; a list on the command line is taken as it is. Looked for once.
+# The Luas that the specs can run on here, looked up once; a list on the command line is
+# taken as it is.
 AVAILABLE = $(eval AVAILABLE := $(if $(filter command,$(origin LUAS)),$(LUAS),$(shell \
 	MAKE='$(MAKE)' sh spec/support/luas.sh $(LUAS))))$(AVAILABLE)
 
@@ -134,7 +135,7 @@ cjson:
 	@LUA_INIT= LUA_CPATH='$(OUT)/?.so;;' $(LUA_BIN) -e 'require "cjson"' 2> /dev/null || \
 		sh spec/support/cjson.sh $(LUA_INCDIR) $(OUT)/cjson.so
 
-# All specs on all Luas; those that no Lua has a part in say so on all but two.
+# All specs on all Luas; those in which the Lua makes no difference run on two of them.
 check:
 	@MAKE='$(MAKE)' sh spec/support/check.sh $(AVAILABLE:%='spec LUA=%') $(EXCHANGED)
 
@@ -177,7 +178,7 @@ build/kqueue.o build/kqueue-old.o: spec/support/kqueue/kqueue.c \
 	@mkdir -p build
 	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-# Some specs with libcurl on GnuTLS, as Debian has it beside the one on OpenSSL.
+# Some specs on one Lua with Debian's other libcurl, on GnuTLS.
 gnutls:
 	@sh spec/matrix/gnutls.sh build/gnutls
 	@MAKE='$(MAKE)' sh spec/support/check.sh spec-gnutls
@@ -192,14 +193,14 @@ spec-gnutls:
 		'assert(require "uqpay".info().tls:find "GnuTLS", "this is not GnuTLS")'
 	@$(MAKE) --no-print-directory spec $(GNUTLS) SPEC='$(GNUTLS_SPECS)'
 
-# `make deps demo` and `make dev-deps check` in chroots of Debian's suites; 30 minutes. See
-# spec/matrix/matrix.sh for MIRROR, FRESH and SKIP.
+# The README's commands in chroots of Debian's suites; 30 minutes. See spec/matrix/matrix.sh
+# for MIRROR, FRESH, SKIP and LIMIT.
 SUITES ?= trixie sid bookworm:i386
 matrix:
 	@LUAS='$(if $(filter command,$(origin LUAS)),$(LUAS))' \
 		sh spec/matrix/matrix.sh $(SUITES)
 
-# The same under the address and undefined behaviour sanitizers, with leaks counted.
+# All specs under the address and undefined behaviour sanitizers, with leaks counted.
 asan:
 	@MAKE='$(MAKE)' sh spec/support/check.sh $(AVAILABLE:%='asan-spec LUA=%')
 
@@ -444,7 +445,7 @@ uninstall:
 	rm -rf $(DESTDIR)$(LUA_LMOD)/uqpay $(DESTDIR)$(LUA_LMOD)/resty/uqpay.lua \
 		$(DESTDIR)$(LUA_LMOD)/resty/uqpay
 
-# No mount of `make matrix` is seen from here, but someone may have made one by hand.
+# `make matrix` leaves no mounts behind; a mount made by hand below build would be emptied.
 clean:
 	@! grep -s ' $(CURDIR)/build/' /proc/mounts || { echo "clean: unmount it first"; exit 1; }
 	rm -rf build

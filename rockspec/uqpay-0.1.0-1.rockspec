@@ -66,8 +66,8 @@ build = {
     ["uqpay.types.uqpay.copas"] = "src/types/uqpay/copas.lua",
     ["uqpay.types.uqpay.resty"] = "src/types/uqpay/resty.lua",
   },
-  -- With a folder to copy LuaRocks leaves out what it copies by itself: the manual and the
-  -- licence. `luarocks doc uqpay` looks in doc.
+  -- With copy_directories LuaRocks does not copy the manual and the licence by itself; it
+  -- shows those in doc (`luarocks doc uqpay`).
   copy_directories = { "examples" },
   install = {
     conf = {
@@ -77,8 +77,7 @@ build = {
     },
   },
 }
--- Run by the Lua that LuaRocks is for: `luarocks --lua-version 5.1 test`. Arguments are spec
--- files.
+-- `luarocks --lua-version 5.1 test [SPEC...]` runs this with the Lua of that version.
 test = {
   type = "command",
   script = "spec/support/luarocks_test.lua",

@@ -83,7 +83,7 @@ local uqpay = {}
 ---@field currency? string
 ---@field on_behalf_of? string
 ---@field idempotency_key? string # of a balance
----@field attempt integer         # from 1
+---@field attempt integer         # from 1; libcurl's own resends are counted, too
 
 ---@class uqpay.response_info: uqpay.request_info
 ---@field status? integer         # absent when no answer came
@@ -209,7 +209,7 @@ local uqpay = {}
 ---@class uqpay.error
 ---@field kind uqpay.kind
 ---@field message string            # what happened, with which host, after how many attempts
----@field attempts integer          # requests sent, by libcurl itself too; 0 also if a value was refused
+---@field attempts integer          # requests sent, including libcurl's own resends; 0 also if a value was refused
 ---@field elapsed number            # seconds, the whole call
 ---@field retryable boolean         # true if the same call may succeed later, without a change
 ---@field endpoint string           # the request that failed: "balance", "list_balances", "transactions", "accounts"; "token" for a login
@@ -231,7 +231,7 @@ local uqpay = {}
 ---@field calls integer
 ---@field succeeded integer
 ---@field failed integer
----@field attempts integer    # requests sent, by libcurl itself too
+---@field attempts integer    # requests sent, including libcurl's own resends
 ---@field retries integer
 ---@field logins integer      # tokens asked for with client_id and api_key
 ---@field connections integer # opened
@@ -494,7 +494,8 @@ function call:cancel() end
 ---@return integer
 function call:id() end
 
----Requests sent so far.
+---Requests sent so far, including libcurl's own resends; 0 while it waits for the rate
+---limit.
 ---@return integer
 function call:attempts() end
 
