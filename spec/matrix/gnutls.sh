@@ -1,6 +1,6 @@
 #!/bin/sh
-# gnutls.sh DIR: Debian's libcurl-gnutls and its headers, unpacked in DIR/include and DIR/lib:
-# the package of the headers cannot be installed beside OpenSSL's.
+# gnutls.sh DIR: unpacks Debian's libcurl-gnutls and its headers to DIR/lib and DIR/include:
+# the package of the headers cannot be installed beside that for OpenSSL.
 set -eu
 dir=$1
 [ ! -e "$dir/lib" ] || exit 0
@@ -10,7 +10,7 @@ available() { apt-cache show "$1" > /dev/null 2>&1; }
 available libcurl4-gnutls-dev || apt-get -o Acquire::Retries=3 update -q
 library=libcurl3-gnutls
 available "$library" || library=libcurl3t64-gnutls
-# From below /tmp, which apt's own user can write to.
+# apt's own user must be able to write to the folder, so it is below /tmp.
 packages=$(mktemp -d)
 trap 'rm -rf "$packages"' EXIT
 chmod 755 "$packages"

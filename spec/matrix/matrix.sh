@@ -1,13 +1,15 @@
 #!/bin/sh
-# matrix.sh SUITE...: the README's commands, `make deps demo` and `make dev-deps check`, on
-# suites of Debian, each in a chroot of its own below build/matrix, which is kept for the next
-# run: trixie, sid, bookworm:i386 (another architecture), with bookworm also the specs on its
-# libcurl-gnutls. Prints all that they print, a table, and the totals. From the top of the
-# repository, as root.
+# matrix.sh SUITE...: runs the README's commands, `make deps demo`, `make deps demo-openresty`
+# and `make dev-deps check`, on suites of Debian: trixie, sid, bookworm:i386 (a suite and an
+# architecture); on bookworm also `make gnutls`. Each suite has a chroot below build/matrix,
+# which is kept for the next run. Prints the output of the commands, a table, and the totals.
+# To be run from the top of the repository, as root.
 #
-# MIRROR is a mirror of Debian, otherwise the one of this machine's apt. LUAS are the Luas to
-# test, otherwise all that a suite has. FRESH=1 makes the chroots again. SKIP=1: that a chroot
-# cannot be made is not a failure. LIMIT: seconds for the specs of a suite.
+# MIRROR: a mirror of Debian; default: the one that this machine's apt uses
+# LUAS:   the Luas to test; default: all that a suite has
+# LIMIT:  seconds for the specs of a suite; default: 1800
+# FRESH=1 makes the chroots again
+# SKIP=1  counts a chroot that cannot be made as skipped, not as failed
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(pwd)
@@ -18,8 +20,8 @@ rows=$(mktemp) || exit 1
 trap 'rm -f "$rows"' EXIT
 trap 'exit 130' INT TERM HUP
 
-# The mirror that has main of Debian itself: not its security updates, nor what else apt
-# knows. Without lists apt says nothing.
+# Prints the mirror of Debian's main archive, not that of security updates or of another
+# repository. Prints nothing if apt has no lists yet.
 find_mirror() {
     apt-get indextargets --format '$(COMPONENT)|$(LABEL)|$(RELEASE)|$(SITE)' \
         'Created-By: Packages' 2> /dev/null | awk -F '|' '
@@ -34,22 +36,22 @@ get_mirror() {
     MIRROR=$(find_mirror)
 }
 
-# Sets why: why there can be no chroot.
+# Sets why: the reason why no chroot can be made, or nothing.
 look_for_obstacles() {
     why=
     [ "$(id -u)" = 0 ] || { why="only root can make a chroot (sudo make matrix)"; return; }
     mkdir -p "$dir/packages" || { why="$dir cannot be made"; return; }
     unshare --mount --pid --fork --kill-child \
         mount -t tmpfs none "$dir/packages" ||
-        { why="this machine lets nobody mount"; return; }
+        { why="mounting is not permitted here"; return; }
     command -v debootstrap > /dev/null || sh "$here/../support/deps.sh" matrix-deps ||
         { why="debootstrap cannot be installed"; return; }
     get_mirror
     [ -n "$MIRROR" ] || why="apt names no mirror of Debian; give MIRROR="
 }
 
-# Mounts and processes of a suite are in namespaces that end with their first process, which
-# does no more than to wait, so that a signal ends it at once.
+# The mounts and processes of a suite are in namespaces that end with their first process.
+# That one only waits, so that a signal ends it at once.
 run_suite() {
     unshare --mount --pid --fork --kill-child sh -c 'trap "exit 130" INT TERM HUP
         sh "$@" &
@@ -63,7 +65,7 @@ left_out() {
     echo "$suite|-|-|-|0|$counts|$1" >> "$rows"
 }
 
-# All of it is read before it runs: hours may pass, and edits.
+# A function, so that all of it is read before it runs: the file may be edited during the run.
 main() {
     look_for_obstacles
     for suite in "$@"; do

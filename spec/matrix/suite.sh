@@ -1,7 +1,7 @@
 #!/bin/sh
-# suite.sh DIR SUITE[:ARCH]: what matrix.sh does with one suite, in a chroot in DIR. Runs in a
-# mount namespace of its own: no mount needs to be undone. Prints rows of the table as
-# "row: ROW"; exit status 77: the chroot could not be made, with "no chroot: REASON".
+# suite.sh DIR SUITE[:ARCH]: runs matrix.sh's commands on one suite, in a chroot in DIR. It has
+# a mount namespace to itself: no mount needs to be undone. Prints rows of the table as
+# "row: ROW". If the chroot cannot be made, prints "no chroot: REASON", exit status 77.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -16,8 +16,8 @@ no_chroot() {
     exit 77
 }
 
-# Kept for a week, within which a suite hardly changes. Made under another name first: what
-# is there is whole.
+# Makes the chroot, which is kept for a week: a suite hardly changes in that time. It is made
+# under another name first, so that an incomplete one is never used.
 make_root() {
     [ -n "$FRESH" ] || [ -z "$(find "$root.made" -mtime -7 2> /dev/null)" ] || return 0
     rm -rf --one-file-system "$root" "$root.new" "$root.made"
@@ -36,32 +36,33 @@ mount_all() {
         mount -t proc proc "$root/proc" &&
         mount --rbind /dev "$root/dev" &&
         mount --bind "$dir/packages" "$root/var/cache/apt/archives" ||
-        no_chroot "this machine lets nobody mount"
+        no_chroot "mounting is not permitted here"
     cat /etc/resolv.conf > "$root/etc/resolv.conf"
     [ -e "$root/etc/hosts" ] || cp /etc/hosts "$root/etc/hosts"
 }
 
-# What a clone of this repository has.
+# Copies the files that a clone of this repository has.
 copy_tree() {
     find "$root/tmp" "$root/root" -xdev -mindepth 1 -delete
     mkdir -p "$root/root/uqpay"
     if [ -e "$top/.git" ]; then
         [ -z "$(git -c safe.directory="$top" -C "$top" status --porcelain)" ] ||
-            echo "# what is not committed is not tested" >&2
+            echo "# changes that are not committed are not tested" >&2
         git -c safe.directory="$top" -C "$top" archive HEAD
     else
         tar -C "$top" -c --exclude=./build .
     fi | tar -C "$root/root/uqpay" -x
 }
 
-# enter SECONDS COMMAND: a shell's command in the copy, for so long at most.
+# enter SECONDS COMMAND: runs a shell command in the copy, with a time limit.
 enter() {
     timeout -k 30 "$1" $emulate chroot "$root" env -i HOME=/root TERM=dumb \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        ${http_proxy:+"http_proxy=$http_proxy"} UQPAY_CHECK_LIMIT="$LIMIT" sh -c "cd /root/uqpay && $2" < /dev/null
+        ${http_proxy:+"http_proxy=$http_proxy"} UQPAY_CHECK_LIMIT="$LIMIT" \
+        sh -c "cd /root/uqpay && $2" < /dev/null
 }
 
-# step SECONDS COMMAND: the same, said and timed; sets status.
+# step SECONDS COMMAND: the same, and prints the command and its time; sets status.
 step() {
     echo "\$ $2"
     began=$(date +%s)
@@ -70,8 +71,8 @@ step() {
     echo "# $label: $2: exit status $status after $(($(date +%s) - began)) s"
 }
 
-# The same into a file, too. The rows of the table come from check.sh's totals; the module
-# that they are about is in build/$3.
+# checked SECONDS COMMAND BUILD: the same, and prints rows of the table from check.sh's totals.
+# The module under test is in build/BUILD. Sets result to 1 on failure.
 checked() {
     { step "$1" "$2"; echo "$status" > "$dir/$name.status"; } 2>&1 | tee "$dir/$name.out"
     status=$(cat "$dir/$name.status")
@@ -90,14 +91,14 @@ checked() {
     [ "$status" = 0 ] || result=1
 }
 
-# libcurl and TLS of the module in build/$1.
+# Prints libcurl and TLS of the module in build/$1, as cells of a row.
 versions() {
     enter 20 "LUA_CPATH='build/$1/?.so;;' lua5.4 -e '
         local i = require \"uqpay\".info()
         print(i.libcurl .. \"|\" .. i.tls)'" 2> /dev/null || echo "-|-"
 }
 
-# All of it is read before it runs: hours may pass, and edits.
+# A function, so that all of it is read before it runs: the file may be edited during the run.
 main() {
     result=0
     emulate=

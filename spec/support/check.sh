@@ -25,7 +25,7 @@ marks() { grep -oE '^[-+*.]+' "$dir/$1" | tr -cd "$2" | wc -c; }
 
 # The sum of busted's lines: 12 successes / 0 failures / 0 errors / 0 pending : 1.5 seconds. A
 # run that ended badly with nothing failed, a sanitizer's report for one, has failed once.
-# One that was ended has no such line: busted's marks are counted.
+# A run that was ended has no such line: busted's marks are counted.
 totals() {
     if grep -q " was ended after $UQPAY_CHECK_LIMIT seconds\$" "$dir/$1"; then
         echo "$(marks "$1" +) $(marks "$1" -) $(marks "$1" '*') $(marks "$1" .) 1"

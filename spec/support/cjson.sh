@@ -1,9 +1,9 @@
 #!/bin/sh
-# cjson.sh INCDIR TARGET: lua-cjson for a Lua that Debian has no package of it for, from
-# Debian's own source package, with the headers in INCDIR, into TARGET (.../cjson.so). Only
-# the specs use it. The package's rules know a fixed list of Luas, so its three sources are
-# compiled here. The indexes of sources are read beside apt's own state, from the mirrors that
-# apt knows, and signed like them: no root is needed.
+# cjson.sh INCDIR TARGET: builds lua-cjson for a Lua for which Debian has no package of it,
+# from Debian's source package, with the headers in INCDIR, into TARGET (.../cjson.so). Only
+# the specs use it. The rules of the source package know a fixed list of Luas, so its three
+# sources are compiled here. The signed source indexes come from the mirrors that apt knows
+# and are kept apart from apt's own state: root is not needed.
 set -eu
 incdir=$1 target=$2
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-cjson.XXXXXX")
@@ -15,7 +15,7 @@ fail() {
     exit 1
 }
 
-# An old index will do: it is signed, and the source's checksum is in it.
+# An old index is good enough: it is signed, and has the checksum of the source.
 apt_here() {
     apt-get -q -o Dir::Etc::SourceList="$dir/sources.list" -o Dir::Etc::SourceParts=- \
         -o Dir::State::Lists="$dir/lists" -o Dir::Cache="$dir/cache" \
@@ -24,7 +24,7 @@ apt_here() {
 }
 
 command -v apt-get > /dev/null || fail "there is no apt-get"
-# Only Debian's archive itself: lua-cjson is in it, and other archives have other keys.
+# Only Debian's own archive, which has lua-cjson: other archives have other keys.
 # shellcheck disable=SC2016
 apt-get indextargets --format 'deb-src $(REPO_URI) $(RELEASE) $(COMPONENT)' \
     'Created-By: Packages' 'Component: main' 'Label: Debian' | sort -u > "$dir/sources.list"

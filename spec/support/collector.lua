@@ -1,10 +1,9 @@
--- The settings of the collector in the words of every Lua: 5.5 has one option, "param",
--- for all of them.
+-- The settings of the collector for every Lua: 5.5 has one option, "param", for them all.
 
 local collector = {}
 
--- From now on the collector never rests. whole: as far as this Lua can, it does a whole
--- cycle at a time. Returns a function that undoes it.
+-- From now on the collector never rests. whole: each step is a whole cycle, as far as this
+-- Lua allows. Returns a function that restores the settings.
 function collector.eager(whole)
   if _VERSION == "Lua 5.5" then
     collectgarbage "incremental" -- the interpreter begins in the other mode

@@ -2,9 +2,9 @@
 # deps.sh TARGET: installs Debian packages (Debian 12 or later, and its derivatives), or names
 # those of other systems. TARGET is deps (what building, demo and sandbox need), dev-deps (what
 # all other targets need), bench-deps (that, and what `make bench` needs) or matrix-deps (what
-# makes chroots). Nothing is asked of the network when everything is there.
+# makes chroots). Does not use the network when everything is installed.
 #
-# a|b: one of them, the first that there is; a?: left out where the suite does not have it.
+# a|b: one of them, the first that the suite has; a?: left out if the suite does not have it.
 set -eu
 export LC_ALL=C
 target=${1:?"usage: deps.sh TARGET"}
@@ -32,7 +32,7 @@ matrix-deps) packages="debootstrap mount" ;;
 *) echo "deps.sh: there is no list of $target" >&2; exit 2 ;;
 esac
 
-# Ends well: what is there under which name only the build can tell.
+# The exit status is 0: only the build can tell if something is missing.
 name_others() {
     cat <<END
 $target: this is not a Debian system: nothing was installed. What the demo and the sandbox
@@ -52,13 +52,13 @@ END
 The specs need busted, luasocket, luasec and luafilesystem besides (luarocks install NAME)."
 }
 
-# Other systems can have apt-get and dpkg, too, to make packages with.
+# The commands are not enough: other systems have apt-get and dpkg, too, to build packages.
 is_debian() {
     grep -qsE '^ID(_LIKE)?=.*(debian|ubuntu)' "${OS_RELEASE:-/etc/os-release}" &&
         command -v apt-get > /dev/null && command -v dpkg-query > /dev/null
 }
 
-# The names that are installed, and those that could be.
+# Print those of $names that are installed, and those that the repositories have.
 installed() {
     # shellcheck disable=SC2086
     dpkg-query -W -f '${Package} ${Status}\n' $names 2> /dev/null |
@@ -72,8 +72,8 @@ available() {
             $1 == "Candidate:" && $2 != "(none)" { print name }'
 }
 
-# Sets: absent, what is to be installed; lacking, what cannot be; optional, what cannot and may
-# be left out.
+# Sets: absent, the packages to install; lacking, those that are needed and no repository has;
+# optional, the others that no repository has.
 look() {
     absent='' lacking='' optional=''
     names=$(echo "$packages" | tr '|?' '  ')
@@ -101,7 +101,7 @@ if [ -n "$absent$lacking" ]; then
     fi
     export DEBIAN_FRONTEND=noninteractive
     export RUNLEVEL=1    # or the nginx package would start a server on port 80
-    # It fails for one repository of many, too; what it has of the others may do.
+    # It also fails if only one of several repositories fails: the others may be enough.
     apt-get -o Acquire::Retries=3 update -q || echo "$target: apt's lists may be old" >&2
     look
     if [ -n "$lacking" ]; then

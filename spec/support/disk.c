@@ -9,7 +9,7 @@
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
-#define _FILE_OFFSET_BITS 64 /* as the module's: open is open64 on some */
+#define _FILE_OFFSET_BITS 64 /* like the module, which calls open64 */
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>

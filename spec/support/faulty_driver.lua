@@ -33,8 +33,8 @@ end
 
 -- The shell opens the way back first, so that there is an end of it in any case; then it
 -- stays until our end of its input is closed, and cleans up. SIGINT and SIGHUP are meant
--- for the test process, whose end is what ends the servers; SIGTERM ends them alone. Ten
--- minutes of processor time are more than any run needs: one that spins ends then.
+-- for the test process, whose end is what ends the servers; SIGTERM ends only them. Ten
+-- minutes of processor time are more than any run needs: a server that spins ends then.
 local function launch()
   local dir = driver.directory "faulty"
   os.execute(driver.command("mkfifo", dir .. "/answers"))

@@ -66,7 +66,7 @@ end
 
 -- How many requests a client has sent, by the bytes that came from it.
 function frames.count_requests(text)
-  local at, count = 25, 0       -- behind the preface
+  local at, count = 25, 0       -- after the preface
   while #text >= at + 8 do
     local a, b, c, kind = text:byte(at, at + 3)
     if kind == 1 then count = count + 1 end

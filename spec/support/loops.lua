@@ -107,7 +107,7 @@ function made.copas()
   end
 end
 
--- The real one, where there is one; else what its manual says of it.
+-- The real one if it is installed, else the stand-in after its manual.
 function made.copas4()
   local ok, copas = pcall(require, "copas")
   if not ok or copas._VERSION:find "^Copas [1-3]%." then

@@ -1,5 +1,5 @@
--- luarocks_test.lua [SPEC...]: what `luarocks test` runs, by the Lua that LuaRocks is
--- for: `make spec` for that Lua, for all specs or those that are named.
+-- luarocks_test.lua [SPEC...]: run by `luarocks test`, with the Lua that LuaRocks is for.
+-- Runs `make spec` for that Lua: all specs, or the named ones.
 
 local driver = dofile "spec/support/driver.lua"
 

@@ -1,15 +1,15 @@
 #!/bin/sh
-# luas.sh LUA...: of these Luas (5.4, jit) those that the specs can run on here, in one line;
-# why another is left out is said on standard error.
+# luas.sh LUA...: prints, in one line, those of these Luas (5.4, jit) that the specs can run on
+# here. Prints on standard error why each of the others is left out.
 set -u
 
-# The headers of Lua $1 are where the Makefile looks.
+# True if the headers of Lua $1 are where the Makefile looks.
 has_headers() {
     dir=$(${MAKE:-make} -s --no-print-directory LUA="$1" print-incdir 2> /dev/null)
     [ -e "$dir/lua.h" ]
 }
 
-# Sets why, for Lua $1.
+# Sets why: the reason why Lua $1 is left out, or nothing.
 examine() {
     why=
     command -v "$bin" > /dev/null || { why="there is no $bin"; return; }

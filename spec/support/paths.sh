@@ -1,14 +1,14 @@
 #!/bin/sh
-# paths.sh: read by other scripts. Where what we run finds Lua modules: in our folders, then
-# where the interpreter looks by itself, then where the user's LUA_PATH and LUA_CPATH say
-# (`eval "$(luarocks path)"`). So theirs cannot hide ours, nor have modules that were built
-# for another Lua found first; and what they alone have is found.
+# paths.sh: sourced by other scripts. Programs that we run look for Lua modules in our folders,
+# then in the interpreter's default ones, then in the user's LUA_PATH and LUA_CPATH
+# (`eval "$(luarocks path)"`). So the user's folders cannot hide our modules, nor provide one
+# that was built for another Lua where the default ones have it.
 
-# tidy PATHS: without ";;", which would stand for the interpreter's own once more.
+# tidy PATHS: prints them without ";;", which would mean the interpreter's default again.
 tidy() { printf %s "$1" | sed 's/;;*/;/g; s/^;//; s/;$//'; }
 
-# use_paths VERSION PATH CPATH: exports LUA_PATH and LUA_CPATH for that Lua. Lua 5.2 and later
-# have variables of their own, LUA_PATH_5_4, that would win.
+# use_paths VERSION PATH CPATH: exports LUA_PATH and LUA_CPATH for that Lua. Unsets LUA_PATH_5_4
+# and its like, which Lua 5.2 and later prefer.
 use_paths() {
     version=$(printf %s "$1" | tr . _)
     export UQPAY_NGINX_PATH="${UQPAY_NGINX_PATH-${LUA_PATH-}}"
@@ -21,8 +21,8 @@ use_paths() {
     unset LUA_CPATH_5_2 LUA_CPATH_5_3 LUA_CPATH_5_4 LUA_CPATH_5_5
 }
 
-# nginx_paths PATH CPATH: the same as lines of nginx.conf. nginx itself is run without the
-# variables: its Lua would take them for its own default, and not find what it needs to start.
+# nginx_paths PATH CPATH: prints the same as lines of nginx.conf. nginx is run without the
+# variables: its Lua takes them for its default, and would not find what it needs to start.
 nginx_paths() {
     path=$(tidy "${UQPAY_NGINX_PATH-${LUA_PATH-}}")
     cpath=$(tidy "${UQPAY_NGINX_CPATH-${LUA_CPATH-}}")

@@ -13,7 +13,7 @@
 --   strand    the same, but not on later ones
 --   swallow   reads what comes over these, and passes none of it on; not on later ones
 --   thaw      ends both
---   PORT      takes later connections there instead
+--   PORT      takes later connections to this port instead
 --
 -- It ends when its standard input does, or after a minute.
 

@@ -1,6 +1,5 @@
 /*
-** state.h - a Lua state with an allocator of the caller's, in every Lua: in 5.5
-** it takes a seed, too.
+** state.h - lua_newstate for every Lua: that of 5.5 takes a seed, too.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef TORTURE_STATE_H
