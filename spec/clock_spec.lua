@@ -12,8 +12,9 @@ local prelude = [[
   local real = os.time()
   local list = { { "right", 0 }, { "hours behind", -7200 }, { "hours ahead", 7200 },
     { "before 1970", -real - 2e8 } }
-  local _, later = pcall(os.time, { year = 2100, month = 1, day = 1 })
-  if type(later) == "number" then list[5] = { "far ahead", 8e9 } end -- not in 32 bits
+  if require "spec.support.driver".has_late_dates() then
+    list[5] = { "far ahead", 8e9 }
+  end
   local function steps()
     local n = 0
     return function()

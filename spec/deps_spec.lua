@@ -1,11 +1,20 @@
--- What `make deps` and its relatives would install, with stand-ins for apt and dpkg; on
--- which Luas the specs run; the totals of several runs.
+-- The packages that `make deps` and its relatives would install, with stand-ins for apt
+-- and dpkg; the Luas that the specs run on; the totals of several runs.
 
 local driver = require "spec.support.driver"
 
 if not driver.on_two_luas "dependencies" then return end
 
 local dir
+
+-- For a group of specs: a directory for each, with a folder of programs.
+local function with_directory()
+  before_each(function()
+    dir = driver.directory "deps"
+    driver.output("mkdir " .. driver.quote(dir .. "/bin"))
+  end)
+  after_each(function() driver.output(driver.command("rm", "-rf", dir)) end)
+end
 
 local function write(name, text)
   local file = assert(io.open(dir .. "/" .. name, "w"))
@@ -62,13 +71,9 @@ local new = more .. "luajit libluajit-5.1-dev lua5.5 liblua5.5-dev "
 local debian = 'ID=debian\n'
 
 describe("dependencies:", function()
-  before_each(function()
-    dir = driver.directory "deps"
-    driver.output("mkdir " .. driver.quote(dir .. "/bin"))
-  end)
-  after_each(function() driver.output(driver.command("rm", "-rf", dir)) end)
+  with_directory()
 
-  it("deps installs what the demo needs, and no checkers", function()
+  it("deps installs the demo's packages, and no tools of the specs", function()
     system(debian, "make", basic .. old)
     local output, status, asked = deps "deps"
     assert.equal(0, status, output)
@@ -105,7 +110,7 @@ describe("dependencies:", function()
     assert.matches("no package of: lua5.5 liblua5.5-dev\n", output, 1, true)
   end)
 
-  it("nothing is asked of the network when everything is there", function()
+  it("the network is not used when everything is installed", function()
     for _, suite in ipairs { old, new } do
       for _, target in ipairs { "deps", "dev-deps", "bench-deps", "matrix-deps" } do
         system(debian, basic .. suite, basic .. suite, 1000)
@@ -118,7 +123,7 @@ describe("dependencies:", function()
     end
   end)
 
-  it("another libcurl's headers are not driven out", function()
+  it("the headers of another libcurl are not replaced", function()
     local have = basic:gsub("openssl%-dev", "gnutls-dev")
     system(debian, have .. new, basic .. new, 1000)
     local output, status = deps "deps"
@@ -145,7 +150,7 @@ describe("dependencies:", function()
     assert.matches("deps: apt's lists may be old\n", output, 1, true)
   end)
 
-  it("a package that must be there and is nowhere is named", function()
+  it("a package that is needed and in no repository is named", function()
     system(debian, basic, basic .. new:gsub("lua%-busted", ""))
     local output, status, asked = deps "dev-deps"
     assert.equal(1, status)
@@ -194,7 +199,7 @@ describe("the Luas of make check", function()
     assert.matches("\n5%.4[^\n]*\n$", output)
   end)
 
-  it("are none without the modules of the specs", function()
+  it("leave out one without the modules of the specs", function()
     local output = driver.output(
       "MAKE=make LUA_PATH=none LUA_CPATH=none sh spec/support/luas.sh 5.4 2>&1")
     assert.equal("Lua 5.4 is left out: there is no module busted for it\n\n", output)
@@ -207,11 +212,7 @@ describe("the Luas of make check", function()
 end)
 
 describe("the totals of several runs", function()
-  before_each(function()
-    dir = driver.directory "deps"
-    driver.output("mkdir " .. driver.quote(dir .. "/bin"))
-  end)
-  after_each(function() driver.output(driver.command("rm", "-rf", dir)) end)
+  with_directory()
 
   local function check(runs, limit)
     return driver.output(("UQPAY_CHECK_LIMIT=%s MAKE=%s sh spec/support/check.sh %s 2>&1;"
@@ -242,11 +243,7 @@ describe("the totals of several runs", function()
 end)
 
 describe("the matrix", function()
-  before_each(function()
-    dir = driver.directory "deps"
-    driver.output("mkdir " .. driver.quote(dir .. "/bin"))
-  end)
-  after_each(function() driver.output(driver.command("rm", "-rf", dir)) end)
+  with_directory()
 
   local function matrix(variables)
     return driver.output(("here=$(pwd); cd %s && %s PATH=bin:$PATH sh "

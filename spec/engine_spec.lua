@@ -282,8 +282,8 @@ describe("an address", function()
     end
   end)
 
-  -- libcurl turns some spellings into a dotted quad before anybody looks, by its version:
-  -- one with a dot behind it since 8.21.
+  -- libcurl turns some spellings into a dotted quad, depending on its version: one with a
+  -- trailing dot since 8.21.
   it("in another spelling is loopback only if its host is so literally", function()
     for _, url in ipairs {
       "http://127.1", "http://127.0.1", "http://0x7f000001", "http://0x7f.1",

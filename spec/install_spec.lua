@@ -53,12 +53,6 @@ local function run_smoke(dir, interpreter)
     sandbox.url, sandbox.ca_file, sandbox.token) .. " 2>&1")
 end
 
-local function exists(path)
-  local file = io.open(path)
-  if file then file:close() end
-  return file ~= nil
-end
-
 describe("installed", function()
   local dir
   setup(sandbox.start)
@@ -97,10 +91,10 @@ describe("installed", function()
       .. " CFLAGS=-O0 DESTDIR=" .. dir .. " PREFIX= "
     local output = driver.output(make .. "install 2>&1")
     check_smoke(output)
-    assert.is_true(exists(dir .. types))
+    assert.is_true(driver.exists(dir .. types))
     driver.output(make .. "uninstall 2>&1")
-    assert.is_false(exists(dir .. module))
-    assert.is_false(exists(dir .. types))
+    assert.is_false(driver.exists(dir .. module))
+    assert.is_false(driver.exists(dir .. types))
   end)
 
   -- What make would run is enough: the spec above runs it.
@@ -134,7 +128,7 @@ describe("installed", function()
     assert.is_true(installed > 4, commands)
   end)
 
-  -- What LuaRocks would run is enough: the specs below run it.
+  -- Checks only the commands that LuaRocks would run: the specs below run them.
   it("as a rock, libcurl is that of the folder CURL_DIR", function()
     driver.output(("cd %s && mkdir -p curl/lib curl/include && touch curl/lib/libcurl.so")
       :format(driver.quote(dir)))
@@ -156,7 +150,7 @@ describe("installed", function()
     assert.equal(1, linked, output)
   end)
 
-  -- `luarocks make` takes scm of itself.
+  -- `luarocks make` uses scm unless another one is named.
   for rock, rockspec in pairs { ["scm-1"] = "", ["0.1.0-1"] =
     "rockspec/uqpay-0.1.0-1.rockspec" } do
     it("as a rock, works and exports nothing but its entry, " .. rock, function()
@@ -165,7 +159,7 @@ describe("installed", function()
       local output = driver.output(luarocks .. " make --deps-mode=none " .. rockspec
         .. " CFLAGS='-O0 -fPIC' 2>&1")
       check_smoke(output)
-      assert.is_true(exists(dir .. types))
+      assert.is_true(driver.exists(dir .. types))
       local symbols = driver.output("nm -D --defined-only "
         .. driver.quote(dir .. module))
       assert.equal("luaopen_uqpay luaopen_uqpay_internal ",

@@ -91,7 +91,7 @@ if driver.on_two_luas "a rockspec" then
       before_each(function() dir = driver.directory "rockspec" end)
       after_each(function() driver.output(driver.command("rm", "-rf", dir)) end)
 
-      -- What `make` is told to do when LuaRocks runs the tests, and how that ends.
+      -- The arguments of `make` when LuaRocks runs the tests, and the exit status.
       local function run(path, code, ...)
         local test = load_rockspec(path).test
         assert.equal("command", test.type)

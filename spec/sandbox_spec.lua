@@ -440,7 +440,7 @@ describe("the sandbox", function()
       for _, version in ipairs { "--http1.1", "--http2" } do check(version) end
     end
     local broken_h2 = { [16] = true, [56] = true, [92] = true }
-    -- since 8.14.1 an end without TLS's word for it is a failure to receive, not nothing
+    -- an end without TLS's close_notify: "nothing", from 8.14.1 on "receive error"
     local nothing = { [52] = true, [56] = true }
 
     it("delay", function()

@@ -16,15 +16,13 @@ local serve = faulty.serve
 
 local chunk, chunked = behaviours.chunk, behaviours.chunked
 
--- The sandbox's certificates, and what openssl says about one.
-local function certificate(name)
-  return (sandbox.ca_file:gsub("ca%.pem$", name))
-end
+local certificate = sandbox.certificate
 
 local function sh(...)
   return (driver.output(table.concat({ ... }, " ")):gsub("%s+$", ""))
 end
 
+-- The pin of a certificate, as openssl computes it.
 local function pin_of(name)
   return "sha256//" .. sh("openssl x509 -noout -pubkey -in",
     driver.quote(certificate(name)), "| openssl pkey -pubin -outform der",
@@ -368,7 +366,7 @@ describe("a connection", function()
     local client = raw_client()
     for _ = 1, 5 do succeeded(client:balance "USD") end
     assert.equal(0, client:stats().retries)
-    assert.is_true(client:stats().attempts <= 9) -- libcurl may send each again, but one
+    assert.is_true(client:stats().attempts <= 9) -- libcurl may resend all but one
     -- the same within TLS
     client = fixture.client { max_retries = 0 }
     for _ = 1, 5 do

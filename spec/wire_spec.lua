@@ -22,16 +22,11 @@ local SLACK = tonumber(os.getenv "UQPAY_SLACK" or 20)
 local server, client
 
 local function serve(tls, ...)
-  server = faulty.start({ ... }, tls and {
-    certificate = sandbox.ca_file:gsub("ca%.pem$", "server.pem"),
-    key = sandbox.ca_file:gsub("ca%.pem$", "server.key"), alpn = tls,
-  })
+  server = faulty.start({ ... }, tls and sandbox.tls((table.unpack or unpack)(tls)))
 end
 
 local function connect(changes)
-  local all = { base_url = server.url, max_retries = 0 }
-  for name, value in pairs(changes or {}) do all[name] = value end
-  client = fixture.client(all)
+  client = fixture.client({ base_url = server.url, max_retries = 0 }, changes)
 end
 
 local function finish()
@@ -48,7 +43,7 @@ local function failed_as(kinds, ...)
 end
 
 -- The first call comes to one of these, the next ones to their own answers. "resent":
--- libcurl has sent it again by itself, and the next answer was its.
+-- libcurl has sent it again by itself, and it got the next answer.
 local function check(kinds, options)
   local function check_first(...)
     if not ... then return assert.equal(1, failed_as(kinds, ...).attempts) end
@@ -92,8 +87,8 @@ end
 describe("within TLS a server that misbehaves", function()
   with_nothing_left()
 
-  -- The end of TCP without TLS's word for it is the end of an answer for libcurl before
-  -- 8.14.1, and an error since.
+  -- An end of TCP without TLS's close_notify ends an answer for libcurl before 8.14.1,
+  -- and is an error for later ones.
   local half_close = "no length, to the half-close"
   for _, case in ipairs(behaviours.list) do
     local name, kinds, behaviour = case[1], case[2], case[3]
@@ -122,7 +117,7 @@ describe("within TLS a server that misbehaves", function()
     end)
   end
 
-  -- libcurl before 8.14.1 takes the end of TCP for an end of TLS. A cut one is no JSON.
+  -- libcurl before 8.14.1 takes the end of TCP for an end of TLS. A cut body is not JSON.
   it("cannot pass off a cut for the end of an answer", function()
     serve({ "http/1.1" }, { read = true, cut = true,
       send = "HTTP/1.1 200 OK\r\n\r\n" .. body(99):sub(1, -2) },
@@ -169,13 +164,13 @@ describe("over HTTP/2", function()
   local long = { ":status", "200", "content-length", tostring(#all) }
   local half = all:sub(1, 50)
 
-  -- libcurl 8.5 and later send a request that GOAWAY says was not looked at once more, on
-  -- a connection of its own; and RST_STREAM without an error ends a body for them.
+  -- libcurl from 8.5 on resends a request that GOAWAY says was not processed, on a new
+  -- connection; and for it RST_STREAM without an error ends a body.
   local unseen = libcurl.at_least(8, 5) and "connect|resent" or "connect"
   local ended = libcurl.at_least(8, 5) and "connect|ok" or "connect"
 
-  -- What is said after the hello, what comes of it, and how the server ends it (keep is
-  -- the default).
+  -- The bytes after the hello, the outcome, and how the server ends it (keep is the
+  -- default).
   local cases = {
     { "GOAWAY", unseen, goaway(0) },
     { "GOAWAY, then close", unseen, goaway(0), "close" },

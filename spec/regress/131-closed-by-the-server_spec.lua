@@ -14,7 +14,8 @@ if not driver.on_two_luas "idle connections that the server closes" then return 
 
 local unpack = table.unpack or unpack
 
--- Our sockets but Unix ones: libcurl has had a pair of those to wake it since 8.21.
+-- The number of our sockets, without Unix ones: libcurl from 8.21 on has a pair of those
+-- to wake it.
 local function sockets()
   local listing = driver.output "ls -l /proc/$PPID/fd 2> /dev/null"
   local unix, count = {}, 0
@@ -52,8 +53,6 @@ describe("idle connections that the server closes", function()
     client, server = nil, nil
   end)
 
-  local function certificate(name) return (sandbox.ca_file:gsub("ca%.pem$", name)) end
-
   -- Steps the clients until there are so many sockets. Returns the number of rounds.
   local function step_until(count, ...)
     local deadline, rounds = socket.gettime() + 40, 0
@@ -88,8 +87,7 @@ describe("idle connections that the server closes", function()
         servers[n]:stop()
       end
     end)
-    for _, tls in ipairs { false, { certificate = certificate "server.pem",
-      key = certificate "server.key", alpn = { "http/1.1" } } } do
+    for _, tls in ipairs { false, sandbox.tls "http/1.1" } do
       for _, closing in ipairs { "close", "cut" } do
         local made = faulty.start({ { { read = true, send = answer },
           { hold = true, [closing] = true } } }, tls)

@@ -89,16 +89,12 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
       finish(start(CROWD), CROWD - HANGING)
     end)
 
-    it("is answered side by side where each answer ends its connection, http_version "
+    it("is answered in parallel where each answer ends its connection, http_version "
       .. version, function()
       local answer = fixture.http(fixture.body(1), nil, "Connection: close\r\n")
-      local function certificate(name)
-        return (sandbox.ca_file:gsub("ca%.pem$", name))
-      end
       local server = faulty.start({
         { { read = true }, { hold = true, send = answer, close = true } },
-      }, { certificate = certificate "server.pem", key = certificate "server.key",
-        alpn = { "http/1.1" } })
+      }, sandbox.tls "http/1.1")
       finally(function() server:stop() end)
       client = fixture.client {
         base_url = server.url, http_version = version, max_retries = 0,
@@ -121,8 +117,8 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
 
   local function port(url) return url:match ":(%d+)" end
 
-  -- The server is another from now on.
-  local function turn(url)
+  -- From now on the relay leads to this server.
+  local function switch(url)
     local deadline = socket.gettime() + 15
     relay:order(port(url))
     relay:order "cut"
@@ -137,7 +133,7 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
       relay = relays.start(sandbox.url)
       client = fixture.client { base_url = relay.url, http_version = version }
       finish(start(CROWD), CROWD)
-      turn(sandbox.http1_url)
+      switch(sandbox.http1_url)
       hang()
       finish(start(CROWD), CROWD - HANGING)
     end)
@@ -148,7 +144,7 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
         relay = relays.start(sandbox.http1_url)
         client = fixture.client { base_url = relay.url, http_version = version }
         finish(start(CROWD), CROWD)
-        turn(sandbox.url)
+        switch(sandbox.url)
         local before = relay:order "total"
         finish(start(crowd), crowd)
         local opened = relay:order "total" - before

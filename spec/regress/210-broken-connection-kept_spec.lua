@@ -6,30 +6,29 @@ local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local frames = require "spec.support.frames"
+local libcurl = require "spec.support.libcurl"
 local sandbox = require "spec.support.sandbox"
-local socket = require "socket"
-local uqpay = require "uqpay"
 
 if not driver.on_two_luas "connections on which the protocol was broken" then return end
 
 local body, failed, succeeded = fixture.body, fixture.failed, fixture.succeeded
 local hello, answer = frames.hello, frames.answer
 
--- What breaks the protocol, in place of an answer or within it.
+-- Bytes that break the protocol, in place of an answer or within it.
 local faults = {
   ["a window too large"] = frames.window(2 ^ 31 - 1):rep(2) .. answer(body(9)),
   ["an answer to a request that was never made"] = answer(body(9), 200, 99),
   ["headers that cannot be unpacked"] = frames.frame(1, 4, 1, "\255\255\255\255"),
   ["a push"] = frames.frame(5, 4, 1, "\0\0\0\2" .. frames.block { ":method", "GET" }),
 }
--- of these libcurl 8 tells all requests on the connection
+-- libcurl 8 reports these to all requests on the connection
 local all_are_told = { "a window too large",
   "an answer to a request that was never made" }
 
-if uqpay.info().libcurl:find "^7%." then -- the others wait for their time to be over
+if not libcurl.at_least(8) then -- the others would wait until their timeout
   all_are_told = {}
 else
-  faults["a fault amid the body"] = frames.headers { ":status", "200" }
+  faults["a fault within the body"] = frames.headers { ":status", "200" }
     .. frames.data(body(9):sub(1, 30), 0) .. frames.frame(1, 4, 1, "\255\255\255\255")
 end
 
@@ -46,8 +45,8 @@ describe("connections on which the protocol was broken", function()
     client, server = nil, nil
   end)
 
-  -- Each connection breaks so many requests, then it answers none: the last one answers
-  -- them all with this.
+  -- The first connections, `broken` of them, break after so many requests; the last one
+  -- answers all of them with `good`.
   local function serve(fault, broken, good, requests)
     local first, last = {}, {}
     for n = 1, requests or 1 do
@@ -63,29 +62,16 @@ describe("connections on which the protocol was broken", function()
     local behaviours = {}
     for n = 1, broken do behaviours[n] = first end
     behaviours[broken + 1] = last
-    server = faulty.start(behaviours, {
-      certificate = sandbox.ca_file:gsub("ca%.pem$", "server.pem"),
-      key = sandbox.ca_file:gsub("ca%.pem$", "server.key"), alpn = { "h2" } })
+    server = faulty.start(behaviours, sandbox.tls "h2")
   end
 
   local function connect(changes)
-    local all = { base_url = server.url, http_version = "2", max_retries = 0 }
-    for name, value in pairs(changes or {}) do all[name] = value end
-    client = fixture.client(all)
-  end
-
-  local function finish(calls)
-    local ends, going = socket.gettime() + 60
-    repeat
-      going = false
-      for _, call in ipairs(calls) do going = not call:step() or going end
-      if going then client:step(0.2) end
-      assert.is_true(socket.gettime() < ends, "the calls do not end")
-    until not going
+    client = fixture.client(
+      { base_url = server.url, http_version = "2", max_retries = 0 }, changes)
   end
 
   for name, fault in pairs(faults) do
-    it("are not met by the next call: " .. name, function()
+    it("are not used by the next call: " .. name, function()
       serve(fault, 2, body(2))
       connect()
       for _ = 1, 2 do
@@ -97,7 +83,7 @@ describe("connections on which the protocol was broken", function()
       assert.equal(3, #server:requests())
     end)
 
-    it("are not met by the next attempt: " .. name, function()
+    it("are not used by the next attempt: " .. name, function()
       serve(fault, 2, body(2))
       local kinds, keys = {}, {}
       connect { max_retries = 2,
@@ -112,7 +98,7 @@ describe("connections on which the protocol was broken", function()
       assert.equal(3, #server:requests())
     end)
 
-    it("are not met by a list, an iterator or a login: " .. name, function()
+    it("are not used by a list, an iterator or a login: " .. name, function()
       serve(fault, 1, list)
       connect { max_retries = 1 }
       assert.equal(1, #succeeded(client:list_balances()).data)
@@ -136,13 +122,13 @@ describe("connections on which the protocol was broken", function()
   end
 
   for _, name in ipairs(all_are_told) do
-    it("are left by a crowd: " .. name, function()
+    it("are given up by a crowd: " .. name, function()
       local CROWD = 8
       serve(faults[name], 1, body(2), CROWD)
       connect { max_retries = 1, http_version = "auto" }
       local calls = {}
       for n = 1, CROWD do calls[n] = client:start_balance("USD", { timeout = 60 }) end
-      finish(calls)
+      fixture.finish(client, calls)
       for _, call in ipairs(calls) do succeeded(call:result()) end
       succeeded(client:balance "USD")
       assert.is_true(#server:requests() <= 4, #server:requests())

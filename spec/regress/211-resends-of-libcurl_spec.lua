@@ -1,16 +1,16 @@
--- What libcurl sends again by itself was neither counted nor bounded: a server that
--- answered each request by GOAWAY ("calm down", too) got 18 of them at once from a call
--- with three attempts from libcurl 8.14 on, past rate_limit; so did one that refused each
--- stream, with every libcurl. And `attempts` said 3.
+-- Requests that libcurl sends again by itself were neither counted nor limited. From
+-- libcurl 8.14 on a call with three attempts sent 18 requests at once, past rate_limit,
+-- to a server that answered each by GOAWAY ("calm down", too); with every libcurl, to a
+-- server that refused each stream. `attempts` said 3.
 
 local driver = require "spec.support.driver"
 local engine = require "engine"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local frames = require "spec.support.frames"
+local libcurl = require "spec.support.libcurl"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
-local uqpay = require "uqpay"
 
 if not driver.on_two_luas "requests that libcurl sends again" then return end
 
@@ -20,7 +20,7 @@ local hello, answer = frames.hello, frames.answer
 
 -- libcurl before 7.80 does not tell when a request goes out: what goes out again on a
 -- connection that is open already is not seen.
-local tells = not uqpay.info().libcurl:find "^7%.7%d%."
+local tells = libcurl.at_least(7, 80)
 
 describe("requests that libcurl sends again", function()
   local server, client
@@ -33,15 +33,12 @@ describe("requests that libcurl sends again", function()
   end)
 
   local function serve(...)
-    server = faulty.start({ ... }, {
-      certificate = sandbox.ca_file:gsub("ca%.pem$", "server.pem"),
-      key = sandbox.ca_file:gsub("ca%.pem$", "server.key"), alpn = { "h2" } })
+    server = faulty.start({ ... }, sandbox.tls "h2")
   end
 
   local function connect(changes)
-    local all = { base_url = server.url, http_version = "2", rate_limit = 0 }
-    for name, value in pairs(changes or {}) do all[name] = value end
-    client = fixture.client(all)
+    client = fixture.client(
+      { base_url = server.url, http_version = "2", rate_limit = 0 }, changes)
   end
 
   -- How many requests the server has got.
@@ -60,7 +57,7 @@ describe("requests that libcurl sends again", function()
   }
 
   for name, refusal in pairs(refusals) do
-    it("are counted and bounded: " .. name, function()
+    it("are counted and limited: " .. name, function()
       serve { read = "h2", send = hello .. refusal, keep = true }
       local last
       connect { max_retries = 2,
@@ -80,7 +77,7 @@ describe("requests that libcurl sends again", function()
       assert.is_true(#server:requests() <= 18, #server:requests())
     end)
 
-    it("are so for logins: " .. name, function()
+    it("are limited for logins: " .. name, function()
       serve { read = "h2", send = hello .. refusal, keep = true }
       connect { max_retries = 1, token = false, client_id = "x", api_key = "y" }
       local err = failed("connect", client:token())
@@ -88,19 +85,13 @@ describe("requests that libcurl sends again", function()
       assert.is_true(arrived() >= 2 and arrived() <= 4, arrived())
     end)
 
-    it("are so in a crowd: " .. name, function()
+    it("are counted and limited in a crowd: " .. name, function()
       if not tells then return pending "this libcurl does not tell when it sends" end
       serve { read = "h2", send = hello .. refusal, keep = true }
       connect { max_retries = 1, timeout = 5 }
       local calls, sum = {}, 0
       for n = 1, 8 do calls[n] = client:start_balance "USD" end
-      local ends, going = socket.gettime() + 60
-      repeat
-        going = false
-        for _, call in ipairs(calls) do going = not call:step() or going end
-        if going then client:step(0.2) end
-        assert.is_true(socket.gettime() < ends, "the calls do not end")
-      until not going
+      fixture.finish(client, calls)
       for _, call in ipairs(calls) do
         local _, _, err = call:result()
         assert.equal(call:attempts(), err.attempts)
@@ -112,7 +103,7 @@ describe("requests that libcurl sends again", function()
     end)
   end
 
-  it("are so for a call that is cancelled, or out of time", function()
+  it("are counted for a call that is cancelled, or out of time", function()
     for _, stop in ipairs { "cancel", "timeout" } do
       serve({ read = "h2", send = hello .. frames.reset(7), keep = true },
         { read = "h2", send = hello, keep = true })
@@ -177,7 +168,7 @@ describe("requests that libcurl sends again", function()
   end)
 
   -- Several are kept, and all are closed: the second one is not tried.
-  it("go on a fresh connection at once", function()
+  it("use a fresh connection at once", function()
     if not tells then return pending "this libcurl does not tell when it sends" end
     local KEPT = 6
     local lost = { { read = true, hold = true }, { send = http(body(1)) },
@@ -201,7 +192,7 @@ describe("requests that libcurl sends again", function()
     assert.equal(2, call:attempts())
   end)
 
-  it("are paid for under rate_limit", function()
+  it("count under rate_limit", function()
     local pace = engine.pace(100) -- two at once, then one in 0.62 s
     assert.is_true(pace:take(1000))
     pace:charge(1000, 2)

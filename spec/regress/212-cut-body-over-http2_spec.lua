@@ -38,22 +38,19 @@ describe("a body that was cut over HTTP/2", function()
   end
 
   local function serve(first, good, changes)
-    local tls = { certificate = sandbox.ca_file:gsub("ca%.pem$", "server.pem"),
-      key = sandbox.ca_file:gsub("ca%.pem$", "server.key"), alpn = { "h2" } }
-    server = faulty.start({ { { read = "h2", send = hello .. first },
-      { read = "h2", send = answer(good or body(2), 200, 3), keep = true } },
-      { { read = "h2", send = hello .. answer(good or body(2)) },
-        { read = "h2", send = answer(good or body(2), 200, 3), keep = true } } }, tls)
-    local all = { base_url = server.url, http_version = "2", max_retries = 0 }
-    for name, value in pairs(changes or {}) do all[name] = value end
-    client = fixture.client(all)
+    local second = { read = "h2", send = answer(good or body(2), 200, 3), keep = true }
+    server = faulty.start({ { { read = "h2", send = hello .. first }, second },
+      { { read = "h2", send = hello .. answer(good or body(2)) }, second } },
+      sandbox.tls "h2")
+    client = fixture.client(
+      { base_url = server.url, http_version = "2", max_retries = 0 }, changes)
   end
 
   for name, text in pairs {
     ["within a name"] = body(99):sub(1, 10),
     ["within an amount"] = body(99.5):match '^.-"available_balance":9',
-    ["within a text, behind a brace"] = '{"balance_id":"}',
-    ["behind a backslash"] = '{"balance_id":"\\',
+    ["within a string, after a brace"] = '{"balance_id":"}',
+    ["after a backslash"] = '{"balance_id":"\\',
     ["before its last byte"] = body(99):sub(1, -2),
     ["at its beginning"] = "",
   } do
@@ -76,7 +73,7 @@ describe("a body that was cut over HTTP/2", function()
     end)
   end
 
-  it("is so for lists, iterators and logins", function()
+  it("is an unknown outcome for lists, iterators and logins", function()
     serve(cut(list:sub(1, -2)), list, { max_retries = 1 })
     assert.equal(1, #succeeded(client:list_balances()).data)
     client:close()
@@ -95,8 +92,8 @@ describe("a body that was cut over HTTP/2", function()
     assert.equal(("t"):rep(50), (client:token()))
   end)
 
-  -- Words of such an answer tell "Request is processing" from a refusal.
-  it("is so for a refusal whose words decide", function()
+  -- Only the body tells "Request is processing" from a refusal.
+  it("is an unknown outcome for a status whose body decides", function()
     serve(cut('{"type":"invalid_request_error","message":"Request is pro', "400"))
     assert.is_true(failed("connect", client:balance "USD").retryable)
     client:close()
@@ -109,7 +106,7 @@ describe("a body that was cut over HTTP/2", function()
     assert.is_false(failed("permission", client:balance "USD").retryable)
   end)
 
-  -- What cannot be the beginning of an answer is what it was; nobody is asked again.
+  -- A text that cannot be the beginning of an answer is `decode`, and not retried.
   for name, text in pairs {
     ["a page"] = "<html>\n<body>Under maintenance</body></html>\n",
     ["an answer and more"] = body(99) .. "}",
@@ -117,7 +114,7 @@ describe("a body that was cut over HTTP/2", function()
     ["a byte order mark"] = "\239\187\191" .. body(99),
     ["text"] = '"unfinished',
   } do
-    it("is not to be mixed up with " .. name, function()
+    it("is not confused with " .. name, function()
       serve(whole(text), nil, { max_retries = 2 })
       local err = failed("decode", client:balance "USD")
       assert.equal(1, err.attempts)
@@ -126,7 +123,7 @@ describe("a body that was cut over HTTP/2", function()
     end)
   end
 
-  it("is no balance if it is JSON all the same", function()
+  it("is no balance if it is valid JSON", function()
     serve(cut "12345")
     local _, _, err = client:balance "USD"
     -- libcurl before 8.3 knows that it was cut

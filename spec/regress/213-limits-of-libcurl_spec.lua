@@ -5,14 +5,13 @@ local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local frames = require "spec.support.frames"
+local libcurl = require "spec.support.libcurl"
 local sandbox = require "spec.support.sandbox"
-local uqpay = require "uqpay"
 
 if not driver.on_two_luas "headers beyond libcurl's limits" then return end
 
 -- A limit on the number of lines came with 8.6.
-local major, minor = uqpay.info().libcurl:match "^(%d+)%.(%d+)"
-local counts = tonumber(major) > 8 or tonumber(major) == 8 and tonumber(minor) >= 6
+local counts = libcurl.at_least(8, 6)
 
 describe("headers beyond libcurl's limits", function()
   local server, client
@@ -25,9 +24,7 @@ describe("headers beyond libcurl's limits", function()
 
   -- Where libcurl has no such limit the answer is taken: 2.
   local function check(limited, changes)
-    local all = { base_url = server.url, max_retries = 2 }
-    for name, value in pairs(changes or {}) do all[name] = value end
-    client = fixture.client(all)
+    client = fixture.client({ base_url = server.url, max_retries = 2 }, changes)
     if limited then
       local err = fixture.failed("too_large", client:balance "USD")
       assert.equal(1, err.attempts)
@@ -64,8 +61,7 @@ describe("headers beyond libcurl's limits", function()
       { read = "h2", send = frames.answer(fixture.body(2), 200, 3), keep = true } },
       { read = "h2", keep = true,
         send = frames.hello .. frames.answer(fixture.body(2)) } },
-      { certificate = sandbox.ca_file:gsub("ca%.pem$", "server.pem"),
-        key = sandbox.ca_file:gsub("ca%.pem$", "server.key"), alpn = { "h2" } })
+      sandbox.tls "h2")
     check(true, { http_version = "2" })
   end)
 end)

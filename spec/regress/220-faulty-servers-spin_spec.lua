@@ -9,18 +9,16 @@ local prelude = [[
   local faulty = require "spec.support.faulty_driver"
   local socket = require "socket"
   local ssl = require "ssl"
-  local ca = "@ca@"
-  local function serve(...)
-    return faulty.start({ ... }, { certificate = ca:gsub("ca%.pem$", "server.pem"),
-      key = ca:gsub("ca%.pem$", "server.key"), alpn = { "http/1.1" } })
-  end
+  local sandbox = require "spec.support.sandbox"
+  sandbox.ca_file = "@ca@"
+  local function serve(...) return faulty.start({ ... }, sandbox.tls "http/1.1") end
   local function handshake(server)
     local peer = assert(socket.connect("127.0.0.1", server.port))
     local wrapped = assert(ssl.wrap(peer, { mode = "client", protocol = "any" }))
     assert(wrapped:dohandshake())
     return wrapped
   end
-  local function abandon(peer)    -- ends TCP without the word of TLS for it
+  local function abandon(peer)    -- closes TCP without TLS's close_notify
     local bare = socket.tcp()
     bare:setfd(peer:getfd())
     bare:close()
@@ -34,8 +32,8 @@ local prelude = [[
   local function say(...) print(...) io.stdout:flush() end
 ]]
 
--- What code prints in a process of its own, which has half a minute. Its paths are not in
--- the environment: the servers' Lua is another.
+-- Runs code in a separate process, for half a minute at most, and returns its output. Its
+-- paths are not in the environment: the servers may run on another Lua.
 local function run(code)
   local facts = { path = package.path, cpath = package.cpath, ca = sandbox.ca_file }
   local words = driver.command("timeout", "-s", "KILL", 30, "env",

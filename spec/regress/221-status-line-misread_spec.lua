@@ -18,10 +18,10 @@ describe("a status line", function()
   for _, line in ipairs { "HTTP/2.0 503 Busy", "HTTP/3.7 503 Busy", "HTTP/2.0 401 No",
     "HTTP/3.7", "HTTP/2x 429 Slow", "HTTP/3.7 20", "HTTP/1.1 2000 OK",
     "HTTP/2 2000 OK", "HTTP/3.7 OK" } do
-    it("that is misread is no balance: " .. line, function()
+    it("that libcurl misreads gives no balance: " .. line, function()
       local balance, _, err = ask(line)
       assert.is_nil(balance)
-      -- libcurl 7.88 reads HTTP/2.0 well
+      -- libcurl 7.88 reads HTTP/2.0 correctly
       local status = tonumber(line:match "^HTTP/2.0 (%d+)")
       if err.status then assert.equal(status, err.status)
       else assert.equal("protocol", err.kind) end
@@ -30,7 +30,7 @@ describe("a status line", function()
 
   for _, line in ipairs { "HTTP/1.1 200 OK", "HTTP/1.0 200 OK", "HTTP/1.1 200",
     "HTTP/1.1 200 ", "HTTP/1.1 200 2000 OK" } do
-    it("that is well is read: " .. line, function()
+    it("that is valid is read: " .. line, function()
       assert.equal(99, fixture.succeeded(ask(line)).available_balance)
     end)
   end

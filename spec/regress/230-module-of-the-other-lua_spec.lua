@@ -1,6 +1,6 @@
 -- Lua 5.1 and LuaJIT find their modules in the same folder. LuaJIT's build did not load
--- in Lua 5.1 (undefined symbol: lua_isyieldable), and 5.1's build in LuaJIT took every
--- place for one that can yield. `make spec-jit-in-5.1` and `make spec-5.1-in-jit` run
+-- in Lua 5.1 (undefined symbol: lua_isyieldable), and 5.1's build in LuaJIT assumed
+-- that every place can yield. `make spec-jit-in-5.1` and `make spec-5.1-in-jit` run
 -- this with the module of the other.
 
 local driver = require "spec.support.driver"
@@ -8,7 +8,8 @@ local internal = require "uqpay.internal"
 
 local version = rawget(_G, "jit") and "LuaJIT" or _VERSION
 
--- What yieldable() says outside of a coroutine, in one, and below a C function in one.
+-- The results of yieldable() outside of a coroutine, in one, and below a C function in
+-- one.
 local function places()
   local below
   local within = coroutine.wrap(function()

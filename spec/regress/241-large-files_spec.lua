@@ -1,6 +1,6 @@
 -- Where file sizes and inode numbers have 32 bits unless 64 are asked for (i386, 32-bit
 -- ARM), files and folders with larger ones could not be opened: a token store or a folder
--- of authorities on a disk that numbers its inodes beyond 2^32 (XFS, overlays).
+-- of CA certificates on a disk that numbers its inodes beyond 2^32 (XFS, overlays).
 
 local driver = require "spec.support.driver"
 local uqpay = require "uqpay"
@@ -10,7 +10,7 @@ describe("a large file", function()
   before_each(function() dir = driver.directory "large" end)
   after_each(function() driver.output(driver.command("rm", "-rf", dir)) end)
 
-  it("of 3 GiB, which takes no room, can be locked by a store", function()
+  it("of 3 GiB, a sparse one, can be locked by a store", function()
     local path = dir .. "/tokens"
     driver.output("umask 077; truncate -s 3G " .. driver.quote(path .. ".lock"))
     local store = uqpay.file_store(path)

@@ -1,8 +1,7 @@
 -- Phases of OpenResty's that can wait, but were refused as if they could not: precontent,
 -- proxy_ssl_cert, proxy_ssl_verify; and two that cannot in any other nginx, but were
--- tried.
--- Debian's nginx has none of the first three: here a stand-in for nginx's API says which
--- phase it is, and runs light threads in turn.
+-- tried. Debian's nginx has none of the first three: here a stand-in for nginx's API says
+-- which phase it is, and runs light threads one after the other.
 
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
@@ -97,7 +96,7 @@ describe("resty.uqpay in the phase", function()
     rawset(_G, "ngx", ngx)
   end)
 
-  -- What a balance gives in that phase: the amount, or the error's kind and message.
+  -- Asks for a balance in that phase: the amount, or the error's kind and message.
   local function balance_in(where)
     local found
     phase = "init_worker"

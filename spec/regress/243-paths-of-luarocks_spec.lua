@@ -19,7 +19,7 @@ describe("LUA_PATH and LUA_CPATH of the user's", function()
   end)
   after_each(function() driver.output(driver.command("rm", "-rf", dir)) end)
 
-  -- nginx, behind what a sanitized module needs before it.
+  -- The path of a script that runs nginx with UQPAY_WRAP, for a sanitized module.
   local function wrapped_nginx()
     local path = dir .. "/nginx"
     local file = assert(io.open(path, "w"))

@@ -54,7 +54,7 @@ behaviours.list = {
     send = "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" .. body(99) } },
   { "a NUL in a header", "protocol", { read = true,
     send = http(body(99), nil, "x: a\0b\r\n") } },
-  -- a line of an odd version was none before 8.0, and stands for status 200 since
+  -- libcurl before 8.0 refuses a line of an odd version, later ones read status 200
   { "HTTP/3.7", libcurl.at_least(8) and "ok" or "protocol", { read = true,
     send = (http(body(1)):gsub("1%.1", "3.7", 1)) } },
   { "status 099", "protocol", { read = true, send = http(body(99), "099 OK") } },

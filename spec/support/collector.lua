@@ -2,8 +2,8 @@
 
 local collector = {}
 
--- From now on the collector never rests. whole: each step is a whole cycle, as far as this
--- Lua allows. Returns a function that restores the settings.
+-- From now on the collector never rests. whole: each step is a whole cycle, as far as
+-- this Lua allows. Returns a function that restores the settings.
 function collector.eager(whole)
   if _VERSION == "Lua 5.5" then
     collectgarbage "incremental" -- the interpreter begins in the other mode

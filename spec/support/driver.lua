@@ -64,7 +64,7 @@ function driver.http_date(time)
   return text
 end
 
--- True where the C library has dates after 2038; it may have 32 bits for a time.
+-- True if the C library has dates after 2038: a time may have 32 bits.
 function driver.has_late_dates()
   local _, time = pcall(os.time, { year = 2100, month = 1, day = 1 })
   return type(time) == "number"
@@ -93,7 +93,7 @@ function driver.has_loop(name)
   return _VERSION ~= "Lua 5.5" or (pcall(require, name))
 end
 
--- What the Lua under test has of copas: its major version; or nil, and why there is none
+-- The major version of copas for the Lua under test; or nil, and why there is none
 -- (Debian 12 has it for 5.1 and 5.2; in Debian 13 that for 5.2 lacks a module it needs).
 function driver.copas()
   local text = driver.output(driver.command("env", "ASAN_OPTIONS=detect_leaks=0",

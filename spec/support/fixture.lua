@@ -3,27 +3,30 @@
 
 local assert = require "luassert"
 local busted = require "busted"
+local clock = require "uqpay.internal".clock
 local sandbox = require "spec.support.sandbox"
 local uqpay = require "uqpay"
 
 local fixture = {}
 
--- Options of a client of the sandbox; changes replace some, `false` leaves one out.
--- Retries wait for next to nothing: specs are many.
-function fixture.options(changes)
+-- Options of a client of the sandbox; changes replace some, and more changes some of
+-- those; `false` leaves one out. Retries wait for next to nothing: specs are many.
+function fixture.options(changes, more)
   local options = {
     base_url = sandbox.url, ca_file = sandbox.ca_file, token = sandbox.token,
     retry_delay = 0.002, retry_delay_max = 0.004, timeout = 30,
   }
-  for name, value in pairs(changes or {}) do
-    if value == false then value = nil end
-    options[name] = value
+  for _, list in ipairs { changes or {}, more } do
+    for name, value in pairs(list) do
+      if value == false then value = nil end
+      options[name] = value
+    end
   end
   return options
 end
 
-function fixture.client(changes)
-  return uqpay.new(fixture.options(changes))
+function fixture.client(changes, more)
+  return uqpay.new(fixture.options(changes, more))
 end
 
 -- For a group of specs: a sandbox as new and a fresh client of it before each, handed to
@@ -59,16 +62,23 @@ function fixture.body(amount, currency)
     .. '"balance_status":"ACTIVE"}'):format(currency or "USD", amount)
 end
 
+-- Steps the client and its calls until all of them have ended.
+function fixture.finish(client, calls)
+  local ends = clock() + 120
+  repeat
+    local left = 0
+    for _, call in ipairs(calls) do if not call:step() then left = left + 1 end end
+    if left > 0 then client:step(1) end
+    assert.is_true(clock() < ends, "the calls do not end")
+  until left == 0
+end
+
 -- So many balances at once, each a call object that is stepped as soon as it can go on.
 -- Returns the balances.
 function fixture.crowd(client, count, options)
   local calls, balances = {}, {}
   for n = 1, count do calls[n] = client:start_balance("USD", options) end
-  repeat
-    local left = 0
-    for n = 1, count do if not calls[n]:step() then left = left + 1 end end
-    if left > 0 then client:step(1) end
-  until left == 0
+  fixture.finish(client, calls)
   for n = 1, count do balances[n] = fixture.succeeded(calls[n]:result()) end
   return balances
 end

@@ -32,7 +32,7 @@
 --
 -- The sandbox ends with this process, however it ends: a guard waits for the end of a
 -- pipe that we hold. With UQPAY_SANDBOX_ENV (the env file of a running sandbox) that one
--- is used, and left running. Runs on Lua 5.1 to 5.4 and LuaJIT.
+-- is used, and left running. Runs on Lua 5.1 to 5.5 and LuaJIT.
 
 local cjson = require "cjson"
 local driver = require "spec.support.driver"
@@ -142,6 +142,17 @@ function sandbox.start()
   end
   show(kept.facts)
   return sandbox
+end
+
+-- The path of a certificate or key of the running sandbox: "server.pem".
+function sandbox.certificate(name)
+  return (sandbox.ca_file:gsub("ca%.pem$", name))
+end
+
+-- TLS for a faulty server that clients of the sandbox accept, with these protocols.
+function sandbox.tls(...)
+  return { certificate = sandbox.certificate "server.pem",
+    key = sandbox.certificate "server.key", alpn = { ... } }
 end
 
 -- Ends the sandbox if this process started it, and forgets it. Returns when it is gone.

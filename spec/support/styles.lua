@@ -7,6 +7,7 @@
 --     finish() to their end, with what all gives; nil where calls block
 
 local clock = require "uqpay.internal".clock -- specs step the other one
+local driver = require "spec.support.driver"
 local uqpay = require "uqpay"
 
 local unpack = table.unpack or unpack
@@ -94,6 +95,4 @@ function loop.all(client, list)
   return loop.start(client, list):finish()
 end
 
--- Debian has no package of cqueues for 5.5 yet.
-local has_loop = _VERSION ~= "Lua 5.5" or pcall(require, "cqueues")
-return { blocking, objects, has_loop and loop or nil }
+return { blocking, objects, driver.has_loop "cqueues" and loop or nil }

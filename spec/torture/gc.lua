@@ -5,14 +5,8 @@
 -- A full collection in a process with much in it (busted's) takes long: as long again
 -- goes by before the next, and one step is made instead.
 
-if _VERSION == "Lua 5.5" then
-  collectgarbage "incremental"
-  collectgarbage("param", "pause", 0)
-  collectgarbage("param", "stepmul", 1000)
-else
-  collectgarbage("setpause", 0)
-  collectgarbage("setstepmul", 1000)
-end
+local here = debug.getinfo(1, "S").source:match "^@(.*)/"
+dofile(here .. "/../support/collector.lua").eager()
 
 local rested = 0 -- os.clock
 
