@@ -445,7 +445,7 @@ uninstall:
 	rm -rf $(DESTDIR)$(LUA_LMOD)/uqpay $(DESTDIR)$(LUA_LMOD)/resty/uqpay.lua \
 		$(DESTDIR)$(LUA_LMOD)/resty/uqpay
 
-# `make matrix` leaves no mounts behind; a mount made by hand below build would be emptied.
+# `make matrix` leaves no mounts behind; one that was made by hand must not be emptied.
 clean:
 	@! grep -s ' $(CURDIR)/build/' /proc/mounts || { echo "clean: unmount it first"; exit 1; }
 	rm -rf build
