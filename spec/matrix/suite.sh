@@ -43,22 +43,23 @@ mount_all() {
 
 # What a clone of this repository has.
 copy_tree() {
+    rm -rf --one-file-system "$root/srv/uqpay"
     find "$root/tmp" "$root/root" -xdev -mindepth 1 -delete
-    mkdir -p "$root/root/uqpay"
+    mkdir -p "$root/srv/uqpay"
     if [ -e "$top/.git" ]; then
         [ -z "$(git -c safe.directory="$top" -C "$top" status --porcelain)" ] ||
             echo "# what is not committed is not tested" >&2
         git -c safe.directory="$top" -C "$top" archive HEAD
     else
         tar -C "$top" -c --exclude=./build .
-    fi | tar -C "$root/root/uqpay" -x
+    fi | tar -C "$root/srv/uqpay" -x
 }
 
 # enter SECONDS COMMAND: a shell's command in the copy, for so long at most.
 enter() {
     timeout -k 30 "$1" $emulate chroot "$root" env -i HOME=/root TERM=dumb \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        ${http_proxy:+"http_proxy=$http_proxy"} UQPAY_CHECK_LIMIT="$LIMIT" sh -c "cd /root/uqpay && $2" < /dev/null
+        ${http_proxy:+"http_proxy=$http_proxy"} UQPAY_CHECK_LIMIT="$LIMIT" sh -c "cd /srv/uqpay && $2" < /dev/null
 }
 
 # step SECONDS COMMAND: the same, said and timed; sets status.
