@@ -668,7 +668,8 @@ describe("the lock of a token store", function()
     child.run(aged .. [[
       sandbox.settings { hold = "token" }
       local stays, goes = c:start_balance("USD", { timeout = 8 }), c:start_balance "USD"
-      assert(not stays:step() and not goes:step())
+      assert(not stays:step())
+      goes:step() -- it may be answered at once
       same("0 1", stays:attempts() .. " " .. goes:attempts())
       shift.monotonic(4)
       assert(not stays:step())

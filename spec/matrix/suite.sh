@@ -43,15 +43,16 @@ mount_all() {
 
 # Copies the files that a clone of this repository has.
 copy_tree() {
+    rm -rf --one-file-system "$root/srv/uqpay"
     find "$root/tmp" "$root/root" -xdev -mindepth 1 -delete
-    mkdir -p "$root/root/uqpay"
+    mkdir -p "$root/srv/uqpay"
     if [ -e "$top/.git" ]; then
         [ -z "$(git -c safe.directory="$top" -C "$top" status --porcelain)" ] ||
             echo "# changes that are not committed are not tested" >&2
         git -c safe.directory="$top" -C "$top" archive HEAD
     else
         tar -C "$top" -c --exclude=./build .
-    fi | tar -C "$root/root/uqpay" -x
+    fi | tar -C "$root/srv/uqpay" -x
 }
 
 # enter SECONDS COMMAND: runs a shell command in the copy, with a time limit.
@@ -59,7 +60,7 @@ enter() {
     timeout -k 30 "$1" $emulate chroot "$root" env -i HOME=/root TERM=dumb \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         ${http_proxy:+"http_proxy=$http_proxy"} UQPAY_CHECK_LIMIT="$LIMIT" \
-        sh -c "cd /root/uqpay && $2" < /dev/null
+        sh -c "cd /srv/uqpay && $2" < /dev/null
 }
 
 # step SECONDS COMMAND: the same, and prints the command and its time; sets status.

@@ -104,6 +104,10 @@ describe("CA certificates", function()
     local text = driver.output((root and "setpriv --reuid=65534 --regid=65534 "
       .. "--clear-groups " or "") .. driver.command(os.getenv "UQPAY_LUA", "-e", code)
       .. " 2>&1")
+    if text:find "lua%.sh'?: Permission denied" then
+      pending "another user cannot read this folder"
+      return
+    end
     for option, name in pairs { ca_file = "ca.pem", ca_path = "hashed" } do
       assert.matches(("'%s' to 'new' (%s/%s: Permission denied)")
         :format(option, dir, name), text, 1, true)

@@ -20,7 +20,7 @@ dev_deps="$deps
     lua5.1 liblua5.1-0-dev lua5.2? liblua5.2-dev? lua5.3 liblua5.3-dev
     lua5.5? liblua5.5-dev? luajit2|luajit
     lua-busted lua-socket lua-sec lua-check luarocks
-    lua-cqueues lua-luv lua-copas lua-coxpcall locales iproute2
+    lua-cqueues lua-luv lua-copas lua-coxpcall ca-certificates locales iproute2
     clang clang-format clang-tidy libclang-rt-dev llvm valgrind
     debootstrap mount
 "
