@@ -249,6 +249,8 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
   (void)to, (void)from, (void)to_port, (void)from_port;
   if (!uq_pending_sent(&x->pending))
     return PREREQ_ABORT;
+  uq_buf_clear(&x->response); /* sent again after a part of an answer */
+  memset(&x->received, 0, sizeof x->received);
   if (x->version != UQ_HTTP_2 ||
       x->transport->spoken == CURL_HTTP_VERSION_1_1) {
     /* if the connection is closed already, what is as old may be, too */
