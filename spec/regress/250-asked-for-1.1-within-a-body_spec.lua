@@ -1,7 +1,6 @@
 -- A stream that ends with HTTP_1_1_REQUIRED is asked for once more by libcurl, over
--- HTTP/1.1, also when a part of the answer has come already: that part stayed in front of
--- the next answer, and the call failed with `decode`, or with `protocol` if the status was
--- another one.
+-- HTTP/1.1, also when a part of the answer has come already: that stayed in front of the
+-- next answer, and the call failed with `decode`, or with `protocol` if the status was
 
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
@@ -43,7 +42,8 @@ describe("an answer over HTTP/1.1 behind a part of one over HTTP/2", function()
   end)
 
   it("is the answer, if it is a refusal", function()
-    connect(http('{"code":"x","message":"no"}', "404 Not Found", "x-request-id: second\r\n"))
+    connect(http('{"code":"x","message":"no"}', "404 Not Found",
+      "x-request-id: second\r\n"))
     local err = fixture.failed("not_found", client:balance "USD")
     assert.equal("second", err.request_id)
     assert.equal(404, err.status)

@@ -25,7 +25,9 @@ describe("a name server that comes back", function()
     -- Starts so many calls and gives the kinds of their errors, once each.
     local function kinds(count, timeout, answer)
       local calls, seen, list = {}, {}, {}
-      for n = 1, count do calls[n] = client:start_balance("USD", { timeout = timeout }) end
+      for n = 1, count do
+        calls[n] = client:start_balance("USD", { timeout = timeout })
+      end
       for _, call in ipairs(calls) do
         while not call:step() do
           client:step(0.01)
