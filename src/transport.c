@@ -46,6 +46,7 @@
 #define LOOK_AGAIN 1.01      /* seconds; libcurl looks once a second at most */
 #define MAX_STREAMS 1000     /* of a connection; servers allow fewer, ... */
 #define STREAMS 100          /* ... but hardly any fewer than this */
+#define LOOKUPS 256L         /* at once, each in a thread; begun on demand */
 
 /* Newer than the headers may be: by number. An older libcurl refuses them. */
 #define PREREQFUNCTION \
@@ -53,6 +54,7 @@
 #define PREREQDATA ((CURLoption)(CURLOPTTYPE_OBJECTPOINT + 313))
 #define PREREQ_OK 0
 #define PREREQ_ABORT 1
+#define MULTI_RESOLVE_THREADS_MAX ((CURLMoption)(CURLOPTTYPE_LONG + 20))
 #define MULTI_QUICK_EXIT ((CURLMoption)(CURLOPTTYPE_LONG + 21)) /* 8.20 */
 
 struct uq_transport {
@@ -252,6 +254,8 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
   (void)to, (void)from, (void)to_port, (void)from_port;
   if (!uq_pending_sent(&x->pending))
     return PREREQ_ABORT;
+  uq_buf_clear(&x->response); /* sent again after a part of an answer */
+  memset(&x->received, 0, sizeof x->received);
   if (x->version != UQ_HTTP_2 ||
       x->transport->spoken == CURL_HTTP_VERSION_1_1) {
     /* for a resend: idle connections of the same age may be closed, too */
@@ -331,6 +335,7 @@ static CURLMcode set_multi(struct uq_transport *t) {
   if (code == CURLM_OK)
     code = curl_multi_setopt(t->multi, CURLMOPT_MAX_CONCURRENT_STREAMS,
                              (long)MAX_STREAMS);
+  (void)curl_multi_setopt(t->multi, MULTI_RESOLVE_THREADS_MAX, LOOKUPS);
   (void)curl_multi_setopt(t->multi, MULTI_QUICK_EXIT, 1L);
   return code;
 }
