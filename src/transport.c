@@ -565,6 +565,69 @@ static void limit_connections(struct uq_transport *t) {
   (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
 }
 
+static curl_socket_t no_socket(void *unused, curlsocktype type,
+                               struct curl_sockaddr *address) {
+  (void)unused, (void)type, (void)address;
+  return CURL_SOCKET_BAD;
+}
+
+/* Sets a handle so that its request fails before there is a socket. It goes to
+** where no base_url may lead, so it gets no connection of another's; one that
+** must be fresh is none for which libcurl 8.22 looks at the old ones. */
+static CURLcode set_nowhere(CURL *easy) {
+  UQ_SET(easy, CURLOPT_URL, "http://0.0.0.0:1/");
+  UQ_SET(easy, CURLOPT_NOPROXY, "*");
+  UQ_SET(easy, CURLOPT_OPENSOCKETFUNCTION, no_socket);
+  UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
+  return CURLE_OK;
+}
+
+/* Makes libcurl close dead connections, and look at the requests that wait for
+** one. It has no function for either, but does the first when a request begins,
+** if it has not done so within the last second, and the second when a request
+** is taken out: so here is a request that goes nowhere. */
+static CURLMcode look(struct uq_transport *t) {
+  int running;
+  CURL *easy = curl_easy_init();
+  CURLMcode code = CURLM_OUT_OF_MEMORY;
+  if (easy != NULL && set_nowhere(easy) == CURLE_OK)
+    code = curl_multi_add_handle(t->multi, easy);
+  t->look = t->look_again || code != CURLM_OK ? uq_clock() + LOOK_AGAIN : -1;
+  t->look_again = false;
+  if (code == CURLM_OK) {
+    code = curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    (void)curl_multi_remove_handle(t->multi, easy);
+  } else {
+    code = CURLM_OK; /* later, then */
+  }
+  curl_easy_cleanup(easy);
+  return code;
+}
+
+/* From 8.22 on libcurl takes an idle connection for healthy for a second after
+** it was in use, also one that was shut down here. It closes all idle ones when
+** there are as many as the multi may have, and a request asks for another. */
+static void close_idle(struct uq_transport *t) {
+  struct uq_sigpipe guard;
+  if (curl_version_info(CURLVERSION_NOW)->version_num < 0x081600)
+    return;
+  uq_sigpipe_hold(&guard);
+  (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 1L);
+  (void)look(t);
+  (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 0L);
+  uq_sigpipe_release(&guard);
+}
+
+/* No request is to meet a connection that was shut down. True: it must not use
+** any that is idle. */
+static bool drop_spoiled(struct uq_transport *t) {
+  struct uq_liveness *l = &t->liveness;
+  bool spoiled = uq_idle_spoiled(&l->idle, l->now);
+  if (spoiled || uq_activity_has_dead(&l->activity))
+    close_idle(t);
+  return spoiled;
+}
+
 /* Sets the options that are numbers where they are not so already. */
 static CURLcode set_numbers(struct uq_exchange *x, const long *numbers) {
   static const CURLoption options[NUMBERS] = {
@@ -580,7 +643,6 @@ static CURLcode set_numbers(struct uq_exchange *x, const long *numbers) {
 }
 
 static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
-  struct uq_liveness *l = &x->transport->liveness;
   CURL *easy = x->easy;
   CURLcode code = x->setup;
   if (code == CURLE_OK)
@@ -606,7 +668,7 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     UQ_SET(easy, CURLOPT_HTTPGET, 1L);
   const long numbers[NUMBERS] = {r->timeout_ms, r->connect_timeout_ms,
                                  (long)r->max_response_bytes,
-                                 r->fresh || uq_idle_spoiled(&l->idle, l->now)};
+                                 r->fresh || drop_spoiled(x->transport)};
   return set_numbers(x, numbers);
 }
 
@@ -985,50 +1047,12 @@ static int take_resting(struct uq_transport *t, struct uq_event *events,
         !(events[i].what & UQ_POLL_ERR))
       continue;
     (void)uq_poller_watch(&t->poller, fd, UQ_POLL_NONE);
+    uq_activity_shut(&t->liveness.activity, fd);
     uq_idle_end(fd);
     t->look = first(t->look, uq_clock() + LOOK_SOON);
     t->look_again = true;
   }
   return left;
-}
-
-static curl_socket_t no_socket(void *unused, curlsocktype type,
-                               struct curl_sockaddr *address) {
-  (void)unused, (void)type, (void)address;
-  return CURL_SOCKET_BAD;
-}
-
-/* Sets a handle so that its request fails before there is a socket. It goes to
-** where no base_url may lead, so it gets no connection of another's; one that
-** must be fresh is none for which libcurl 8.22 looks at the old ones. */
-static CURLcode set_nowhere(CURL *easy) {
-  UQ_SET(easy, CURLOPT_URL, "http://0.0.0.0:1/");
-  UQ_SET(easy, CURLOPT_NOPROXY, "*");
-  UQ_SET(easy, CURLOPT_OPENSOCKETFUNCTION, no_socket);
-  UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
-  return CURLE_OK;
-}
-
-/* Makes libcurl close dead connections, and look at the requests that wait for
-** one. It has no function for either, but does the first when a request begins,
-** if it has not done so within the last second, and the second when a request
-** is taken out: so here is a request that goes nowhere. */
-static CURLMcode look(struct uq_transport *t) {
-  int running;
-  CURL *easy = curl_easy_init();
-  CURLMcode code = CURLM_OUT_OF_MEMORY;
-  if (easy != NULL && set_nowhere(easy) == CURLE_OK)
-    code = curl_multi_add_handle(t->multi, easy);
-  t->look = t->look_again || code != CURLM_OK ? uq_clock() + LOOK_AGAIN : -1;
-  t->look_again = false;
-  if (code == CURLM_OK) {
-    code = curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    (void)curl_multi_remove_handle(t->multi, easy);
-  } else {
-    code = CURLM_OK; /* later, then */
-  }
-  curl_easy_cleanup(easy);
-  return code;
 }
 
 /* The peer may have ended a connection, as an event tells. libcurl repeats
