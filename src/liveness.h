@@ -100,6 +100,9 @@ bool uq_pending_sent(struct uq_pending *p);
 /* The same for a request that goes out again, where libcurl does not tell. */
 void uq_pending_resent(struct uq_pending *p);
 
+/* The descriptor of its connection; -1: not known. */
+int uq_pending_connection(struct uq_pending *p);
+
 /* It has ended since something is wrong with its connection over HTTP/2, which
 ** libcurl may go on using: it is given up, at once if it is broken for sure or
 ** no other request is on it, else when it is idle. True if it is the first one

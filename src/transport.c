@@ -79,6 +79,7 @@ struct uq_transport {
   double alarm;              /* the caller's; the same */
   double look;               /* when look() is due; the same */
   bool look_again;           /* once more after that */
+  double nudge;              /* when nudge() is due; the same */
   unsigned owner;            /* uq_process_generation */
   struct uq_transport *next; /* among the abandoned ones */
 };
@@ -257,6 +258,8 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
   }
   if (x->version != UQ_HTTP_2)
     return PREREQ_OK;
+  if (x->pending.resends > 0 && x->transport->nudge < 0)
+    x->transport->nudge = x->transport->liveness.now + LOOK_SOON;
   if (x->transport->spoken == 0) {
     curl_easy_setopt(x->easy, CURLOPT_PIPEWAIT, 0L);
     x->impatient = true;
@@ -359,7 +362,7 @@ static void close_multi(struct uq_transport *t) {
   uq_sigpipe_release(&guard);
   t->multi = NULL;
   t->ended = 0;
-  t->timer = t->liveness.check = t->look = -1;
+  t->timer = t->liveness.check = t->look = t->nudge = -1;
   t->liveness.limit = 0;
 }
 
@@ -369,7 +372,7 @@ uq_transport_new(const struct uq_transport_options *options) {
   if (t == NULL)
     return NULL;
   t->options = *options;
-  t->timer = t->alarm = t->look = -1;
+  t->timer = t->alarm = t->look = t->nudge = -1;
   uq_liveness_init(&t->liveness);
   uq_poller_init(&t->poller);
   t->two = uq_handle_two();
@@ -679,7 +682,7 @@ static double first(double a, double b) {
 
 /* When a step is due for the transport's own sake; below 0: never. */
 static double own_due(const struct uq_transport *t) {
-  return first(first(t->timer, t->liveness.check), t->look);
+  return first(first(t->timer, t->liveness.check), first(t->look, t->nudge));
 }
 
 /* Sets the poller's timer to what is due first. */
@@ -1066,6 +1069,29 @@ static void note_end(struct uq_transport *t, const struct uq_event *event) {
   limit_connections(t);
 }
 
+/* libcurl 8.23 may forget a request that it has repeated after a refusal: what
+** it has read for it along with another's answer stays where it is, until some
+** event on the connection. So there is one, less and less often. */
+static CURLMcode nudge(struct uq_transport *t) {
+  double now = uq_clock();
+  int running, last = -1;
+  CURLMcode code = CURLM_OK;
+  t->nudge = -1;
+  for (struct uq_pending *p = t->liveness.requests;
+       p != NULL && code == CURLM_OK; p = p->next) {
+    if (p->resends == 0 || p->sent == 0 || !p->multiplexed)
+      continue;
+    t->nudge = first(t->nudge, now + fmax(LOOK_SOON, now - p->sent));
+    int fd = uq_pending_connection(p);
+    if (fd < 0 || fd == last)
+      continue;
+    last = fd;
+    code = curl_multi_socket_action(
+        t->multi, fd, CURL_CSELECT_IN | CURL_CSELECT_OUT, &running);
+  }
+  return code;
+}
+
 /* Hands curl the events. Those that are left behind are reported again. */
 static CURLMcode act(struct uq_transport *t, const struct uq_event *events,
                      int count) {
@@ -1220,6 +1246,8 @@ void uq_transport_step(struct uq_transport *t, long limit_ms) {
   CURLMcode code = act(t, events, take_resting(t, events, count));
   if (code == CURLM_OK && t->look >= 0 && uq_clock() >= t->look)
     code = look(t);
+  if (code == CURLM_OK && t->nudge >= 0 && uq_clock() >= t->nudge)
+    code = nudge(t);
   if (code != CURLM_OK)
     fail_all(t, code);
   else
