@@ -114,8 +114,10 @@ void uq_activity_touch(struct uq_activity *a, int fd, double now) {
 
 void uq_activity_close(struct uq_activity *a, int fd) {
   struct uq_connection *c = watched(a, fd);
-  if (c != NULL)
-    c->opened = 0;
+  if (c == NULL)
+    return;
+  a->shut -= c->shut;
+  c->opened = 0;
 }
 
 int uq_activity_find(const struct uq_activity *a, int port,
@@ -152,7 +154,17 @@ void uq_activity_shut(struct uq_activity *a, int fd) {
   if (c == NULL || c->shut)
     return;
   c->shut = true;
+  a->shut++;
   (void)shutdown(fd, SHUT_RDWR);
+}
+
+bool uq_activity_has_dead(const struct uq_activity *a) {
+  for (int fd = 0; a->shut > 0 && fd < a->room; fd++) {
+    const struct uq_connection *c = watched(a, fd);
+    if (c != NULL && c->shut && c->used == 0)
+      return true;
+  }
+  return false;
 }
 
 long uq_activity_count(const struct uq_activity *a) {

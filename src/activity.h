@@ -33,6 +33,7 @@ struct uq_connection {
 struct uq_activity {
   struct uq_connection *connections; /* by descriptor */
   int room;
+  int shut; /* how many of them were given up */
 };
 
 void uq_activity_free(struct uq_activity *a);
@@ -66,6 +67,9 @@ void uq_activity_doubt(struct uq_activity *a, int fd);
 
 /* Gives a connection up: shuts it down, for its owner to find it dead. */
 void uq_activity_shut(struct uq_activity *a, int fd);
+
+/* Was an idle one given up that its owner has not closed yet? */
+bool uq_activity_has_dead(const struct uq_activity *a);
 
 /* The number of those in use. */
 long uq_activity_count(const struct uq_activity *a);

@@ -111,8 +111,7 @@ bool uq_pending_sent(struct uq_pending *p) {
   return true;
 }
 
-/* The descriptor of a request's connection; -1: not known. */
-static int find_connection(struct uq_pending *p) {
+int uq_pending_connection(struct uq_pending *p) {
   const struct uq_activity *a = &p->liveness->activity;
   long port = 0;
   char *address = NULL;
@@ -163,14 +162,14 @@ const char *uq_pending_fault(struct uq_pending *p) {
   if (p->dead != NULL)
     return p->dead;
   const struct uq_connection *c =
-      uq_activity_of(&p->liveness->activity, find_connection(p));
+      uq_activity_of(&p->liveness->activity, uq_pending_connection(p));
   return c != NULL && c->shut && is_sent(p) ? shut : NULL;
 }
 
 /* True if other requests are on the connection. */
 static bool has_others(const struct uq_pending *p, int fd) {
   struct uq_pending *other = p->liveness->requests;
-  while (other != NULL && (other == p || find_connection(other) != fd))
+  while (other != NULL && (other == p || uq_pending_connection(other) != fd))
     other = other->next;
   return other != NULL;
 }
@@ -231,7 +230,7 @@ static void check_silence(struct uq_pending *p, int fd) {
 /* Looks whether the connection of a request is dead. */
 static void check_connection(struct uq_pending *p) {
   struct uq_liveness *l = p->liveness;
-  int fd = is_sent(p) ? find_connection(p) : -1;
+  int fd = is_sent(p) ? uq_pending_connection(p) : -1;
   const struct uq_connection *c = uq_activity_of(&l->activity, fd);
   uq_liveness_check_at(
       l, l->now + fmax(VAIN, l->now - p->sent)); /* less and less often */
@@ -269,7 +268,7 @@ void uq_pending_left(struct uq_pending *p, bool cancelled) {
   bool heard = p->received->bytes > 0;
   if (p->sent == 0 || (cancelled && heard))
     return;
-  int fd = p->multiplexed ? find_connection(p) : -1;
+  int fd = p->multiplexed ? uq_pending_connection(p) : -1;
   const struct uq_connection *c = uq_activity_of(&l->activity, fd);
   double slowest = uq_latency_slowest(p->latency, l->now);
   if (!is_reused(p, c)) {
@@ -288,7 +287,7 @@ void uq_pending_left(struct uq_pending *p, bool cancelled) {
 
 bool uq_pending_failed(struct uq_pending *p, bool broken) {
   struct uq_activity *a = &p->liveness->activity;
-  int fd = p->multiplexed ? find_connection(p) : -1;
+  int fd = p->multiplexed ? uq_pending_connection(p) : -1;
   const struct uq_connection *c = uq_activity_of(a, fd);
   if (c == NULL || c->shut)
     return false;

@@ -101,6 +101,9 @@ bool uq_pending_sent(struct uq_pending *p);
 /* Counts a resend. uq_pending_sent does that itself, where libcurl tells. */
 void uq_pending_resent(struct uq_pending *p);
 
+/* The descriptor of its connection; -1: not known. */
+int uq_pending_connection(struct uq_pending *p);
+
 /* The request has failed; over HTTP/2 libcurl may keep its connection in use,
 ** so that is given up: at once if it is broken for sure or no other request is
 ** on it, else when it is idle. True if the connection stays open and this is

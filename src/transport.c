@@ -81,6 +81,7 @@ struct uq_transport {
   double alarm;              /* the caller's; the same */
   double look;               /* when look() is due; the same */
   bool look_again;           /* once more after that */
+  double nudge;              /* when nudge() is due; the same */
   unsigned owner;            /* uq_process_generation */
   struct uq_transport *next; /* among the abandoned ones */
 };
@@ -264,6 +265,8 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
   }
   if (x->version != UQ_HTTP_2)
     return PREREQ_OK;
+  if (x->pending.resends > 0 && x->transport->nudge < 0)
+    x->transport->nudge = x->transport->liveness.now + LOOK_SOON;
   if (x->transport->spoken == 0) {
     curl_easy_setopt(x->easy, CURLOPT_PIPEWAIT, 0L);
     x->impatient = true;
@@ -367,7 +370,7 @@ static void close_multi(struct uq_transport *t) {
   uq_sigpipe_release(&guard);
   t->multi = NULL;
   t->ended = 0;
-  t->timer = t->liveness.check = t->look = -1;
+  t->timer = t->liveness.check = t->look = t->nudge = -1;
   t->liveness.limit = 0;
 }
 
@@ -377,7 +380,7 @@ uq_transport_new(const struct uq_transport_options *options) {
   if (t == NULL)
     return NULL;
   t->options = *options;
-  t->timer = t->alarm = t->look = -1;
+  t->timer = t->alarm = t->look = t->nudge = -1;
   uq_liveness_init(&t->liveness);
   uq_poller_init(&t->poller);
   t->two = uq_handle_two();
@@ -572,6 +575,69 @@ static void limit_connections(struct uq_transport *t) {
   (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
 }
 
+static curl_socket_t no_socket(void *unused, curlsocktype type,
+                               struct curl_sockaddr *address) {
+  (void)unused, (void)type, (void)address;
+  return CURL_SOCKET_BAD;
+}
+
+/* Sets a handle so that its request fails before there is a socket. No base_url
+** may lead to its host, so that it is never given an open connection. (With
+** CURLOPT_FRESH_CONNECT libcurl 8.22 would not look for dead ones.) */
+static CURLcode set_nowhere(CURL *easy) {
+  UQ_SET(easy, CURLOPT_URL, "http://0.0.0.0:1/");
+  UQ_SET(easy, CURLOPT_NOPROXY, "*");
+  UQ_SET(easy, CURLOPT_OPENSOCKETFUNCTION, no_socket);
+  UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
+  return CURLE_OK;
+}
+
+/* Makes libcurl close dead connections, and look at the requests that wait for
+** one. It has no function for either, but does the first when a request begins,
+** if it has not done so within the last second, and the second when a request
+** is taken out: so here is a request that goes nowhere. */
+static CURLMcode look(struct uq_transport *t) {
+  int running;
+  CURL *easy = curl_easy_init();
+  CURLMcode code = CURLM_OUT_OF_MEMORY;
+  if (easy != NULL && set_nowhere(easy) == CURLE_OK)
+    code = curl_multi_add_handle(t->multi, easy);
+  t->look = t->look_again || code != CURLM_OK ? uq_clock() + LOOK_AGAIN : -1;
+  t->look_again = false;
+  if (code == CURLM_OK) {
+    code = curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    (void)curl_multi_remove_handle(t->multi, easy);
+  } else {
+    code = CURLM_OK; /* later, then */
+  }
+  curl_easy_cleanup(easy);
+  return code;
+}
+
+/* From 8.22 on libcurl takes an idle connection for healthy for a second after
+** it was in use, also one that was shut down here. It closes all idle ones when
+** there are as many as the multi may have, and a request asks for another. */
+static void close_idle(struct uq_transport *t) {
+  struct uq_sigpipe guard;
+  if (curl_version_info(CURLVERSION_NOW)->version_num < 0x081600)
+    return;
+  uq_sigpipe_hold(&guard);
+  (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 1L);
+  (void)look(t);
+  (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 0L);
+  uq_sigpipe_release(&guard);
+}
+
+/* No request is to meet a connection that was shut down. True: it must not use
+** any that is idle. */
+static bool drop_spoiled(struct uq_transport *t) {
+  struct uq_liveness *l = &t->liveness;
+  bool spoiled = uq_idle_spoiled(&l->idle, l->now);
+  if (spoiled || uq_activity_has_dead(&l->activity))
+    close_idle(t);
+  return spoiled;
+}
+
 /* Sets the options that are numbers where they are not so already. */
 static CURLcode set_numbers(struct uq_exchange *x, const long *numbers) {
   static const CURLoption options[NUMBERS] = {
@@ -587,7 +653,6 @@ static CURLcode set_numbers(struct uq_exchange *x, const long *numbers) {
 }
 
 static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
-  struct uq_liveness *l = &x->transport->liveness;
   CURL *easy = x->easy;
   CURLcode code = x->setup;
   if (code == CURLE_OK)
@@ -613,7 +678,7 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     UQ_SET(easy, CURLOPT_HTTPGET, 1L);
   const long numbers[NUMBERS] = {r->timeout_ms, r->connect_timeout_ms,
                                  (long)r->max_response_bytes,
-                                 r->fresh || uq_idle_spoiled(&l->idle, l->now)};
+                                 r->fresh || drop_spoiled(x->transport)};
   return set_numbers(x, numbers);
 }
 
@@ -624,7 +689,7 @@ static double first(double a, double b) {
 
 /* When a step is due for the transport's own sake; below 0: never. */
 static double own_due(const struct uq_transport *t) {
-  return first(first(t->timer, t->liveness.check), t->look);
+  return first(first(t->timer, t->liveness.check), first(t->look, t->nudge));
 }
 
 /* Sets the poller's timer to what is due first. */
@@ -993,50 +1058,12 @@ static int take_resting(struct uq_transport *t, struct uq_event *events,
         !(events[i].what & UQ_POLL_ERR))
       continue;
     (void)uq_poller_watch(&t->poller, fd, UQ_POLL_NONE);
+    uq_activity_shut(&t->liveness.activity, fd);
     uq_idle_end(fd);
     t->look = first(t->look, uq_clock() + LOOK_SOON);
     t->look_again = true;
   }
   return left;
-}
-
-static curl_socket_t no_socket(void *unused, curlsocktype type,
-                               struct curl_sockaddr *address) {
-  (void)unused, (void)type, (void)address;
-  return CURL_SOCKET_BAD;
-}
-
-/* Sets a handle so that its request fails before there is a socket. No base_url
-** may lead to its host, so that it is never given an open connection. (With
-** CURLOPT_FRESH_CONNECT libcurl 8.22 would not look for dead ones.) */
-static CURLcode set_nowhere(CURL *easy) {
-  UQ_SET(easy, CURLOPT_URL, "http://0.0.0.0:1/");
-  UQ_SET(easy, CURLOPT_NOPROXY, "*");
-  UQ_SET(easy, CURLOPT_OPENSOCKETFUNCTION, no_socket);
-  UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
-  return CURLE_OK;
-}
-
-/* Makes libcurl close dead connections, and look at the requests that wait for
-** one. It has no function for either, but does the first when a request begins,
-** if it has not done so within the last second, and the second when a request
-** is taken out: so here is a request that goes nowhere. */
-static CURLMcode look(struct uq_transport *t) {
-  int running;
-  CURL *easy = curl_easy_init();
-  CURLMcode code = CURLM_OUT_OF_MEMORY;
-  if (easy != NULL && set_nowhere(easy) == CURLE_OK)
-    code = curl_multi_add_handle(t->multi, easy);
-  t->look = t->look_again || code != CURLM_OK ? uq_clock() + LOOK_AGAIN : -1;
-  t->look_again = false;
-  if (code == CURLM_OK) {
-    code = curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    (void)curl_multi_remove_handle(t->multi, easy);
-  } else {
-    code = CURLM_OK; /* later, then */
-  }
-  curl_easy_cleanup(easy);
-  return code;
 }
 
 /* If the event says that the peer has ended a connection, libcurl is about to
@@ -1048,6 +1075,29 @@ static void note_end(struct uq_transport *t, const struct uq_event *event) {
     return;
   t->ended = uq_activity_count(&t->liveness.activity);
   limit_connections(t);
+}
+
+/* libcurl 8.23 may forget a request that it has repeated after a refusal: what
+** it has read for it along with another's answer stays where it is, until some
+** event on the connection. So there is one, less and less often. */
+static CURLMcode nudge(struct uq_transport *t) {
+  double now = uq_clock();
+  int running, last = -1;
+  CURLMcode code = CURLM_OK;
+  t->nudge = -1;
+  for (struct uq_pending *p = t->liveness.requests;
+       p != NULL && code == CURLM_OK; p = p->next) {
+    if (p->resends == 0 || p->sent == 0 || !p->multiplexed)
+      continue;
+    t->nudge = first(t->nudge, now + fmax(LOOK_SOON, now - p->sent));
+    int fd = uq_pending_connection(p);
+    if (fd < 0 || fd == last)
+      continue;
+    last = fd;
+    code = curl_multi_socket_action(
+        t->multi, fd, CURL_CSELECT_IN | CURL_CSELECT_OUT, &running);
+  }
+  return code;
 }
 
 /* Hands curl the events. Those that are left behind are reported again. */
@@ -1204,6 +1254,8 @@ void uq_transport_step(struct uq_transport *t, long limit_ms) {
   CURLMcode code = act(t, events, take_resting(t, events, count));
   if (code == CURLM_OK && t->look >= 0 && uq_clock() >= t->look)
     code = look(t);
+  if (code == CURLM_OK && t->nudge >= 0 && uq_clock() >= t->nudge)
+    code = nudge(t);
   if (code != CURLM_OK)
     fail_all(t, code);
   else
