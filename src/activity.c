@@ -155,6 +155,22 @@ void uq_activity_shut(struct uq_activity *a, int fd) {
   (void)shutdown(fd, SHUT_RDWR);
 }
 
+void uq_activity_spend(struct uq_activity *a, int fd) {
+  struct uq_connection *c = watched(a, fd);
+  if (c != NULL)
+    c->spent = true;
+  uq_activity_shut(a, fd);
+}
+
+int uq_activity_spent(const struct uq_activity *a) {
+  int count = 0;
+  for (int fd = 0; fd < a->room; fd++) {
+    const struct uq_connection *c = watched(a, fd);
+    count += c != NULL && c->spent && c->used == 0;
+  }
+  return count;
+}
+
 long uq_activity_count(const struct uq_activity *a) {
   long count = 0;
   for (int fd = 0; fd < a->room; fd++)

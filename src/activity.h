@@ -27,6 +27,7 @@ struct uq_connection {
   char address[UQ_ADDRESS_TEXT]; /* the local one; "": not known */
   bool shut;                     /* given up: its owner finds it dead */
   bool doubted;                  /* to be given up when it is idle */
+  bool spent; /* it was idle, over HTTP/1.1, and was shut down */
 };
 
 /* All zero: none. */
@@ -66,6 +67,13 @@ void uq_activity_doubt(struct uq_activity *a, int fd);
 
 /* Gives a connection up: shuts it down, for its owner to find it dead. */
 void uq_activity_shut(struct uq_activity *a, int fd);
+
+/* An idle connection of HTTP/1.1 is shut down, since it is of no use any more.
+ */
+void uq_activity_spend(struct uq_activity *a, int fd);
+
+/* How many of those are open and idle still. */
+int uq_activity_spent(const struct uq_activity *a);
 
 /* The number of those in use. */
 long uq_activity_count(const struct uq_activity *a);

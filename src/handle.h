@@ -28,6 +28,10 @@ CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o);
 /* Does this libcurl speak HTTP/2? */
 bool uq_handle_two(void);
 
+/* Does this libcurl take every idle connection of TLS for alive that is not of
+** HTTP/2? 7.88 does so with TLS libraries that cannot tell, such as GnuTLS. */
+bool uq_handle_blind(void);
+
 /* Sets the HTTP version for the next request, unless that is *current. */
 CURLcode uq_handle_version(CURL *easy, enum uq_http_version *current,
                            enum uq_http_version wanted);

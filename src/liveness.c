@@ -69,8 +69,10 @@ static void drop_idle(struct uq_liveness *l, double before) {
     const struct uq_connection *c = uq_activity_of(&l->activity, fd);
     if (c == NULL || c->used > 0 || c->heard >= before)
       continue;
-    uq_idle_remove(&l->idle, fd);
-    uq_activity_shut(&l->activity, fd);
+    if (uq_idle_remove(&l->idle, fd))
+      uq_activity_spend(&l->activity, fd);
+    else
+      uq_activity_shut(&l->activity, fd);
   }
 }
 

@@ -65,6 +65,8 @@ struct uq_transport {
   int exchanges_most;       /* since memory was last given back */
   size_t in_flight;         /* how many exchanges are */
   bool two;                 /* libcurl speaks HTTP/2 */
+  bool blind;               /* see uq_handle_blind */
+  unsigned closed;          /* counts the sockets that were closed */
   bool polling;             /* the poller is open */
   bool crowd;               /* requests are side by side: over HTTP/2 */
   bool offers_two;          /* the last request did */
@@ -193,6 +195,7 @@ static int on_close(void *transport, curl_socket_t fd) {
   struct uq_transport *t = transport;
   (void)uq_idle_remove(&t->liveness.idle, fd);
   uq_activity_close(&t->liveness.activity, fd);
+  t->closed++;
   (void)uq_poller_watch(&t->poller, fd, UQ_POLL_NONE);
   return close(fd);
 }
@@ -373,6 +376,7 @@ uq_transport_new(const struct uq_transport_options *options) {
   uq_liveness_init(&t->liveness);
   uq_poller_init(&t->poller);
   t->two = uq_handle_two();
+  t->blind = uq_handle_blind();
   t->owner = uq_process_generation();
   return t;
 }
@@ -565,6 +569,15 @@ static void limit_connections(struct uq_transport *t) {
   (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
 }
 
+/* True if there are spent connections that libcurl would use: it is to open
+** another, and the next step closes them. */
+static bool meets_spent(struct uq_transport *t) {
+  if (!t->blind || uq_activity_spent(&t->liveness.activity) == 0)
+    return false;
+  t->look = t->liveness.now;
+  return true;
+}
+
 /* Sets the options that are numbers where they are not so already. */
 static CURLcode set_numbers(struct uq_exchange *x, const long *numbers) {
   static const CURLoption options[NUMBERS] = {
@@ -604,9 +617,11 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     UQ_SET(easy, CURLOPT_POSTFIELDS, r->body); /* makes it a POST */
   else
     UQ_SET(easy, CURLOPT_HTTPGET, 1L);
+  bool fresh = r->fresh || uq_idle_spoiled(&l->idle, &l->activity, l->now);
+  if (meets_spent(x->transport))
+    fresh = true;
   const long numbers[NUMBERS] = {r->timeout_ms, r->connect_timeout_ms,
-                                 (long)r->max_response_bytes,
-                                 r->fresh || uq_idle_spoiled(&l->idle, l->now)};
+                                 (long)r->max_response_bytes, fresh};
   return set_numbers(x, numbers);
 }
 
@@ -981,11 +996,13 @@ static int take_resting(struct uq_transport *t, struct uq_event *events,
       events[left++] = events[i];
       continue;
     }
-    if (!uq_idle_remove(&t->liveness.idle, fd) &&
-        !(events[i].what & UQ_POLL_ERR))
+    bool idle = uq_idle_remove(&t->liveness.idle, fd);
+    if (!idle && !(events[i].what & UQ_POLL_ERR))
       continue;
     (void)uq_poller_watch(&t->poller, fd, UQ_POLL_NONE);
     uq_idle_end(fd);
+    if (idle)
+      uq_activity_spend(&t->liveness.activity, fd);
     t->look = first(t->look, uq_clock() + LOOK_SOON);
     t->look_again = true;
   }
@@ -1009,25 +1026,44 @@ static CURLcode set_nowhere(CURL *easy) {
   return CURLE_OK;
 }
 
-/* Makes libcurl close dead connections, and look at the requests that wait for
-** one. It has no function for either, but does the first when a request begins,
-** if it has not done so within the last second, and the second when a request
-** is taken out: so here is a request that goes nowhere. */
-static CURLMcode look(struct uq_transport *t) {
+/* A request that goes nowhere, from its start to its end. Before it fails it
+** may have to close the connection that has been idle for longest. */
+static CURLMcode go_nowhere(struct uq_transport *t, bool closes) {
   int running;
   CURL *easy = curl_easy_init();
   CURLMcode code = CURLM_OUT_OF_MEMORY;
   if (easy != NULL && set_nowhere(easy) == CURLE_OK)
     code = curl_multi_add_handle(t->multi, easy);
-  t->look = t->look_again || code != CURLM_OK ? uq_clock() + LOOK_AGAIN : -1;
-  t->look_again = false;
   if (code == CURLM_OK) {
+    (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
+                            (long)closes);
     code = curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 0L);
     (void)curl_multi_remove_handle(t->multi, easy);
   } else {
     code = CURLM_OK; /* later, then */
+    t->look = first(t->look, uq_clock() + LOOK_AGAIN);
   }
   curl_easy_cleanup(easy);
+  return code;
+}
+
+/* Makes libcurl close dead connections, and look at the requests that wait for
+** one. It has no function for either, but does the first when a request begins,
+** if it has not done so within the last second, and the second when a request
+** is taken out: so here is a request that goes nowhere. A blind libcurl closes
+** them one by one, and what has been idle for longer. */
+static CURLMcode look(struct uq_transport *t) {
+  unsigned before;
+  bool closes;
+  CURLMcode code;
+  t->look = t->look_again ? uq_clock() + LOOK_AGAIN : -1;
+  t->look_again = false;
+  do {
+    before = t->closed;
+    closes = t->blind && uq_activity_spent(&t->liveness.activity) > 0;
+    code = go_nowhere(t, closes);
+  } while (closes && code == CURLM_OK && t->closed != before);
   return code;
 }
 
