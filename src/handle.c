@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "trust.h"
 
@@ -89,6 +90,15 @@ CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o) {
 bool uq_handle_two(void) {
   return (curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_HTTP2) !=
          0;
+}
+
+bool uq_handle_reuses_dead(void) {
+  static const char openssl[] = "OpenSSL/";
+  const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+  if (v->version_num >= 0x081600)
+    return true;
+  return v->version_num >> 8 == 0x0758 && v->ssl_version != NULL &&
+         strncmp(v->ssl_version, openssl, sizeof openssl - 1) != 0;
 }
 
 CURLcode uq_handle_version(CURL *easy, enum uq_http_version *current,

@@ -59,7 +59,7 @@ void uq_idle_end(int fd) {
   }
 }
 
-bool uq_idle_spoiled(struct uq_idle *idle, double now) {
+bool uq_idle_spoiled(struct uq_idle *idle, struct uq_activity *a, double now) {
   bool spoiled = false;
   if (idle->count == 0 || now < idle->looked + SILENCE)
     return false;
@@ -71,6 +71,7 @@ bool uq_idle_spoiled(struct uq_idle *idle, double now) {
     if (idle->sockets[i].revents == 0)
       continue;
     uq_idle_end(fd);
+    uq_activity_shut(a, fd);
     uq_idle_remove(idle, fd);
     spoiled = true;
   }

@@ -67,6 +67,7 @@ struct uq_transport {
   int exchanges_most;       /* since memory was last given back */
   size_t in_flight;         /* how many exchanges are */
   bool two;                 /* libcurl speaks HTTP/2 */
+  bool reuses_dead;         /* see uq_handle_reuses_dead */
   bool polling;             /* the poller is open */
   bool crowd;               /* requests are side by side: over HTTP/2 */
   bool offers_two;          /* the last request did */
@@ -384,6 +385,7 @@ uq_transport_new(const struct uq_transport_options *options) {
   uq_liveness_init(&t->liveness);
   uq_poller_init(&t->poller);
   t->two = uq_handle_two();
+  t->reuses_dead = uq_handle_reuses_dead();
   t->owner = uq_process_generation();
   return t;
 }
@@ -614,17 +616,21 @@ static CURLMcode look(struct uq_transport *t) {
   return code;
 }
 
-/* From 8.22 on libcurl takes an idle connection for healthy for a second after
-** it was in use, also one that was shut down here. It closes all idle ones when
-** there are as many as the multi may have, and a request asks for another. */
-static void close_idle(struct uq_transport *t) {
+/* Has libcurl close the idle connections that were shut down, and others with
+** them: it closes idle ones, all or the oldest, when there are as many as the
+** multi may have, and a request asks for another. */
+static void close_dead(struct uq_transport *t) {
+  struct uq_activity *a = &t->liveness.activity;
   struct uq_sigpipe guard;
-  if (curl_version_info(CURLVERSION_NOW)->version_num < 0x081600)
-    return;
+  int before;
   uq_sigpipe_hold(&guard);
   (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 1L);
-  (void)look(t);
+  do {
+    before = a->shut;
+    (void)look(t);
+  } while (uq_activity_has_dead(a) && a->shut < before);
   (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 0L);
+  t->look = uq_clock(); /* for requests that this has made wait */
   uq_sigpipe_release(&guard);
 }
 
@@ -632,9 +638,9 @@ static void close_idle(struct uq_transport *t) {
 ** any that is idle. */
 static bool drop_spoiled(struct uq_transport *t) {
   struct uq_liveness *l = &t->liveness;
-  bool spoiled = uq_idle_spoiled(&l->idle, l->now);
-  if (spoiled || uq_activity_has_dead(&l->activity))
-    close_idle(t);
+  bool spoiled = uq_idle_spoiled(&l->idle, &l->activity, l->now);
+  if (t->reuses_dead && uq_activity_has_dead(&l->activity))
+    close_dead(t);
   return spoiled;
 }
 

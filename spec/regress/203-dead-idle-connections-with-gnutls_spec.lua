@@ -1,0 +1,103 @@
+-- libcurl 7.88 with GnuTLS cannot tell that an idle connection of HTTP/1.1 over TLS is
+-- dead: it sent requests on those that the server, or this client, had shut down, one
+-- after another.
+
+local driver = require "spec.support.driver"
+local fixture = require "spec.support.fixture"
+local relays = require "spec.support.relay_driver"
+local sandbox = require "spec.support.sandbox"
+local socket = require "socket"
+
+if not driver.on_two_luas "idle connections that died" then return end
+
+local KEPT = 8
+
+describe("idle connections that died", function()
+  local relay, client
+
+  setup(function() sandbox.start() end)
+  after_each(function()
+    client:close()
+    relay:stop()
+    sandbox.release()
+  end)
+
+  local function start(count, options)
+    local calls = {}
+    for n = 1, count do calls[n] = client:start_balance("USD", options) end
+    return calls
+  end
+
+  local function finish(calls)
+    local deadline, going = socket.gettime() + 40
+    repeat
+      going = false
+      for _, call in ipairs(calls) do going = not call:step() or going end
+      if going then client:step(0.2) end
+      assert.is_true(socket.gettime() < deadline, "the calls do not end")
+    until not going
+    for _, call in ipairs(calls) do
+      fixture.succeeded(call:result())
+      assert.equal(1, call:attempts())
+    end
+  end
+
+  -- A client with KEPT idle connections, directly or through a proxy.
+  local function connect(proxy, changes)
+    sandbox.reset()
+    relay = relays.start(sandbox.url)
+    local options = { base_url = not proxy and relay.url or nil, http_version = "1.1",
+      proxy = proxy and "http://127.0.0.1:" .. relay.port or "", max_retries = 0,
+      rate_limit = 0 }
+    for name, value in pairs(changes or {}) do options[name] = value end
+    client = fixture.client(options)
+    sandbox.fault { kind = "delay", endpoint = "balance", hold = true, seconds = 20,
+      times = KEPT }
+    local calls, deadline = start(KEPT), socket.gettime() + 20
+    repeat
+      client:step(0.01)
+      assert.is_true(socket.gettime() < deadline, "the requests do not arrive")
+    until #sandbox.requests "balance" >= KEPT
+    sandbox.release()
+    finish(calls)
+    assert.equal(KEPT, relay:order "total")
+  end
+
+  for _, how in ipairs { "cut", "close" } do
+    for _, proxy in ipairs { false, true } do
+      local title = (": %s, %s"):format(how, proxy and "through a proxy" or "directly")
+
+      it("are used by no call, one after another" .. title, function()
+        connect(proxy)
+        relay:order(how)
+        local began = client:stats().attempts
+        for _ = 1, KEPT + 2 do fixture.succeeded(client:balance "USD") end
+        assert.equal(KEPT + 2, client:stats().attempts - began)
+        assert.equal(KEPT + 1, relay:order "total")
+      end)
+
+      it("are used by no call of many" .. title, function()
+        connect(proxy)
+        relay:order(how)
+        finish(start(2 * KEPT))
+        finish(start(KEPT))
+        assert.equal(3 * KEPT, relay:order "total")
+        assert.equal(3 * KEPT, client:stats().attempts - KEPT)
+      end)
+    end
+
+    it("are used by no list, iterator or login: " .. how, function()
+      connect(false, { token = false, client_id = sandbox.client_id,
+        api_key = sandbox.api_key })
+      relay:order(how)
+      assert.is_true(#fixture.succeeded(client:list_balances()).data > 0)
+      relay:order(how)
+      for item, message in client:each_account() do assert.truthy(item, message) end
+      relay:order(how)
+      client:invalidate_token()
+      fixture.succeeded(client:balance "USD")
+      assert.equal(2, client:stats().logins)
+      assert.equal(0, client:stats().retries)
+    end)
+  end
+end)
