@@ -28,9 +28,9 @@ CURLcode uq_handle_setup(CURL *easy, const struct uq_transport_options *o);
 /* Does this libcurl speak HTTP/2? */
 bool uq_handle_two(void);
 
-/* May this libcurl use an idle connection again that was shut down? From 8.22 on
-** it does not look at one that was in use within the last second; 7.88 takes any
-** of HTTP/1.1 over TLS for alive if the TLS library cannot tell, as GnuTLS. */
+/* May this libcurl use an idle connection again that was shut down? From 8.22
+** on it does not look at one that was in use within the last second; 7.88 takes
+** any of HTTP/1.1 over TLS for alive if the TLS library cannot tell: GnuTLS. */
 bool uq_handle_reuses_dead(void);
 
 /* Sets the HTTP version for the next request, unless that is *current. */

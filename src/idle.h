@@ -36,7 +36,8 @@ bool uq_idle_remove(struct uq_idle *idle, int fd);
 ** with unread bytes of TLS on it to be alive. */
 void uq_idle_end(int fd);
 
-/* Has anything arrived on one of them? Those are given up and forgotten. now is on uq_clock: within a millisecond nobody looks twice. */
+/* Has anything arrived on one of them? Those are given up and forgotten. now is
+** on uq_clock: within a millisecond nobody looks twice. */
 bool uq_idle_spoiled(struct uq_idle *idle, struct uq_activity *a, double now);
 
 #pragma GCC visibility pop

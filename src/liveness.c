@@ -89,7 +89,8 @@ bool uq_pending_may_resend(struct uq_pending *p) {
 void uq_pending_resent(struct uq_pending *p) {
   struct uq_liveness *l = p->liveness;
   p->resends++;
-  l->closed++;
+  if (!p->multiplexed)
+    l->closed++;
   if ((p->multiplexed ? p->resends : l->closed) >= CLOSED)
     drop_idle(l, p->sent);
 }
