@@ -283,7 +283,7 @@ describe("an error", function()
         [600] = "api", [1001] = "api", [40001] = "api", [999999999999] = "api",
       } do
         local retried = code == 408 or code == 429 or code == 500 or code == 503
-        table_of { { 200, ('{"code":%d,"message":"no such thing"}'):format(code), kind,
+        table_of { { 200, ('{"code":%.0f,"message":"no such thing"}'):format(code), kind,
           { code = code, retryable = retried,
             retry_stopped = retried and "max_retries" or "not_retryable" },
           says = "HTTP 200: no such thing" } }

@@ -194,7 +194,7 @@ describe("connections that die without a word", function()
   it("are given up once a call: then its timeout stands", function()
     connect "1.1"
     relay:order "freeze"
-    local _, _, err = client:balance("USD", { timeout = 0.6 })
+    local _, _, err = client:balance("USD", { timeout = 1.8 })
     assert.equal("timeout", err.kind)
     assert.equal(2, err.attempts)
     assert.is_true(err.retryable)

@@ -69,13 +69,13 @@ end
 
 local function start(self)
   self.query.page_number = self.number
-  self.asked = self.asked + 1
   return self.client["start_" .. self.endpoint](self.client, self.query)
 end
 
 -- What start raises (the client may have been closed) ends the iterator.
 local function ask(self)
-  self.number = self.number + 1
+  -- counted before anything allocates: a finalizer may use the iterator
+  self.number, self.asked = self.number + 1, self.asked + 1
   local ok, call = pcall(start, self)
   if not ok then
     self.items, self.at, self.ended = {}, 0, call
@@ -94,6 +94,7 @@ local function receive(self)
   local over = call:step() -- if so, nobody would tell us
   local page, message, err = self.hub:await(call)
   if over and not page and err.kind == "timeout" then -- while the caller worked
+    self.asked = self.asked + 1
     return self.hub:await(start(self))
   end
   return page, message, err
