@@ -46,6 +46,7 @@
 #define LOOK_AGAIN 1.01      /* seconds; libcurl looks once a second at most */
 #define MAX_STREAMS 1000     /* of a connection; servers allow fewer, ... */
 #define STREAMS 100          /* ... but hardly any fewer than this */
+#define REFUSALS 4           /* of a request; libcurl gives up after 6 */
 
 /* Newer than the headers may be: by number. An older libcurl refuses them. */
 #define PREREQFUNCTION \
@@ -79,7 +80,8 @@ struct uq_transport {
   double alarm;              /* the caller's; the same */
   double look;               /* when look() is due; the same */
   bool look_again;           /* once more after that */
-  double nudge;              /* when nudge() is due; the same */
+  double repeated;           /* when libcurl last repeated one over HTTP/2 */
+  double nudge;              /* when nudge() is due; below 0: not set */
   unsigned owner;            /* uq_process_generation */
   struct uq_transport *next; /* among the abandoned ones */
 };
@@ -250,16 +252,19 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
   (void)to, (void)from, (void)to_port, (void)from_port;
   if (!uq_pending_sent(&x->pending))
     return PREREQ_ABORT;
-  if (x->version != UQ_HTTP_2 ||
+  if (x->version != UQ_HTTP_2 || x->pending.resends >= REFUSALS ||
       x->transport->spoken == CURL_HTTP_VERSION_1_1) {
-    /* if the connection is closed already, what is as old may be, too */
+    /* if the connection is closed already, what is as old may be, too; one that
+       was refused again and again shares no connection of unknown room */
     if (curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK)
       x->numbers[FRESH] = 1;
   }
   if (x->version != UQ_HTTP_2)
     return PREREQ_OK;
-  if (x->pending.resends > 0 && x->transport->nudge < 0)
-    x->transport->nudge = x->transport->liveness.now + LOOK_SOON;
+  if (x->pending.resends > 0) {
+    x->transport->repeated = x->transport->liveness.now;
+    x->transport->nudge = x->transport->repeated + LOOK_SOON;
+  }
   if (x->transport->spoken == 0) {
     curl_easy_setopt(x->easy, CURLOPT_PIPEWAIT, 0L);
     x->impatient = true;
@@ -1069,9 +1074,10 @@ static void note_end(struct uq_transport *t, const struct uq_event *event) {
   limit_connections(t);
 }
 
-/* libcurl 8.23 may forget a request that it has repeated after a refusal: what
-** it has read for it along with another's answer stays where it is, until some
-** event on the connection. So there is one, less and less often. */
+/* After a refusal libcurl 8.23 may forget a request: what it has read for it
+** along with another's answer stays where it is, until some event on the
+** connection. So there is one, less and less often, for those that went out
+** before the last repetition. */
 static CURLMcode nudge(struct uq_transport *t) {
   double now = uq_clock();
   int running, last = -1;
@@ -1079,7 +1085,7 @@ static CURLMcode nudge(struct uq_transport *t) {
   t->nudge = -1;
   for (struct uq_pending *p = t->liveness.requests;
        p != NULL && code == CURLM_OK; p = p->next) {
-    if (p->resends == 0 || p->sent == 0 || !p->multiplexed)
+    if (p->sent == 0 || p->sent > t->repeated || !p->multiplexed)
       continue;
     t->nudge = first(t->nudge, now + fmax(LOOK_SOON, now - p->sent));
     int fd = uq_pending_connection(p);
