@@ -82,7 +82,8 @@ struct uq_transport {
   double alarm;              /* the caller's; the same */
   double look;               /* when look() is due; the same */
   bool look_again;           /* once more after that */
-  double nudge;              /* when nudge() is due; the same */
+  double repeated;           /* when libcurl last repeated one over HTTP/2 */
+  double nudge;              /* when nudge() is due; below 0: not set */
   unsigned owner;            /* uq_process_generation */
   struct uq_transport *next; /* among the abandoned ones */
 };
@@ -258,9 +259,10 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
     return PREREQ_ABORT;
   uq_buf_clear(&x->response); /* sent again after a part of an answer */
   memset(&x->received, 0, sizeof x->received);
-  if (x->version != UQ_HTTP_2 ||
+  if (x->version != UQ_HTTP_2 || x->pending.resends >= REFUSALS ||
       x->transport->spoken == CURL_HTTP_VERSION_1_1) {
-    /* for a resend: idle connections of the same age may be closed, too */
+    /* for a resend: idle connections of the same age may be closed, too; one
+       that was refused again and again needs a connection with room */
     if (curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK)
       x->numbers[FRESH] = 1;
   }
@@ -577,6 +579,11 @@ static void limit_connections(struct uq_transport *t) {
   (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
 }
 
+/* Which of the two is due first; below 0: neither is due. */
+static double first(double a, double b) {
+  return b < 0 || (a >= 0 && a < b) ? a : b;
+}
+
 static curl_socket_t no_socket(void *unused, curlsocktype type,
                                struct curl_sockaddr *address) {
   (void)unused, (void)type, (void)address;
@@ -594,54 +601,77 @@ static CURLcode set_nowhere(CURL *easy) {
   return CURLE_OK;
 }
 
-/* Makes libcurl close dead connections, and look at the requests that wait for
-** one. It has no function for either, but does the first when a request begins,
-** if it has not done so within the last second, and the second when a request
-** is taken out: so here is a request that goes nowhere. */
-static CURLMcode look(struct uq_transport *t) {
+/* A request that goes nowhere, from its start to its end. If it closes, there
+*is
+** no room for its connection: libcurl makes some by closing idle ones, all or
+** the oldest. */
+static CURLMcode go_nowhere(struct uq_transport *t, bool closes) {
   int running;
   CURL *easy = curl_easy_init();
   CURLMcode code = CURLM_OUT_OF_MEMORY;
   if (easy != NULL && set_nowhere(easy) == CURLE_OK)
     code = curl_multi_add_handle(t->multi, easy);
-  t->look = t->look_again || code != CURLM_OK ? uq_clock() + LOOK_AGAIN : -1;
-  t->look_again = false;
   if (code == CURLM_OK) {
+    if (closes)
+      (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 1L);
     code = curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    if (closes)
+      (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 0L);
     (void)curl_multi_remove_handle(t->multi, easy);
   } else {
     code = CURLM_OK; /* later, then */
+    t->look = first(t->look, uq_clock() + LOOK_AGAIN);
   }
   curl_easy_cleanup(easy);
   return code;
 }
 
-/* Has libcurl close the idle connections that were shut down, and others with
-** them: it closes idle ones, all or the oldest, when there are as many as the
-** multi may have, and a request asks for another. */
-static void close_dead(struct uq_transport *t) {
+/* Closes the idle connections that were shut down, where libcurl would use them
+** again, and others with them. If there are no others, all is closed: 7.88
+*would
+** remember of the host that it spoke 1.1. */
+static CURLMcode close_dead(struct uq_transport *t) {
   struct uq_activity *a = &t->liveness.activity;
-  struct uq_sigpipe guard;
-  int before;
-  uq_sigpipe_hold(&guard);
-  (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 1L);
-  do {
+  CURLMcode code = CURLM_OK;
+  if (!t->reuses_dead || t->multi == NULL || !uq_activity_has_dead(a))
+    return CURLM_OK;
+  if (t->in_flight == 0 && t->liveness.idle.count == 0) {
+    close_multi(t);
+    return CURLM_OK;
+  }
+  for (int before = a->shut + 1;
+       code == CURLM_OK && a->shut < before && uq_activity_has_dead(a);) {
     before = a->shut;
-    (void)look(t);
-  } while (uq_activity_has_dead(a) && a->shut < before);
-  (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 0L);
+    code = go_nowhere(t, true);
+  }
   t->look = uq_clock(); /* for requests that this has made wait */
+  return code;
+}
+
+/* No request is to meet a connection that was shut down. */
+static void clear_way(struct uq_transport *t) {
+  struct uq_liveness *l = &t->liveness;
+  struct uq_sigpipe guard;
+  if (!t->reuses_dead)
+    return;
+  (void)uq_idle_spoiled(&l->idle, &l->activity, l->now);
+  if (!uq_activity_has_dead(&l->activity))
+    return;
+  uq_sigpipe_hold(&guard);
+  (void)close_dead(t);
   uq_sigpipe_release(&guard);
 }
 
-/* No request is to meet a connection that was shut down. True: it must not use
-** any that is idle. */
-static bool drop_spoiled(struct uq_transport *t) {
-  struct uq_liveness *l = &t->liveness;
-  bool spoiled = uq_idle_spoiled(&l->idle, &l->activity, l->now);
-  if (t->reuses_dead && uq_activity_has_dead(&l->activity))
-    close_dead(t);
-  return spoiled;
+/* Makes libcurl close dead connections, and look at the requests that wait for
+** one. It has no function for either, but does the first when a request begins,
+** if it has not done so within the last second, and the second when a request
+** is taken out: so here is a request that goes nowhere. */
+static CURLMcode look(struct uq_transport *t) {
+  double again = t->look_again ? uq_clock() + LOOK_AGAIN : -1;
+  t->look_again = false;
+  CURLMcode code = close_dead(t);
+  t->look = again;
+  return code == CURLM_OK && t->multi != NULL ? go_nowhere(t, false) : code;
 }
 
 /* Sets the options that are numbers where they are not so already. */
@@ -659,6 +689,7 @@ static CURLcode set_numbers(struct uq_exchange *x, const long *numbers) {
 }
 
 static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
+  struct uq_liveness *l = &x->transport->liveness;
   CURL *easy = x->easy;
   CURLcode code = x->setup;
   if (code == CURLE_OK)
@@ -682,15 +713,10 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
     UQ_SET(easy, CURLOPT_POSTFIELDS, r->body); /* makes it a POST */
   else
     UQ_SET(easy, CURLOPT_HTTPGET, 1L);
+  bool fresh = r->fresh || uq_idle_spoiled(&l->idle, &l->activity, l->now);
   const long numbers[NUMBERS] = {r->timeout_ms, r->connect_timeout_ms,
-                                 (long)r->max_response_bytes,
-                                 r->fresh || drop_spoiled(x->transport)};
+                                 (long)r->max_response_bytes, fresh};
   return set_numbers(x, numbers);
-}
-
-/* Which of the two is due first; below 0: neither is due. */
-static double first(double a, double b) {
-  return b < 0 || (a >= 0 && a < b) ? a : b;
 }
 
 /* When a step is due for the transport's own sake; below 0: never. */
@@ -743,8 +769,9 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   struct uq_transport *t = x->transport;
   if (r->crowd)
     expect_crowd(t);
-  int error = open_multi(t);
   t->liveness.now = uq_clock();
+  clear_way(t);
+  int error = open_multi(t);
   x->owner = r->owner;
   x->response.max = r->max_response_bytes;
   memset(&x->received, 0, sizeof x->received);
@@ -1083,9 +1110,10 @@ static void note_end(struct uq_transport *t, const struct uq_event *event) {
   limit_connections(t);
 }
 
-/* libcurl 8.23 may forget a request that it has repeated after a refusal: what
-** it has read for it along with another's answer stays where it is, until some
-** event on the connection. So there is one, less and less often. */
+/* After a refusal libcurl 8.23 may forget a request: what it has read for it
+** along with another's answer stays where it is, until some event on the
+** connection. So there is one, less and less often, for those that went out
+** before the last repetition. */
 static CURLMcode nudge(struct uq_transport *t) {
   double now = uq_clock();
   int running, last = -1;
@@ -1093,7 +1121,7 @@ static CURLMcode nudge(struct uq_transport *t) {
   t->nudge = -1;
   for (struct uq_pending *p = t->liveness.requests;
        p != NULL && code == CURLM_OK; p = p->next) {
-    if (p->resends == 0 || p->sent == 0 || !p->multiplexed)
+    if (p->sent == 0 || p->sent > t->repeated || !p->multiplexed)
       continue;
     t->nudge = first(t->nudge, now + fmax(LOOK_SOON, now - p->sent));
     int fd = uq_pending_connection(p);
