@@ -569,15 +569,6 @@ static void limit_connections(struct uq_transport *t) {
   (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
 }
 
-/* True if there are spent connections that libcurl would use: it is to open
-** another, and the next step closes them. */
-static bool meets_spent(struct uq_transport *t) {
-  if (!t->blind || uq_activity_spent(&t->liveness.activity) == 0)
-    return false;
-  t->look = t->liveness.now;
-  return true;
-}
-
 /* Sets the options that are numbers where they are not so already. */
 static CURLcode set_numbers(struct uq_exchange *x, const long *numbers) {
   static const CURLoption options[NUMBERS] = {
@@ -590,6 +581,87 @@ static CURLcode set_numbers(struct uq_exchange *x, const long *numbers) {
     x->numbers[i] = numbers[i];
   }
   return CURLE_OK;
+}
+
+/* Which of the two is due first; below 0: neither is due. */
+static double first(double a, double b) {
+  return b < 0 || (a >= 0 && a < b) ? a : b;
+}
+
+static curl_socket_t no_socket(void *unused, curlsocktype type,
+                               struct curl_sockaddr *address) {
+  (void)unused, (void)type, (void)address;
+  return CURL_SOCKET_BAD;
+}
+
+/* Sets a handle so that its request fails before there is a socket. It goes to
+** where no base_url may lead, so it gets no connection of another's; one that
+** must be fresh is none for which libcurl 8.22 looks at the old ones. */
+static CURLcode set_nowhere(CURL *easy) {
+  UQ_SET(easy, CURLOPT_URL, "http://0.0.0.0:1/");
+  UQ_SET(easy, CURLOPT_NOPROXY, "*");
+  UQ_SET(easy, CURLOPT_OPENSOCKETFUNCTION, no_socket);
+  UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
+  return CURLE_OK;
+}
+
+/* A request that goes nowhere, from its start to its end. Before it fails it
+** may have to close the connection that has been idle for longest. */
+static CURLMcode go_nowhere(struct uq_transport *t, bool closes) {
+  int running;
+  CURL *easy = curl_easy_init();
+  CURLMcode code = CURLM_OUT_OF_MEMORY;
+  if (easy != NULL && set_nowhere(easy) == CURLE_OK)
+    code = curl_multi_add_handle(t->multi, easy);
+  if (code == CURLM_OK) {
+    (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
+                            (long)closes);
+    code = curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 0L);
+    (void)curl_multi_remove_handle(t->multi, easy);
+  } else {
+    code = CURLM_OK; /* later, then */
+    t->look = first(t->look, uq_clock() + LOOK_AGAIN);
+  }
+  curl_easy_cleanup(easy);
+  return code;
+}
+
+/* Makes a blind libcurl, which would use spent connections, close them: one by
+** one, and with them what has been idle for longer. That leaves it with what it
+** knows of the host: if there are no others, all is closed. */
+static CURLMcode close_spent(struct uq_transport *t) {
+  struct uq_liveness *l = &t->liveness;
+  CURLMcode code = CURLM_OK;
+  unsigned before = t->closed - 1;
+  if (!t->blind || uq_activity_spent(&l->activity) == 0)
+    return CURLM_OK;
+  if (t->in_flight == 0 && l->idle.count == 0) {
+    close_multi(t);
+    (void)open_multi(t); /* the next request finds out if it fails */
+    return CURLM_OK;
+  }
+  while (code == CURLM_OK && t->closed != before &&
+         uq_activity_spent(&l->activity) > 0) {
+    before = t->closed;
+    code = go_nowhere(t, true);
+  }
+  return code;
+}
+
+/* The same before a request. */
+static void clear_way(struct uq_transport *t) {
+  struct uq_liveness *l = &t->liveness;
+  struct uq_sigpipe guard;
+  if (!t->blind)
+    return;
+  (void)uq_idle_spoiled(&l->idle, &l->activity, l->now);
+  if (uq_activity_spent(&l->activity) == 0)
+    return;
+  uq_sigpipe_hold(&guard);
+  if (close_spent(t) == CURLM_OK && t->in_flight > 0)
+    t->look = first(t->look, l->now); /* some may have ended by that */
+  uq_sigpipe_release(&guard);
 }
 
 static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
@@ -618,16 +690,9 @@ static CURLcode set_request(struct uq_exchange *x, const struct uq_request *r) {
   else
     UQ_SET(easy, CURLOPT_HTTPGET, 1L);
   bool fresh = r->fresh || uq_idle_spoiled(&l->idle, &l->activity, l->now);
-  if (meets_spent(x->transport))
-    fresh = true;
   const long numbers[NUMBERS] = {r->timeout_ms, r->connect_timeout_ms,
                                  (long)r->max_response_bytes, fresh};
   return set_numbers(x, numbers);
-}
-
-/* Which of the two is due first; below 0: neither is due. */
-static double first(double a, double b) {
-  return b < 0 || (a >= 0 && a < b) ? a : b;
 }
 
 /* When a step is due for the transport's own sake; below 0: never. */
@@ -679,8 +744,9 @@ void uq_exchange_start(struct uq_exchange *x, const struct uq_request *r) {
   struct uq_transport *t = x->transport;
   if (r->crowd)
     expect_crowd(t);
-  int error = open_multi(t);
   t->liveness.now = uq_clock();
+  clear_way(t);
+  int error = open_multi(t);
   x->owner = r->owner;
   x->response.max = r->max_response_bytes;
   memset(&x->received, 0, sizeof x->received);
@@ -1009,62 +1075,15 @@ static int take_resting(struct uq_transport *t, struct uq_event *events,
   return left;
 }
 
-static curl_socket_t no_socket(void *unused, curlsocktype type,
-                               struct curl_sockaddr *address) {
-  (void)unused, (void)type, (void)address;
-  return CURL_SOCKET_BAD;
-}
-
-/* Sets a handle so that its request fails before there is a socket. It goes to
-** where no base_url may lead, so it gets no connection of another's; one that
-** must be fresh is none for which libcurl 8.22 looks at the old ones. */
-static CURLcode set_nowhere(CURL *easy) {
-  UQ_SET(easy, CURLOPT_URL, "http://0.0.0.0:1/");
-  UQ_SET(easy, CURLOPT_NOPROXY, "*");
-  UQ_SET(easy, CURLOPT_OPENSOCKETFUNCTION, no_socket);
-  UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
-  return CURLE_OK;
-}
-
-/* A request that goes nowhere, from its start to its end. Before it fails it
-** may have to close the connection that has been idle for longest. */
-static CURLMcode go_nowhere(struct uq_transport *t, bool closes) {
-  int running;
-  CURL *easy = curl_easy_init();
-  CURLMcode code = CURLM_OUT_OF_MEMORY;
-  if (easy != NULL && set_nowhere(easy) == CURLE_OK)
-    code = curl_multi_add_handle(t->multi, easy);
-  if (code == CURLM_OK) {
-    (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
-                            (long)closes);
-    code = curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    (void)curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 0L);
-    (void)curl_multi_remove_handle(t->multi, easy);
-  } else {
-    code = CURLM_OK; /* later, then */
-    t->look = first(t->look, uq_clock() + LOOK_AGAIN);
-  }
-  curl_easy_cleanup(easy);
-  return code;
-}
-
 /* Makes libcurl close dead connections, and look at the requests that wait for
 ** one. It has no function for either, but does the first when a request begins,
 ** if it has not done so within the last second, and the second when a request
-** is taken out: so here is a request that goes nowhere. A blind libcurl closes
-** them one by one, and what has been idle for longer. */
+** is taken out: so here is a request that goes nowhere. */
 static CURLMcode look(struct uq_transport *t) {
-  unsigned before;
-  bool closes;
-  CURLMcode code;
   t->look = t->look_again ? uq_clock() + LOOK_AGAIN : -1;
   t->look_again = false;
-  do {
-    before = t->closed;
-    closes = t->blind && uq_activity_spent(&t->liveness.activity) > 0;
-    code = go_nowhere(t, closes);
-  } while (closes && code == CURLM_OK && t->closed != before);
-  return code;
+  CURLMcode code = close_spent(t);
+  return code == CURLM_OK && t->multi != NULL ? go_nowhere(t, false) : code;
 }
 
 /* The peer may have ended a connection, as an event tells. libcurl repeats

@@ -55,6 +55,7 @@ describe("idle connections that died", function()
       times = KEPT }
     local calls, deadline = start(KEPT), socket.gettime() + 20
     repeat
+      for _, call in ipairs(calls) do call:step() end
       client:step(0.01)
       assert.is_true(socket.gettime() < deadline, "the requests do not arrive")
     until #sandbox.requests "balance" >= KEPT
