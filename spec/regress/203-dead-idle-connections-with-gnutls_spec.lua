@@ -3,6 +3,7 @@
 -- after another.
 
 local driver = require "spec.support.driver"
+local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
 local sandbox = require "spec.support.sandbox"
@@ -18,7 +19,8 @@ describe("idle connections that died", function()
   setup(function() sandbox.start() end)
   after_each(function()
     client:close()
-    relay:stop()
+    if relay then relay:stop() end
+    relay = nil
     sandbox.release()
   end)
 
@@ -55,6 +57,7 @@ describe("idle connections that died", function()
       times = KEPT }
     local calls, deadline = start(KEPT), socket.gettime() + 20
     repeat
+      for _, call in ipairs(calls) do call:step() end
       client:step(0.01)
       assert.is_true(socket.gettime() < deadline, "the requests do not arrive")
     until #sandbox.requests "balance" >= KEPT
@@ -100,4 +103,28 @@ describe("idle connections that died", function()
       assert.equal(0, client:stats().retries)
     end)
   end
+
+  -- Every second one of them dies.
+  it("are used by no call beside live ones", function()
+    local answer = fixture.http(fixture.body(1))
+    local dying = { { read = true, send = answer }, { hold = true, cut = true } }
+    local living, behaviours = {}, {}
+    for n = 1, 40 do living[n] = { read = true, send = answer } end
+    for n = 1, KEPT do behaviours[n] = n % 2 == 0 and dying or living end
+    behaviours[KEPT + 1] = living
+    local function certificate(name)
+      return (sandbox.ca_file:gsub("ca%.pem$", name))
+    end
+    local server = faulty.start(behaviours, { certificate = certificate "server.pem",
+      key = certificate "server.key", alpn = { "http/1.1" } })
+    finally(function() server:stop() end)
+    client = fixture.client { base_url = server.url, ca_file = sandbox.ca_file,
+      http_version = "1.1", max_retries = 0, rate_limit = 0 }
+    finish(start(KEPT))
+    for _ = 1, KEPT / 2 do server:go() end
+    finish(start(3))
+    finish(start(KEPT))
+    for _ = 1, 3 do finish(start(1)) end
+    assert.is_true(#server:requests() <= 3 * KEPT, #server:requests())
+  end)
 end)
