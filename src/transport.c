@@ -46,6 +46,7 @@
 #define LOOK_AGAIN 1.01      /* seconds; libcurl looks once a second at most */
 #define MAX_STREAMS 1000     /* of a connection; servers allow fewer, ... */
 #define STREAMS 100          /* ... but hardly any fewer than this */
+#define REFUSALS 4           /* of a request; libcurl gives up after 6 */
 #define LOOKUPS 256L         /* at once, each in a thread; begun on demand */
 
 /* Newer than the headers may be: by number. An older libcurl refuses them. */
@@ -268,8 +269,10 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
   }
   if (x->version != UQ_HTTP_2)
     return PREREQ_OK;
-  if (x->pending.resends > 0 && x->transport->nudge < 0)
-    x->transport->nudge = x->transport->liveness.now + LOOK_SOON;
+  if (x->pending.resends > 0) {
+    x->transport->repeated = x->transport->liveness.now;
+    x->transport->nudge = x->transport->repeated + LOOK_SOON;
+  }
   if (x->transport->spoken == 0) {
     curl_easy_setopt(x->easy, CURLOPT_PIPEWAIT, 0L);
     x->impatient = true;
@@ -602,9 +605,8 @@ static CURLcode set_nowhere(CURL *easy) {
 }
 
 /* A request that goes nowhere, from its start to its end. If it closes, there
-*is
-** no room for its connection: libcurl makes some by closing idle ones, all or
-** the oldest. */
+** is no room for its connection: libcurl makes some, and for that closes idle
+** ones, all or the oldest. */
 static CURLMcode go_nowhere(struct uq_transport *t, bool closes) {
   int running;
   CURL *easy = curl_easy_init();
@@ -627,9 +629,8 @@ static CURLMcode go_nowhere(struct uq_transport *t, bool closes) {
 }
 
 /* Closes the idle connections that were shut down, where libcurl would use them
-** again, and others with them. If there are no others, all is closed: 7.88
-*would
-** remember of the host that it spoke 1.1. */
+** again, and others with them. If there are no others, all is closed: otherwise
+** libcurl 7.88 would remember of the host that it spoke 1.1. */
 static CURLMcode close_dead(struct uq_transport *t) {
   struct uq_activity *a = &t->liveness.activity;
   CURLMcode code = CURLM_OK;
