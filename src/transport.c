@@ -162,6 +162,13 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *transport,
   return uq_poller_watch(&t->poller, fd, watch) == 0 ? 0 : -1;
 }
 
+/* What has come of an answer before libcurl sends the request again, as it does
+** over HTTP/1.1 where the server asks for that. */
+static void drop_answer(struct uq_exchange *x) {
+  uq_buf_clear(&x->response);
+  memset(&x->received, 0, sizeof x->received);
+}
+
 /* libcurl opens a connection: true if that is to send a request again which
 ** must not be sent again. Before libcurl 7.80, resends are counted here. */
 static bool is_exhausted(struct uq_exchange *x) {
@@ -176,6 +183,7 @@ static bool is_exhausted(struct uq_exchange *x) {
   if (!uq_pending_may_resend(p))
     return true;
   uq_pending_resent(p);
+  drop_answer(x);
   return false;
 }
 
@@ -258,8 +266,7 @@ static int on_request(void *exchange, char *to, char *from, int to_port,
   (void)to, (void)from, (void)to_port, (void)from_port;
   if (!uq_pending_sent(&x->pending))
     return PREREQ_ABORT;
-  uq_buf_clear(&x->response); /* sent again after a part of an answer */
-  memset(&x->received, 0, sizeof x->received);
+  drop_answer(x);
   if (x->version != UQ_HTTP_2 || x->pending.resends >= REFUSALS ||
       x->transport->spoken == CURL_HTTP_VERSION_1_1) {
     /* for a resend: idle connections of the same age may be closed, too; one

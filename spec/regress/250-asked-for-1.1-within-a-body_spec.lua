@@ -25,7 +25,8 @@ describe("an answer over HTTP/1.1 behind a part of one over HTTP/2", function()
     local part = frames.headers { ":status", "200", "x-request-id", "first" }
       .. frames.data(body(1):sub(1, 40), 0)
     server = faulty.start({
-      { read = "h2", send = frames.hello .. part .. frames.reset(13), keep = true },
+      { read = "h2", send = { frames.hello .. part, frames.reset(13) }, pause = 0.05,
+        keep = true },
       { read = true, send = again, keep = true },
     }, {
       certificate = sandbox.ca_file:gsub("ca%.pem$", "server.pem"),
