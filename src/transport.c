@@ -69,6 +69,7 @@ struct uq_transport {
   size_t in_flight;         /* how many exchanges are */
   bool two;                 /* libcurl speaks HTTP/2 */
   bool reuses_dead;         /* see uq_handle_reuses_dead */
+  unsigned closed;          /* counts the sockets that were closed */
   bool polling;             /* the poller is open */
   bool crowd;               /* requests are side by side: over HTTP/2 */
   bool offers_two;          /* the last request did */
@@ -208,6 +209,7 @@ static int on_close(void *transport, curl_socket_t fd) {
   struct uq_transport *t = transport;
   (void)uq_idle_remove(&t->liveness.idle, fd);
   uq_activity_close(&t->liveness.activity, fd);
+  t->closed++;
   (void)uq_poller_watch(&t->poller, fd, UQ_POLL_NONE);
   return close(fd);
 }
@@ -645,11 +647,12 @@ static CURLMcode close_dead(struct uq_transport *t) {
     return CURLM_OK;
   if (t->in_flight == 0 && t->liveness.idle.count == 0) {
     close_multi(t);
+    (void)open_multi(t); /* the next request finds out if it fails */
     return CURLM_OK;
   }
-  for (int before = a->shut + 1;
-       code == CURLM_OK && a->shut < before && uq_activity_has_dead(a);) {
-    before = a->shut;
+  unsigned before = t->closed - 1;
+  while (code == CURLM_OK && t->closed != before && uq_activity_has_dead(a)) {
+    before = t->closed;
     code = go_nowhere(t, true);
   }
   t->look = uq_clock(); /* for requests that this has made wait */

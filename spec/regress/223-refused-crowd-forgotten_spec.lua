@@ -1,6 +1,6 @@
 -- A server that takes one stream at a time refuses most of a crowd. libcurl 8.23 repeats
--- what was refused, forgets one of them now and then until its connect timeout (10 s), and
--- gives up others after six times.
+-- what was refused, forgets one of them now and then until its connect timeout (10 s),
+-- and gives up others after six times.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
