@@ -9,12 +9,12 @@ local sandbox = require "spec.support.sandbox"
 local title = "a server that answers after 60 % of the timeout"
 if not driver.on_two_luas(title) then return end
 
-local TIMEOUT, SLOW = 3, 1.8
+local CROWD, TIMEOUT, SLOW = 12, 4, 2.4
 
 local function arrived() return #sandbox.requests() end
 
 local function crowd(client, timeout)
-  fixture.crowd(client, 32, { timeout = timeout or TIMEOUT })
+  fixture.crowd(client, CROWD, { timeout = timeout or TIMEOUT })
 end
 
 describe(title, function()
@@ -43,19 +43,19 @@ describe(title, function()
       connect()
       slow_from_now_on()
       for _ = 1, 2 do crowd(client) end
-      assert.equal(64, arrived())
+      assert.equal(2 * CROWD, arrived())
     end)
 
     it("after it was fast, is asked twice by one call, HTTP/" .. version, function()
       connect()
       crowd(client)
-      slow_from_now_on(2.5) -- within two thirds of the time: later is too late for this
+      slow_from_now_on(3.3) -- within two thirds of the time: later is too late for this
       local before = arrived()
       crowd(client, 2 * TIMEOUT)
-      assert.is_true(arrived() - before <= 32 + 3, arrived() - before)
+      assert.is_true(arrived() - before <= CROWD + 3, arrived() - before)
       before = arrived()
       crowd(client, 2 * TIMEOUT)
-      assert.equal(32, arrived() - before)
+      assert.equal(CROWD, arrived() - before)
     end)
   end
 end)
