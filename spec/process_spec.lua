@@ -4,6 +4,7 @@
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
+local libcurl = require "spec.support.libcurl"
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
 local uqpay = require "uqpay"
@@ -816,10 +817,13 @@ describe("a state that is closed with a look-up under way", function()
     local text = driver.output(driver.command("env", "ASAN_OPTIONS=detect_leaks=0",
       "UQPAY_WRAP=" .. driver.preload "fork", os.getenv "UQPAY_LUA", "-e", code)
       .. " 2>&1; echo \"exit $?\"")
-    -- before 7.87 libcurl waits for its thread
-    local major, minor = uqpay.info().libcurl:match "^(%d+)%.(%d+)"
-    local quick = tonumber(major) > 7 or tonumber(minor) >= 87
-    assert.equal(("false\ntrue\t%s\nalive\nexit 0\n"):format(tostring(quick)), text)
+    local under_way = text:match "^false\ntrue\t(%a+)\nalive\nexit 0\n$"
+    assert.is_string(under_way, text)
+    -- before 7.87 libcurl waits for its thread; from 8.20 on it ends its idle threads with
+    -- the client, and this look-up may be over by then
+    if not libcurl.at_least(8, 20) then
+      assert.equal(tostring(libcurl.at_least(7, 87)), under_way)
+    end
   end)
 end)
 

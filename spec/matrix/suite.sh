@@ -33,6 +33,7 @@ make_root() {
 # The network is the machine's.
 mount_all() {
     mount --make-rprivate / &&
+        mount --bind "$root" "$root" &&
         mount -t proc proc "$root/proc" &&
         mount --rbind /dev "$root/dev" &&
         mount --bind "$dir/packages" "$root/var/cache/apt/archives" ||
