@@ -819,8 +819,8 @@ describe("a state that is closed with a look-up under way", function()
       .. " 2>&1; echo \"exit $?\"")
     local under_way = text:match "^false\ntrue\t(%a+)\nalive\nexit 0\n$"
     assert.is_string(under_way, text)
-    -- before 7.87 libcurl waits for its thread; from 8.20 on it ends idle threads with the
-    -- client, and this look-up may be over by then
+    -- before 7.87 libcurl waits for its thread; from 8.20 on it ends the idle ones with
+    -- the client, and this look-up may be over by then
     if not libcurl.at_least(8, 20) then
       assert.equal(tostring(libcurl.at_least(7, 87)), under_way)
     end
