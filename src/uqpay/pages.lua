@@ -69,13 +69,13 @@ end
 
 local function start(self)
   self.query.page_number = self.number
+  self.asked = self.asked + 1
   return self.client["start_" .. self.endpoint](self.client, self.query)
 end
 
 -- What start raises (the client may have been closed) ends the iterator.
 local function ask(self)
-  -- counted before anything allocates: a finalizer may use the iterator
-  self.number, self.asked = self.number + 1, self.asked + 1
+  self.number = self.number + 1
   local ok, call = pcall(start, self)
   if not ok then
     self.items, self.at, self.ended = {}, 0, call
@@ -94,7 +94,6 @@ local function receive(self)
   local over = call:step() -- if so, nobody would tell us
   local page, message, err = self.hub:await(call)
   if over and not page and err.kind == "timeout" then -- while the caller worked
-    self.asked = self.asked + 1
     return self.hub:await(start(self))
   end
   return page, message, err
@@ -197,7 +196,10 @@ local function deliver(self)
   end
   if self.ended then error(self.ended, 0) end
   if self.failure then return nil, self.failure end
-  if self.asked == 0 then ask(self) end
+  if not self.begun then
+    self.begun = true -- before any call: a finalizer that runs in it may use the iterator
+    ask(self)
+  end
   repeat
     while self.at == #self.items do
       if self.over then return nil end
@@ -247,7 +249,7 @@ return function(client, options, name, endpoint, id, err)
   local self = {
     client = client, name = name, endpoint = endpoint, id = id, failure = err or nil,
     progress = options.progress, returns = options.on_error == "return",
-    started = internal.clock(), asked = 0, done = 0, pages = 0,
+    started = internal.clock(), begun = false, asked = 0, done = 0, pages = 0,
     seen = {}, items = {}, at = 0,
   }
   if not err then
