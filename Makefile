@@ -260,7 +260,7 @@ torture:
 
 torture-quick:
 	@MAKE='$(MAKE)' sh spec/torture/torture.sh memory:300 fuzz:300 soak:120 threads:60 \
-		random:180 secrets:300 locale:180 gc:240
+		random:180 secrets:450 locale:180 gc:240
 
 # The totals of so many runs.
 TOTALS = awk '{ print } /^[0-9]+ passed, / { runs++; passed += $$1; failed += $$3 } \
