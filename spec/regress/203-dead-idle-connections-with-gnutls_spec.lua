@@ -31,13 +31,7 @@ describe("idle connections that died", function()
   end
 
   local function finish(calls)
-    local deadline, going = socket.gettime() + 40
-    repeat
-      going = false
-      for _, call in ipairs(calls) do going = not call:step() or going end
-      if going then client:step(0.2) end
-      assert.is_true(socket.gettime() < deadline, "the calls do not end")
-    until not going
+    fixture.finish(client, calls)
     for _, call in ipairs(calls) do
       fixture.succeeded(call:result())
       assert.equal(1, call:attempts())
@@ -112,11 +106,7 @@ describe("idle connections that died", function()
     for n = 1, 40 do living[n] = { read = true, send = answer } end
     for n = 1, KEPT do behaviours[n] = n % 2 == 0 and dying or living end
     behaviours[KEPT + 1] = living
-    local function certificate(name)
-      return (sandbox.ca_file:gsub("ca%.pem$", name))
-    end
-    local server = faulty.start(behaviours, { certificate = certificate "server.pem",
-      key = certificate "server.key", alpn = { "http/1.1" } })
+    local server = faulty.start(behaviours, sandbox.tls "http/1.1")
     finally(function() server:stop() end)
     client = fixture.client { base_url = server.url, ca_file = sandbox.ca_file,
       http_version = "1.1", max_retries = 0, rate_limit = 0 }
