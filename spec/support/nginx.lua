@@ -181,6 +181,10 @@ function nginx.start(setup)
     end
   end
   self.guard = assert(io.popen(driver.command("sh", "-c", guard, "guard", dir), "w"))
+  -- the command has returned, but its master may not have begun all of them yet
+  nginx.until_so(function()
+    return self:pid() and #self:workers() >= (setup.workers or 1)
+  end, "nginx has its workers")
   return self
 end
 
