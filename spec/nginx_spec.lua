@@ -641,7 +641,7 @@ describe("within nginx", function()
           store = false }
         start_example()
         local answer = ask("/balance/USD", expected)
-        if kind then assert.equal(kind, answer.kind) end
+        assert.equal(kind, answer.kind)
         sandbox.reset()
         ask("/balance/USD", 200)
         stop()
