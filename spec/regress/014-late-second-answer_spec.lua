@@ -25,21 +25,18 @@ end
 
 describe("an answer that nobody asked for", function()
   local server, client
+  local closing = fixture.closing()
   setup(function() sandbox.start() end)
-  after_each(function()
-    client:close()
-    server:stop()
-  end)
 
   local function start(late, changes)
-    server = faulty.start {
+    server = closing(faulty.start {
       { { read = true, send = http(1) }, { hold = true, send = late },
         { read = true, send = http(98), keep = true } },
       { read = true, send = http(2), keep = true },
-    }
+    })
     changes = changes or {}
     changes.base_url, changes.ca_file = server.url, false
-    client = fixture.client(changes)
+    client = closing(fixture.client(changes))
     assert.equal(1, fixture.succeeded(client:balance "USD").available_balance)
   end
 

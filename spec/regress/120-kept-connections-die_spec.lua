@@ -16,49 +16,24 @@ local KEPT = 8
 
 describe("connections that die without a word", function()
   local relay, client
+  local closing = fixture.closing()
 
   setup(function() sandbox.start() end)
-  after_each(function()
-    client:close()
-    relay:stop()
-    sandbox.release()
-  end)
+  after_each(sandbox.release)
 
-  local function finish(calls)
-    local going
-    repeat
-      going = false
-      for _, call in ipairs(calls) do going = not call:step() or going end
-      if going then client:step(1) end
-    until not going
-    return calls
-  end
-
-  local function start(count, options)
-    local calls = {}
-    for n = 1, count do calls[n] = client:start_balance("USD", options) end
-    return calls
-  end
+  local function start(count, options) return fixture.start(client, count, options) end
 
   -- A client with KEPT connections over HTTP/1.1, or one over HTTP/2.
   local function connect(version, changes)
     sandbox.reset()
-    relay = relays.start(sandbox.url)
+    relay = closing(relays.start(sandbox.url))
     local options = { base_url = relay.url, http_version = version, rate_limit = 0,
       timeout = 3, max_retries = 1 }
     for name, value in pairs(changes or {}) do options[name] = value end
-    client = fixture.client(options)
-    sandbox.fault { kind = "delay", endpoint = "balance", hold = true, seconds = 20,
-      times = KEPT }
-    local calls = start(KEPT, { timeout = 20 })
-    local ends = socket.gettime() + 20
-    repeat
-      for _, call in ipairs(calls) do call:step() end
-      client:step(0.01)
-      assert.is_true(socket.gettime() < ends, "they do not arrive")
-    until #sandbox.requests "balance" >= KEPT
-    sandbox.release()
-    for _, call in ipairs(finish(calls)) do fixture.succeeded(call:result()) end
+    client = closing(fixture.client(options))
+    for _, call in ipairs(fixture.together(client, KEPT, { timeout = 20 })) do
+      fixture.succeeded(call:result())
+    end
     assert.equal(version == "2" and 1 or KEPT, relay:order "total")
   end
 
@@ -77,7 +52,9 @@ describe("connections that die without a word", function()
     it("cost no call, many at once" .. title, function()
       connect(version)
       local kept = relay:order "strand"
-      for _, call in ipairs(finish(start(32))) do
+      local calls = start(32)
+      fixture.finish(client, calls)
+      for _, call in ipairs(calls) do
         fixture.succeeded(call:result())
         assert.is_true(call:attempts() <= 2)
       end

@@ -47,11 +47,7 @@ describe("idle connections that the server closes", function()
   end
 
   setup(function() sandbox.start() end)
-  after_each(function()
-    if client then client:close() end
-    if server then server:stop() end
-    client, server = nil, nil
-  end)
+  local closing = fixture.closing()
 
   -- Steps the clients until there are so many sockets. Returns the number of rounds.
   local function step_until(count, ...)
@@ -88,9 +84,9 @@ describe("idle connections that the server closes", function()
       end
     end)
     for _, tls in ipairs { false, sandbox.tls "http/1.1" } do
-      for _, closing in ipairs { "close", "cut" } do
+      for _, how in ipairs { "close", "cut" } do
         local made = faulty.start({ { { read = true, send = answer },
-          { hold = true, [closing] = true } } }, tls)
+          { hold = true, [how] = true } } }, tls)
         servers[#servers + 1] = made
         clients[#clients + 1] = fixture.client { base_url = made.url,
           ca_file = tls and sandbox.ca_file, http_version = "1.1", max_retries = 0 }
@@ -116,8 +112,8 @@ describe("idle connections that the server closes", function()
 
   for _, how in ipairs { "close", "cut" } do
     it("are closed: over HTTP/2, by " .. how, function()
-      server = relays.start(sandbox.url)
-      client = fixture.client { base_url = server.url, http_version = "2" }
+      server = closing(relays.start(sandbox.url))
+      client = closing(fixture.client { base_url = server.url, http_version = "2" })
       client:pollfd()
       local before = sockets()
       fixture.succeeded(client:balance "USD")
@@ -132,9 +128,9 @@ describe("idle connections that the server closes", function()
   end
 
   it("wake a program that waits on the descriptor, and no more than that", function()
-    server = faulty.start { { { read = true, send = fixture.http(fixture.body(1)) },
-      { hold = true, close = true } } }
-    client = fixture.client { base_url = server.url, ca_file = false }
+    server = closing(faulty.start { { { read = true,
+      send = fixture.http(fixture.body(1)) }, { hold = true, close = true } } })
+    client = closing(fixture.client { base_url = server.url, ca_file = false })
     local fd = client:pollfd()
     local before = sockets()
     fixture.succeeded(client:balance "USD")

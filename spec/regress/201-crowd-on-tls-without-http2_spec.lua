@@ -12,15 +12,10 @@ local CROWD, HANGING = 12, 3
 
 describe("a crowd on an HTTPS server of HTTP/1.1", function()
   local client, relay
+  local closing = fixture.closing()
 
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
-  after_each(function()
-    if client then client:close() end
-    if relay then relay:stop() end
-    faulty.stop()
-    client, relay = nil, nil
-  end)
 
   -- Starts so many calls with the client's method of that name.
   local function start(n, method, ...)
@@ -59,7 +54,9 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
     for _, method in ipairs(methods) do
       it(("keeps no call waiting for another's answer: %s, http_version %s")
         :format(method[1], version), function()
-        client = fixture.client { base_url = sandbox.http1_url, http_version = version }
+        client = closing(fixture.client {
+          base_url = sandbox.http1_url, http_version = version,
+        })
         for _, warm in ipairs { false, true } do
           if warm then fixture.succeeded(client:balance "USD") end
           hang()
@@ -71,20 +68,20 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
     end
 
     it("keeps none waiting that logs in, http_version " .. version, function()
-      client = fixture.client {
+      client = closing(fixture.client {
         base_url = sandbox.http1_url, http_version = version, token = false,
         client_id = sandbox.client_id, api_key = sandbox.api_key,
-      }
+      })
       hang "balance"
       finish(start(CROWD), CROWD - HANGING)
     end)
 
     it("keeps none waiting behind a proxy, http_version " .. version, function()
-      relay = relays.start(sandbox.http1_url)
-      client = fixture.client {
+      relay = closing(relays.start(sandbox.http1_url))
+      client = closing(fixture.client {
         base_url = sandbox.http1_url, http_version = version,
         proxy = "http://127.0.0.1:" .. relay.port,
-      }
+      })
       hang()
       finish(start(CROWD), CROWD - HANGING)
     end)
@@ -92,13 +89,12 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
     it("is answered in parallel where each answer ends its connection, http_version "
       .. version, function()
       local answer = fixture.http(fixture.body(1), nil, "Connection: close\r\n")
-      local server = faulty.start({
+      local server = closing(faulty.start({
         { { read = true }, { hold = true, send = answer, close = true } },
-      }, sandbox.tls "http/1.1")
-      finally(function() server:stop() end)
-      client = fixture.client {
+      }, sandbox.tls "http/1.1"))
+      client = closing(fixture.client {
         base_url = server.url, http_version = version, max_retries = 0,
-      }
+      })
       for crowd = 1, 2 do
         local calls, deadline = start(CROWD), socket.gettime() + 15
         repeat
@@ -130,8 +126,8 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
 
   for _, version in ipairs { "auto", "2" } do
     it("keeps none waiting that spoke HTTP/2 before, http_version " .. version, function()
-      relay = relays.start(sandbox.url)
-      client = fixture.client { base_url = relay.url, http_version = version }
+      relay = closing(relays.start(sandbox.url))
+      client = closing(fixture.client { base_url = relay.url, http_version = version })
       finish(start(CROWD), CROWD)
       switch(sandbox.http1_url)
       hang()
@@ -141,8 +137,8 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
     for _, crowd in ipairs { 20, 300 } do
       it(("shares connections when it speaks HTTP/2 later: %d, http_version %s")
         :format(crowd, version), function()
-        relay = relays.start(sandbox.http1_url)
-        client = fixture.client { base_url = relay.url, http_version = version }
+        relay = closing(relays.start(sandbox.http1_url))
+        client = closing(fixture.client { base_url = relay.url, http_version = version })
         finish(start(CROWD), CROWD)
         switch(sandbox.url)
         local before = relay:order "total"

@@ -11,13 +11,10 @@ local CROWD = 40
 
 describe("a crowd whose connection ends before any answer", function()
   local client, relay
+  local closing = fixture.closing()
 
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
-  after_each(function()
-    client:close()
-    relay:stop()
-  end)
 
   local function arrive(count)
     local deadline = socket.gettime() + 20
@@ -46,11 +43,11 @@ describe("a crowd whose connection ends before any answer", function()
     for _, proxy in ipairs { false, true } do
       it(("shares the next ones: %s, %s"):format(how, proxy and "through a proxy"
         or "directly"), function()
-        relay = relays.start(sandbox.url)
-        client = fixture.client {
+        relay = closing(relays.start(sandbox.url))
+        client = closing(fixture.client {
           base_url = not proxy and relay.url or nil,
           proxy = proxy and "http://127.0.0.1:" .. relay.port or "",
-        }
+        })
         local calls = {}
         sandbox.fault { kind = "hang", times = CROWD }
         for n = 1, CROWD do calls[n] = client:start_balance "USD" end

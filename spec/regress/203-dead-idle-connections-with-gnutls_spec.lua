@@ -7,7 +7,6 @@ local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
 local sandbox = require "spec.support.sandbox"
-local socket = require "socket"
 
 if not driver.on_two_luas "idle connections that died" then return end
 
@@ -15,48 +14,35 @@ local KEPT = 8
 
 describe("idle connections that died", function()
   local relay, client
+  local closing = fixture.closing()
 
   setup(function() sandbox.start() end)
-  after_each(function()
-    client:close()
-    if relay then relay:stop() end
-    relay = nil
-    sandbox.release()
-  end)
+  after_each(sandbox.release)
 
-  local function start(count, options)
-    local calls = {}
-    for n = 1, count do calls[n] = client:start_balance("USD", options) end
-    return calls
-  end
+  local function start(count, options) return fixture.start(client, count, options) end
 
-  local function finish(calls)
-    fixture.finish(client, calls)
+  local function check(calls)
     for _, call in ipairs(calls) do
       fixture.succeeded(call:result())
       assert.equal(1, call:attempts())
     end
   end
 
+  local function finish(calls)
+    fixture.finish(client, calls)
+    check(calls)
+  end
+
   -- A client with KEPT idle connections, directly or through a proxy.
   local function connect(proxy, changes)
     sandbox.reset()
-    relay = relays.start(sandbox.url)
+    relay = closing(relays.start(sandbox.url))
     local options = { base_url = not proxy and relay.url or nil, http_version = "1.1",
       proxy = proxy and "http://127.0.0.1:" .. relay.port or "", max_retries = 0,
       rate_limit = 0 }
     for name, value in pairs(changes or {}) do options[name] = value end
-    client = fixture.client(options)
-    sandbox.fault { kind = "delay", endpoint = "balance", hold = true, seconds = 20,
-      times = KEPT }
-    local calls, deadline = start(KEPT), socket.gettime() + 20
-    repeat
-      for _, call in ipairs(calls) do call:step() end
-      client:step(0.01)
-      assert.is_true(socket.gettime() < deadline, "the requests do not arrive")
-    until #sandbox.requests "balance" >= KEPT
-    sandbox.release()
-    finish(calls)
+    client = closing(fixture.client(options))
+    check(fixture.together(client, KEPT))
     assert.equal(KEPT, relay:order "total")
   end
 
@@ -106,10 +92,9 @@ describe("idle connections that died", function()
     for n = 1, 40 do living[n] = { read = true, send = answer } end
     for n = 1, KEPT do behaviours[n] = n % 2 == 0 and dying or living end
     behaviours[KEPT + 1] = living
-    local server = faulty.start(behaviours, sandbox.tls "http/1.1")
-    finally(function() server:stop() end)
-    client = fixture.client { base_url = server.url, ca_file = sandbox.ca_file,
-      http_version = "1.1", max_retries = 0, rate_limit = 0 }
+    local server = closing(faulty.start(behaviours, sandbox.tls "http/1.1"))
+    client = closing(fixture.client { base_url = server.url, ca_file = sandbox.ca_file,
+      http_version = "1.1", max_retries = 0, rate_limit = 0 })
     finish(start(KEPT))
     for _ = 1, KEPT / 2 do server:go() end
     server:requests() -- it has closed them when it answers this

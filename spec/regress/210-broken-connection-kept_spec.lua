@@ -37,13 +37,9 @@ local list = '{"total_pages":1,"total_items":1,"data":[' .. body(2) .. "]}"
 
 describe("connections on which the protocol was broken", function()
   local server, client
+  local closing = fixture.closing()
 
   setup(function() sandbox.start() end)
-  after_each(function()
-    if client then client:close() end
-    if server then server:stop() end
-    client, server = nil, nil
-  end)
 
   -- The first connections, `broken` of them, break after so many requests; the last one
   -- answers all of them with `good`.
@@ -62,12 +58,12 @@ describe("connections on which the protocol was broken", function()
     local behaviours = {}
     for n = 1, broken do behaviours[n] = first end
     behaviours[broken + 1] = last
-    server = faulty.start(behaviours, sandbox.tls "h2")
+    server = closing(faulty.start(behaviours, sandbox.tls "h2"))
   end
 
   local function connect(changes)
-    client = fixture.client(
-      { base_url = server.url, http_version = "2", max_retries = 0 }, changes)
+    client = closing(fixture.client(
+      { base_url = server.url, http_version = "2", max_retries = 0 }, changes))
   end
 
   for name, fault in pairs(faults) do

@@ -24,21 +24,17 @@ local tells = libcurl.at_least(7, 80)
 
 describe("requests that libcurl sends again", function()
   local server, client
+  local closing = fixture.closing()
 
   setup(function() sandbox.start() end)
-  after_each(function()
-    if client then client:close() end
-    if server then server:stop() end
-    client, server = nil, nil
-  end)
 
   local function serve(...)
-    server = faulty.start({ ... }, sandbox.tls "h2")
+    server = closing(faulty.start({ ... }, sandbox.tls "h2"))
   end
 
   local function connect(changes)
-    client = fixture.client(
-      { base_url = server.url, http_version = "2", rate_limit = 0 }, changes)
+    client = closing(fixture.client(
+      { base_url = server.url, http_version = "2", rate_limit = 0 }, changes))
   end
 
   -- How many requests the server has got.
@@ -143,9 +139,10 @@ describe("requests that libcurl sends again", function()
   -- A client whose one kept connection is closed by the server when a second request
   -- comes.
   local function lose_a_kept_connection(changes)
-    server = faulty.start { { { read = true, send = http(body(1)) }, { read = true } },
-      { { read = true, send = http(body(2)) }, { read = true, send = http(body(3)),
-        keep = true } } }
+    server = closing(faulty.start {
+      { { read = true, send = http(body(1)) }, { read = true } },
+      { { read = true, send = http(body(2)) },
+        { read = true, send = http(body(3)), keep = true } } })
     connect(changes)
     assert.equal(1, succeeded(client:balance "USD").available_balance)
   end
@@ -176,7 +173,7 @@ describe("requests that libcurl sends again", function()
     local behaviours = {}
     for n = 1, KEPT do behaviours[n] = lost end
     behaviours[KEPT + 1] = { read = true, send = http(body(2)), keep = true }
-    server = faulty.start(behaviours)
+    server = closing(faulty.start(behaviours))
     connect { max_retries = 0, http_version = "1.1" }
     local calls = {}
     for n = 1, KEPT do calls[n] = client:start_balance "USD" end

@@ -19,13 +19,9 @@ local token =
 
 describe("a body that was cut over HTTP/2", function()
   local server, client
+  local closing = fixture.closing()
 
   setup(function() sandbox.start() end)
-  after_each(function()
-    if client then client:close() end
-    if server then server:stop() end
-    client, server = nil, nil
-  end)
 
   -- An answer of no announced length that ends by RST_STREAM, or by its last frame.
   local function cut(text, status)
@@ -39,11 +35,11 @@ describe("a body that was cut over HTTP/2", function()
 
   local function serve(first, good, changes)
     local second = { read = "h2", send = answer(good or body(2), 200, 3), keep = true }
-    server = faulty.start({ { { read = "h2", send = hello .. first }, second },
+    server = closing(faulty.start({ { { read = "h2", send = hello .. first }, second },
       { { read = "h2", send = hello .. answer(good or body(2)) }, second } },
-      sandbox.tls "h2")
-    client = fixture.client(
-      { base_url = server.url, http_version = "2", max_retries = 0 }, changes)
+      sandbox.tls "h2"))
+    client = closing(fixture.client(
+      { base_url = server.url, http_version = "2", max_retries = 0 }, changes))
   end
 
   for name, text in pairs {

@@ -15,16 +15,13 @@ local counts = libcurl.at_least(8, 6)
 
 describe("headers beyond libcurl's limits", function()
   local server, client
+  local closing = fixture.closing()
 
   setup(function() sandbox.start() end)
-  after_each(function()
-    client:close()
-    server:stop()
-  end)
 
   -- Where libcurl has no such limit the answer is taken: 2.
   local function check(limited, changes)
-    client = fixture.client({ base_url = server.url, max_retries = 2 }, changes)
+    client = closing(fixture.client({ base_url = server.url, max_retries = 2 }, changes))
     if limited then
       local err = fixture.failed("too_large", client:balance "USD")
       assert.equal(1, err.attempts)
@@ -39,9 +36,9 @@ describe("headers beyond libcurl's limits", function()
     ["a long line"] = { "x: " .. ("y"):rep(600000) .. "\r\n", true },
   } do
     it("are too large: " .. name, function()
-      server = faulty.start { { read = true, keep = true,
+      server = closing(faulty.start { { read = true, keep = true,
         send = fixture.http(fixture.body(2), nil, case[1]) },
-        { read = true, send = fixture.http(fixture.body(2)), keep = true } }
+        { read = true, send = fixture.http(fixture.body(2)), keep = true } })
       check(case[2], { ca_file = false })
     end)
   end
@@ -57,11 +54,11 @@ describe("headers beyond libcurl's limits", function()
         block:sub(at, at + size - 1))
     end
     said = said .. frames.data(fixture.body(2))
-    server = faulty.start({ { { read = "h2", send = frames.hello .. said },
+    server = closing(faulty.start({ { { read = "h2", send = frames.hello .. said },
       { read = "h2", send = frames.answer(fixture.body(2), 200, 3), keep = true } },
       { read = "h2", keep = true,
         send = frames.hello .. frames.answer(fixture.body(2)) } },
-      sandbox.tls "h2")
+      sandbox.tls "h2"))
     check(true, { http_version = "2" })
   end)
 end)

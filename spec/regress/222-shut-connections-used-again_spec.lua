@@ -8,21 +8,18 @@ local sandbox = require "spec.support.sandbox"
 
 describe("a connection that was given up", function()
   local client, relay
+  local closing = fixture.closing()
 
   setup(function() sandbox.start() end)
   before_each(function()
     sandbox.reset()
-    relay = relays.start(sandbox.url)
-  end)
-  after_each(function()
-    client:close()
-    relay:stop()
+    relay = closing(relays.start(sandbox.url))
   end)
 
   for _, version in ipairs { "1.1", "2" } do
     it("is used by no later call, HTTP/" .. version, function()
-      client = fixture.client { base_url = relay.url, http_version = version,
-        max_retries = 0, rate_limit = 0 }
+      client = closing(fixture.client { base_url = relay.url, http_version = version,
+        max_retries = 0, rate_limit = 0 })
       for _ = 1, 3 do
         fixture.succeeded(client:balance "USD")
         relay:order "strand"
@@ -35,8 +32,8 @@ describe("a connection that was given up", function()
     end)
 
     it("is used by none of a crowd, HTTP/" .. version, function()
-      client = fixture.client { base_url = relay.url, http_version = version,
-        max_retries = 0, rate_limit = 0 }
+      client = closing(fixture.client { base_url = relay.url, http_version = version,
+        max_retries = 0, rate_limit = 0 })
       fixture.succeeded(client:balance "USD")
       relay:order "strand"
       fixture.failed("timeout", client:balance("USD", { timeout = 0.3 }))

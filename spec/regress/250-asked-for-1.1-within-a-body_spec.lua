@@ -14,25 +14,20 @@ local body, http = fixture.body, fixture.http
 
 describe("an answer over HTTP/1.1 behind a part of one over HTTP/2", function()
   local server, client
+  local closing = fixture.closing()
 
   setup(function() sandbox.start() end)
-  after_each(function()
-    client:close()
-    server:stop()
-  end)
 
   local function connect(again)
     local part = frames.headers { ":status", "200", "x-request-id", "first" }
       .. frames.data(body(1):sub(1, 40), 0)
-    server = faulty.start({
+    server = closing(faulty.start({
       { read = "h2", send = { frames.hello .. part, frames.reset(13) }, pause = 0.05,
         keep = true },
       { read = true, send = again, keep = true },
-    }, {
-      certificate = sandbox.ca_file:gsub("ca%.pem$", "server.pem"),
-      key = sandbox.ca_file:gsub("ca%.pem$", "server.key"), alpn = { "h2", "http/1.1" } })
-    client = fixture.client { base_url = server.url, http_version = "2", rate_limit = 0,
-      max_retries = 0 }
+    }, sandbox.tls("h2", "http/1.1")))
+    client = closing(fixture.client { base_url = server.url, http_version = "2",
+      rate_limit = 0, max_retries = 0 })
   end
 
   it("is the answer", function()

@@ -45,6 +45,22 @@ function fixture.with_client(use, changes)
   end)
 end
 
+-- For a group of specs: a function that returns what it is given, a client, a server or a
+-- relay, and closes it behind the spec; what came last is closed first.
+function fixture.closing()
+  local open = {}
+  busted.after_each(function()
+    for n = #open, 1, -1 do
+      local one = table.remove(open, n)
+      if one.stop then one:stop() else one:close() end
+    end
+  end)
+  return function(one)
+    open[#open + 1] = one
+    return one
+  end
+end
+
 -- Runs a function of a time that must be long enough for a thing to happen within it, and
 -- returns true if it did: with a short time first, on a slow machine with longer ones.
 function fixture.given_time(run)
@@ -73,14 +89,36 @@ function fixture.finish(client, calls)
   until left == 0
 end
 
+-- Starts so many balances at once. Returns the call objects.
+function fixture.start(client, count, options)
+  local calls = {}
+  for n = 1, count do calls[n] = client:start_balance("USD", options) end
+  return calls
+end
+
 -- So many balances at once, each a call object that is stepped as soon as it can go on.
 -- Returns the balances.
 function fixture.crowd(client, count, options)
-  local calls, balances = {}, {}
-  for n = 1, count do calls[n] = client:start_balance("USD", options) end
+  local calls, balances = fixture.start(client, count, options), {}
   fixture.finish(client, calls)
   for n = 1, count do balances[n] = fixture.succeeded(calls[n]:result()) end
   return balances
+end
+
+-- So many balances that are all in flight before the first is answered: over HTTP/1.1 as
+-- many connections are kept behind them. Returns the calls, which have ended.
+function fixture.together(client, count, options)
+  sandbox.fault { kind = "delay", endpoint = "balance", hold = true, seconds = 20,
+    times = count }
+  local calls, ends = fixture.start(client, count, options), clock() + 20
+  repeat
+    for _, call in ipairs(calls) do call:step() end
+    client:step(0.01)
+    assert.is_true(clock() < ends, "the requests do not arrive")
+  until #sandbox.requests "balance" >= count
+  sandbox.release()
+  fixture.finish(client, calls)
+  return calls
 end
 
 -- Orders a fault for the next request with this key alone. Returns options that bear it.
