@@ -3,24 +3,22 @@
 -- SPDX-License-Identifier: MIT
 
 local internal = require "uqpay.internal"
+local lock = require "resty.uqpay.lock"
 
 local shared = {}
 
-local LOCKED = 15 -- seconds: a worker that was killed keeps others from a login so long
+local clock = internal.clock
+
 local MINUTE = 60
 local SHARE = 50  -- this part of a minute's turns goes at once
 
-local owners = 0
-
--- A token store, as uqpay.new takes it.
+-- A token store, as uqpay.new takes it, and a function that keeps its lock, if it has it:
+-- to be called whenever the login goes on.
 function shared.token_store(dict)
-  owners = owners + 1
-  local number = owners
   local store = {}
+  local held = {} -- locks by key
 
-  local function owner() return ngx.worker.pid() .. " " .. number end
   local function name(key) return "uqpay token " .. key end
-  local function lock(key) return "uqpay login " .. key end
 
   function store.get(key)
     local text, err = dict:get(name(key))
@@ -40,17 +38,21 @@ function shared.token_store(dict)
   end
 
   function store.lock(key)
-    local ok, err = dict:add(lock(key), owner(), LOCKED)
-    if not ok and err ~= "exists" then return nil, err end
-    return ok
-  end
-
-  function store.unlock(key)
-    if dict:get(lock(key)) == owner() then dict:delete(lock(key)) end
+    local taken, err = lock.take(dict, "uqpay login " .. key, clock())
+    if not taken then return taken, err end
+    held[key] = taken
     return true
   end
 
-  return store
+  function store.unlock(key)
+    if held[key] then lock.release(held[key]) end
+    held[key] = nil
+    return true
+  end
+
+  return store, function(now)
+    for _, taken in pairs(held) do lock.renew(taken, now) end
+  end
 end
 
 -- A function that gives turns, at most `limit` in any minute: in how many seconds the
@@ -63,7 +65,7 @@ function shared.turns(dict, key, limit)
   local window = MINUTE * count / math.max(limit - count, 0.5)
   local first = 0 -- that may have turns left
   return function(left)
-    local now = internal.clock()
+    local now = clock()
     first = math.max(first, math.floor(now / window))
     while true do
       local wait = math.max(first * window - now, 0)
