@@ -550,6 +550,15 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
   return 0;
 }
 
+/* Keeps the body of the answer in the peer table of the call object. */
+static void keep_text(lua_State *L, int idx) {
+  const struct uq_buf *body = &to_call(L, idx)->answer.body;
+  uqL_getpeer(L, idx);
+  lua_pushlstring(L, body->data, body->len);
+  lua_setfield(L, -2, "text");
+  lua_pop(L, 1);
+}
+
 /* The exchange is finished. */
 static int settle(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
@@ -581,6 +590,8 @@ static int settle(lua_State *L, int idx) {
   if (good || (f.status != 0 && f.status != 429))
     uq_pace_accepted(uq_attempt_pace(call, call->home), uq_clock(),
                      call->attempted);
+  if (good && call->keeps_text)
+    keep_text(L, idx);
   if (good)
     uq_call_end(call, true);
   if (call->home->on_response)

@@ -500,6 +500,11 @@ struct uq_question {
 bool uqL_answer_judge(lua_State *L, const struct uq_question *q,
                       const struct uq_answer *a, struct uq_failure *f);
 
+/* Reads the body of a success once more, with the same checks; a NUL follows
+** the text. True: pushes the result table. False: pushes why not. */
+bool uqL_answer_read(lua_State *L, const struct uq_question *q, char *text,
+                     size_t len);
+
 /* ---- json.c ------------------------------------------------------------- */
 
 enum uq_json_type {
