@@ -1,8 +1,11 @@
--- What the Lua files of uqpay get from the C module: kept answers.
+-- What the Lua files of uqpay get from the C module: kept answers, and how long nothing
+-- is expected to happen.
 
 local fixture = require "spec.support.fixture"
 local internal = require "uqpay.internal"
 local sandbox = require "spec.support.sandbox"
+
+local clock = internal.clock
 
 describe("the text of an answer", function()
   local client
@@ -95,5 +98,97 @@ describe("a question", function()
         amounts = "exact", timeout = 1.5, max_retries = 0,
         idempotency_key = "b5f4a6c2-3f0e-4d52-9a53-0c8a3f2b7d11" }) })
     client:close()
+  end)
+end)
+
+describe("the time in which nothing is expected", function()
+  local closing = fixture.closing()
+  setup(sandbox.start)
+  before_each(sandbox.reset)
+
+  -- Steps until a condition holds.
+  local function step_until(client, condition)
+    local ends = clock() + 30
+    while not condition() do
+      client:step(0.001)
+      assert.is_true(clock() < ends, "it never is so")
+    end
+  end
+
+  -- A client that has had so many answers of some 60 ms.
+  local function learned(count, changes)
+    sandbox.settings { delay = 0.06 }
+    local client = closing(fixture.client(changes))
+    for _ = 1, count do fixture.finish(client, { client:start_balance "USD" }) end
+    return client
+  end
+
+  it("is none without calls", function()
+    local client = closing(fixture.client())
+    assert.is_nil(internal.idle(client))
+    client:close()
+    assert.is_nil(internal.idle(client))
+  end)
+
+  it("is over while a connection is made, and without answers before", function()
+    local client = closing(fixture.client())
+    sandbox.settings { hold = "balance" }
+    local call = client:start_balance "USD"
+    assert.is_true(internal.idle(client) <= 0)
+    step_until(client, function() return #sandbox.requests "balance" == 1 end)
+    local before = internal.idle(client)
+    assert.is_true(before < 0, before)
+    step_until(client, function() return internal.idle(client) < before - 0.01 end)
+    call:cancel()
+  end)
+
+  for version in pairs { ["1.1"] = 1, ["2"] = 1 } do
+    it("lasts until an answer may come over HTTP/" .. version, function()
+      local client = learned(6, { http_version = version })
+      local call = client:start_balance "USD"
+      client:step()
+      local idle = internal.idle(client)
+      assert.is_true(idle > 0.02 and idle < 0.2, idle)
+      step_until(client, function() return internal.idle(client) <= 0 end)
+      assert.is_false(call:done())
+      local later = client:start_balance "USD" -- which does not make it longer
+      client:step()
+      assert.is_true(internal.idle(client) <= 0)
+      fixture.finish(client, { call, later })
+      assert.is_nil(internal.idle(client))
+    end)
+  end
+
+  it("lasts until the next attempt, or turn", function()
+    sandbox.fault { kind = "status", status = 503, store = false }
+    local client = closing(fixture.client { retry_delay = 5, retry_delay_max = 5 })
+    local call = client:start_balance "USD"
+    step_until(client, function()
+      call:step()
+      return internal.idle(client) > 1
+    end)
+    call:cancel()
+    client = closing(fixture.client { rate_limit = 6 })
+    fixture.finish(client, { client:start_balance "USD" })
+    call = client:start_balance "USD"
+    local idle = internal.idle(client)
+    assert.is_true(idle > 1 and idle < 30, idle)
+    call:cancel()
+  end)
+
+  it("is that of a login, and none when a call can go on", function()
+    local client = learned(0, { token = false, client_id = sandbox.client_id,
+      api_key = sandbox.api_key })
+    for _ = 1, 6 do
+      fixture.finish(client, { client:start_balance "USD" })
+      client:invalidate_token()
+    end
+    local call = client:start_balance "USD"
+    client:step()
+    local idle = internal.idle(client)
+    assert.is_true(idle > 0.02 and idle < 0.2, idle)
+    step_until(client, function() return client:ready() ~= nil end)
+    assert.is_true(internal.idle(client) <= 0)
+    fixture.finish(client, { call })
   end)
 end)

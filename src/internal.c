@@ -211,9 +211,8 @@ static int internal_refusal(lua_State *L) {
 }
 
 /* question(client, ...) -> what client:balance(...) would ask for, if it raises
-** nothing: currency, account ("": none), amounts (a number), timeout, whether
-*it
-** has a key of its own, and max_retries; nothing if a value is refused. */
+** nothing: currency, account ("": none), amounts (a number), timeout, true if
+** it has a key of its own, and max_retries; nothing if a value is refused. */
 static int internal_question(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   struct uq_options o = c->options;
@@ -294,6 +293,18 @@ static int internal_read(lua_State *L) {
   return 2;
 }
 
+/* idle(client) -> seconds in which nothing is expected to happen for the calls
+** of the client; 0 or less: it can go on, or something has been expected for so
+** long; nil: it has no calls. */
+static int internal_idle(lua_State *L) {
+  const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  if (c->calls != NULL)
+    lua_pushnumber(L, uq_call_idle(c));
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
 /* limit(client, connections, turn): see uq_transport_limit. */
 static int internal_limit(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
@@ -350,6 +361,7 @@ static const luaL_Reg functions[] = {{"clock", internal_clock},
                                      {"keep_text", internal_keep_text},
                                      {"text", internal_text},
                                      {"read", internal_read},
+                                     {"idle", internal_idle},
                                      {"limit", internal_limit},
                                      {"share_turns", internal_share_turns},
                                      {NULL, NULL}};

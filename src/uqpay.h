@@ -461,6 +461,11 @@ int uqL_call_fd(lua_State *L, struct uq_client *c);
 ** not for its own sake. */
 double uq_call_due(const struct uq_client *c);
 
+/* Seconds in which nothing is expected to happen for the calls of a client that
+** has some; 0: one can go on; below: something has been expected for so long.
+*/
+double uq_call_idle(const struct uq_client *c);
+
 /* The transport's word that the exchange of a call is finished. */
 void uq_call_ready(void *call);
 

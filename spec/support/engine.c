@@ -670,8 +670,23 @@ static int latency_slowest(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg latency_methods[] = {
-    {"note", latency_note}, {"slowest", latency_slowest}, {NULL, NULL}};
+/* latency:learn(took) */
+static int latency_learn(lua_State *L) {
+  uq_latency_learn(to_latency(L), luaL_checknumber(L, 2));
+  return 0;
+}
+
+/* latency:least() -> seconds */
+static int latency_least(lua_State *L) {
+  lua_pushnumber(L, to_latency(L)->least);
+  return 1;
+}
+
+static const luaL_Reg latency_methods[] = {{"note", latency_note},
+                                           {"slowest", latency_slowest},
+                                           {"learn", latency_learn},
+                                           {"least", latency_least},
+                                           {NULL, NULL}};
 
 /* ---- redact ------------------------------------------------------------- */
 
