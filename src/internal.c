@@ -314,19 +314,22 @@ static int internal_limit(lua_State *L) {
   return 0;
 }
 
-/* share_turns(client, make): if the client has a rate limit, make(limit) gives
-** the function that its calls ask for turns: see uqL_share_turn. */
+/* share_turns(client, make): make(limit), 0 being none, gives the functions by
+** which the client's calls keep to what other processes do: turn (not called
+** without a limit), hold and pause. See uqL_share_turn and what is behind it.
+ */
 static int internal_share_turns(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
-  if (c->options.rate_limit == 0)
-    return 0;
   lua_settop(L, 2);
   uqL_getpeer(L, 1);
   lua_insert(L, 2);
   lua_pushinteger(L, c->options.rate_limit);
-  lua_call(L, 1, 1);
+  lua_call(L, 1, 3);
+  lua_setfield(L, 2, "pause");
+  lua_setfield(L, 2, "hold");
   lua_setfield(L, 2, "turns");
-  c->turns_shared = true;
+  c->turns_shared = c->options.rate_limit > 0;
+  c->pauses_shared = true;
   return 0;
 }
 
