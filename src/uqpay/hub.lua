@@ -121,6 +121,7 @@ function Hub:forsake(driver)
   for _, slot in ipairs(gone) do
     self:leave(slot)
     for id, call in pairs(slot.calls) do
+      slot[#slot + 1] = id -- if he is there all the same, he is told of it
       self.slots[id], slot.calls[id] = nil, nil
       call:cancel()
     end

@@ -252,7 +252,7 @@ function driver.wait(waiter, seconds)
     drive(me, waiter, clock() + seconds)
     waiter.drives = nil
   end
-  if is_over() then line_up() end
+  if waiter.told and is_over() then line_up() end
 end
 
 -- Lets all go on who wait for it.
