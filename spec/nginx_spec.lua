@@ -559,7 +559,8 @@ describe("within nginx", function()
     local cjson = require "cjson"
     local top = driver.output "pwd":match "[^\n]+"
 
-    local function start_example()
+    -- changes: other texts in place of patterns of the configuration.
+    local function start_example(changes)
       local file = assert(io.open "examples/nginx.conf")
       local text = file:read "*a"
       file:close()
@@ -568,31 +569,51 @@ describe("within nginx", function()
           .. sandbox.client_id, "UQPAY_API_KEY=" .. sandbox.api_key, "UQPAY_CA_FILE="
           .. sandbox.ca_file) .. " ",
         conf = function(port)
-          for place, ours in pairs {
+          local function replace(list)
+            for place, ours in pairs(list) do
+              local count
+              text, count = text:gsub(place, (ours:gsub("%%", "%%%%")))
+              assert.is_true(count > 0, place)
+            end
+          end
+          replace(changes or {})
+          replace {
             ["\nload_module[^\n]*"] = "", ["127.0.0.1:8080"] = "127.0.0.1:" .. port,
-            ["/tmp/uqpay%-example%.pid"] = "nginx.pid",
-            ["/tmp/uqpay%-example%-"] = "",
+            ["listen 127.0.0.1:8081"] = "listen unix:@dir@/internal.sock",
             ["error_log stderr"] = "daemon on; error_log error.log",
             ["worker_processes auto"] = "worker_processes 2",
             ["lua_package_path [^\n]*"] = nginx.package_paths(top
-              .. "/examples/nginx/?.lua"):gsub("%%", "%%%%"),
-          } do
-            local count
-            text, count = text:gsub(place, ours)
-            assert.is_true(count > 0, place)
-          end
+              .. "/examples/nginx/?.lua"),
+          }
           return nginx.load_modules() .. text
         end,
       }
     end
 
-    -- The body of an answer, decoded, and the headers.
-    local function ask(path, expected)
+    -- The body and the headers of an answer to a request of curl's.
+    local function request(expected, ...)
       local text = driver.output(driver.command("curl", "-q", "-s", "-i", "--noproxy",
-        "*", "-m", "60", ("http://127.0.0.1:%d%s"):format(server.port, path)))
+        "*", "-m", "60", ...))
       local head, body = text:match "^(.-\r\n)\r\n(.*)$"
       assert.equal(expected, tonumber(head:match "^%S+ (%d+)"), text)
+      return body, head
+    end
+
+    -- The body, decoded, and the headers.
+    local function ask(path, expected, ...)
+      local body, head = request(expected, ("http://127.0.0.1:%d%s"):format(server.port,
+        path), ...)
       return cjson.decode(body), head
+    end
+
+    local function ask_inside(path, expected)
+      return (request(expected, "--unix-socket", server.dir .. "/internal.sock",
+        "http://localhost" .. path))
+    end
+
+    -- Another question each time.
+    local function account(n)
+      return ("?account=00000000-0000-4000-8000-%012d"):format(n)
     end
 
     it("balances, shared by its workers, and mistakes", function()
@@ -615,19 +636,19 @@ describe("within nginx", function()
     it("the status of each kind of error", function()
       start_example()
       ask("/balance/SGD", 200)
-      for _, case in ipairs {
+      for n, case in ipairs {
         { 404, 404, "not_found" }, { 409, 502, "conflict" }, { 403, 502, "permission" },
         { 408, 504, "timeout" }, { 500, 502, "api" },
       } do
         sandbox.fault { kind = "status", status = case[1], times = 9, store = false }
-        local answer, head = ask("/balance/USD", case[2])
+        local answer, head = ask("/balance/USD" .. account(n), case[2])
         assert.equal(case[3], answer.kind)
         assert.is_nil(head:find("Retry-After", 1, true))
         sandbox.reset()
       end
       sandbox.fault { kind = "status", status = 429, times = 9, store = false,
         headers = { ["Retry-After"] = "30" } }
-      local answer, head = ask("/balance/USD", 503)
+      local answer, head = ask("/balance/USD" .. account(6), 503)
       assert.equal("rate_limit", answer.kind)
       assert.equal("30", head:match "\nRetry%-After: (%d+)\r")
       assert.is_nil(server:log():find("[error]", 1, true))
@@ -643,7 +664,7 @@ describe("within nginx", function()
         local answer = ask("/balance/USD", expected)
         assert.equal(kind, answer.kind)
         sandbox.reset()
-        ask("/balance/USD", 200)
+        ask("/balance/SGD", 200)
         stop()
         sandbox.reset()
       end
@@ -655,22 +676,95 @@ describe("within nginx", function()
       refuse(408, 504, "timeout")
     end)
 
-    it("a health check, and counters of all workers", function()
+    it("GET and HEAD, and no other method", function()
+      start_example()
+      local body, head = request(200, "-I", ("http://127.0.0.1:%d/balance/USD"):format(
+        server.port))
+      assert.equal("", body)
+      assert.matches("\nContent%-Type: application/json\r", head)
+      local before = #sandbox.requests()
+      for _, method in ipairs { "POST", "PUT", "DELETE", "OPTIONS" } do
+        body, head = ask("/balance/SGD", 405, "-X", method)
+        assert.same({ kind = "method_not_allowed" }, body)
+        assert.matches("\nAllow: GET, HEAD\r", head)
+      end
+      assert.equal(before, #sandbox.requests())
+    end)
+
+    it("429 for too many requests of a client", function()
+      start_example { ["rate=50r/s"] = "rate=1r/m" } -- else some go on for each second
+      ask("/balance/USD", 200)
+      local peers, good, refused = {}, 0, 0
+      for i = 1, 150 do peers[i] = server:begin "/balance/USD" end
+      for i = 1, 150 do
+        local text = peers[i]:receive "*a"
+        peers[i]:close()
+        local status = tonumber(text:match "^HTTP/1%.%d (%d+)")
+        if status == 200 then
+          good = good + 1
+        else
+          assert.equal(429, status, text)
+          assert.matches("\nRetry%-After: 1\r", text)
+          assert.same({ kind = "too_many_requests" },
+            cjson.decode(text:match "\r\n\r\n(.*)$"))
+          refused = refused + 1
+        end
+      end
+      assert.equal(100, good) -- the burst, and one that the first has used
+      assert.equal(50, refused)
+      assert.is_nil(server:log():find("[error]", 1, true))
+      ask_inside("/health", 200)
+    end)
+
+    it("TLS and HTTP/2, if they are wanted", function()
+      start_example {
+        ["# (listen) 443( ssl http2;)"] = "listen unix:@dir@/tls.sock ssl http2;",
+        ["# (ssl_certificate )[^\n]*"] = "ssl_certificate "
+          .. sandbox.certificate "server.pem" .. ";",
+        ["# (ssl_certificate_key )[^\n]*"] = "ssl_certificate_key "
+          .. sandbox.certificate "server.key" .. ";",
+      }
+      for option, version in pairs { ["--http2"] = "2", ["--http1.1"] = "1.1" } do
+        local _, head = request(200, "-k", option, "--unix-socket", server.dir
+          .. "/tls.sock", "https://localhost/balance/USD")
+        assert.equal("HTTP/" .. version, head:match "^%S+")
+      end
+    end)
+
+    it("a health check and metrics, inside only", function()
+      start_example()
+      for _, path in ipairs { "/health", "/metrics" } do
+        assert.equal(404, (server:get(path)))
+        ask_inside(path, 200)
+      end
+    end)
+
+    it("a health check that needs a token", function()
       sandbox.fault { kind = "status", status = 403, times = 99,
         match = { [":path"] = "/api/v1/connect/token" } }
       start_example()
-      assert.same({ status = "down", kind = "auth" }, ask("/health", 503))
+      assert.same({ status = "down", kind = "auth" },
+        cjson.decode(ask_inside("/health", 503)))
       sandbox.reset()
-      assert.same({ status = "up" }, ask("/health", 200))
+      assert.same({ status = "up" }, cjson.decode(ask_inside("/health", 200)))
+    end)
+
+    it("counters of all workers, and a histogram of how long UQPAY takes", function()
+      start_example()
+      sandbox.fault { kind = "delay", seconds = 0.3, endpoint = "balance" }
+      ask("/balance/USD", 200)
+      for _ = 1, 8 do ask("/balance/SGD", 200) end -- one from UQPAY, then from the cache
+      ask("/balance/USD?account=" .. sandbox.sub_account, 200)
+      local text
       until_so(function()
-        for _ = 1, 8 do ask("/balance/USD", 200) end
-        local text = select(2, server:get "/metrics")
+        text = ask_inside("/metrics", 200)
         return text:find 'uqpay_calls_total{worker="0"} %d+\n'
           and text:find 'uqpay_calls_total{worker="1"} %d+\n'
       end, "both workers have told their counts")
-      local text = select(2, server:get "/metrics")
+      local counters, histograms = text:match
+        "^(.-)(# TYPE uqpay_attempt_duration_seconds histogram\n.*)$"
       local lines, types = 0, 0
-      for line in text:gmatch "[^\n]+" do
+      for line in counters:gmatch "[^\n]+" do
         local name = line:match "^# TYPE (uqpay_[%l_]+_total) counter$"
         if name then
           types = types + 1
@@ -682,6 +776,28 @@ describe("within nginx", function()
       end
       assert.is_true(types >= 8, text)
       assert.equal(2 * types, lines)
+      local _, others = histograms:gsub("\n", "")
+      for endpoint, requests in pairs(sandbox.counts().endpoints) do
+        local name, labels = "uqpay_attempt_duration_seconds", '{endpoint="' .. endpoint
+        local ends, counts = {}, {}
+        for le, count in histograms:gmatch(name .. "_bucket" .. labels
+          .. '",le="([^"]+)"} (%d+)\n') do
+          ends[#ends + 1], counts[#counts + 1] = le, tonumber(count)
+        end
+        assert.equal("0.05 0.1 0.25 0.5 1 2.5 5 10 +Inf", table.concat(ends, " "))
+        for n = 2, #counts do assert.is_true(counts[n - 1] <= counts[n], histograms) end
+        assert.equal(requests, counts[#counts])
+        assert.equal(requests, tonumber(histograms:match(name .. "_count" .. labels
+          .. '"} (%d+)\n')))
+        local sum = tonumber(histograms:match(name .. "_sum" .. labels
+          .. '"} (%d+%.%d+)\n'))
+        assert.is_true(sum > (endpoint == "balance" and 0.3 or 0), histograms)
+        if endpoint == "balance" then
+          assert.is_true(counts[3] < requests, "one took longer than 0.25 s")
+        end
+        others = others - #counts - 2
+      end
+      assert.equal(1, others) -- the line with the type
     end)
   end)
 
