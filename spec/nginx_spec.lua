@@ -317,9 +317,9 @@ describe("within nginx", function()
       local way = phase == "init" and "through ngx.timer.at(0, f) in init_worker_by_lua, "
         .. "or in rewrite, access or content"
         or "in rewrite, access or content, or through ngx.timer.at(0, f)"
-      assert.is_truthy(("\n" .. text):find("\n" .. phase .. ": config: balance would "
-        .. "have to wait, which " .. phase .. "_by_lua cannot: call it " .. way .. "\n", 1,
-        true), text)
+      local line = ("\n%s: config: balance would have to wait, which %s_by_lua cannot: "
+        .. "call it %s\n"):format(phase, phase, way)
+      assert.is_truthy(("\n" .. text):find(line, 1, true), text)
     end
     assert.equal(0, #sandbox.requests())
     assert.matches("^config: balance would have to wait, which a hook, a token function "
@@ -802,6 +802,65 @@ describe("within nginx", function()
       end
       assert.equal(1, others) -- the line with the type
     end)
+  end)
+
+  -- One process without a master, Lua in a timer of init_worker: so the command `resty`
+  -- runs a file.
+  it("works as a program on the command line", function()
+    local dir = driver.directory "command"
+    local file = assert(io.open(dir .. "/nginx.conf", "w"))
+    file:write(nginx.load_modules(), ([[
+      daemon off; master_process off; pid nginx.pid; error_log stderr warn;
+      events { worker_connections 64; }
+      http {
+        access_log off; client_body_temp_path tmp_body; proxy_temp_path tmp_proxy;
+        fastcgi_temp_path tmp_fcgi; uwsgi_temp_path tmp_uwsgi; scgi_temp_path tmp_scgi;
+        lua_shared_dict uqpay 1m;
+        %s
+        init_worker_by_lua_block {
+          ngx.timer.at(0, function()
+            local function say(text) io.stdout:write(text, "\n") end
+            local ok, message = pcall(function()
+              local client = require("resty.uqpay").from_env { shared = "uqpay",
+                cache = { ttl = 2 } }
+              for _ = 1, 2 do say(assert(client:balance "USD").available_balance) end
+              for query, balance in client:balances { "SGD" } do
+                say(query .. " " .. balance.available_balance)
+              end
+              say(client:stats().calls)
+            end)
+            if not ok then say(message) end
+            os.exit(ok and 0 or 1)
+          end)
+        }
+      }
+    ]]):format(nginx.package_paths()))
+    file:write(("env %s;"):rep(3):format("UQPAY_BASE_URL", "UQPAY_CA_FILE",
+      "UQPAY_TOKEN"))
+    file:close()
+    local output = driver.output("timeout 60 " .. driver.command("env", "-u", "LUA_PATH",
+      "-u", "LUA_CPATH", "UQPAY_BASE_URL=" .. sandbox.url, "UQPAY_CA_FILE="
+      .. sandbox.ca_file, "UQPAY_TOKEN=" .. sandbox.token, "nginx", "-p", dir, "-e",
+      "stderr", "-c", "nginx.conf") .. " 2>&1; echo exit $?")
+    driver.output(driver.command("rm", "-rf", dir))
+    assert.equal("5000.25\n5000.25\nSGD 10000\n2\nexit 0\n", output)
+  end)
+
+  it("sees a proxy of the environment that nginx.conf names, and no other", function()
+    local function kind(main)
+      server = nginx.start {
+        wrap = "env https_proxy=http://127.0.0.1:1 ", main = main,
+        ["/usd"] = [[
+          local _, _, err = uqpay.new(options { max_retries = 0 }):balance "USD"
+          ngx.say(err and err.kind)
+        ]],
+      }
+      local body = select(2, server:get "/usd")
+      stop()
+      return body
+    end
+    assert.equal("nil\n", kind(""))
+    assert.equal("connect\n", kind "env https_proxy;")
   end)
 
   it("gets over a server that has no timer for it", function()

@@ -102,10 +102,11 @@ local function obstacle(what)
     where = phase .. "_by_lua cannot"
       .. (waits_in[phase] == false and " without OpenResty's patches of nginx" or "")
   end
-  -- init_by_lua has no timers
-  local way = phase == "init"
-    and "through ngx.timer.at(0, f) in init_worker_by_lua, or in rewrite, access or content"
-    or "in rewrite, access or content, or through ngx.timer.at(0, f)"
+  local way = "in rewrite, access or content, or through ngx.timer.at(0, f)"
+  if phase == "init" then -- there are no timers yet
+    way = "through ngx.timer.at(0, f) in init_worker_by_lua, or in rewrite, access or "
+      .. "content"
+  end
   return ("%s would have to wait, which %s: call it %s"):format(what, where, way)
 end
 
