@@ -758,12 +758,14 @@ describe("within nginx", function()
       ask("/balance/USD", 200)
       for _ = 1, 8 do ask("/balance/SGD", 200) end -- one from UQPAY, then from the cache
       ask("/balance/USD?account=" .. sandbox.sub_account, 200)
-      local text
+      local text, arrived
       until_so(function()
+        arrived = sandbox.counts().endpoints
         text = ask_inside("/metrics", 200)
         return text:find 'uqpay_calls_total{worker="0"} %d+\n'
           and text:find 'uqpay_calls_total{worker="1"} %d+\n'
-      end, "both workers have told their counts")
+          and text:find('_count{endpoint="balance"} ' .. arrived.balance .. "\n", 1, true)
+      end, "both workers have told their counts, and all requests are counted")
       local counters, histograms = text:match
         "^(.-)(# TYPE uqpay_attempt_duration_seconds histogram\n.*)$"
       local lines, types = 0, 0
@@ -780,7 +782,7 @@ describe("within nginx", function()
       assert.is_true(types >= 8, text)
       assert.equal(2 * types, lines)
       local _, others = histograms:gsub("\n", "")
-      for endpoint, requests in pairs(sandbox.counts().endpoints) do
+      for endpoint, requests in pairs(arrived) do
         local name, labels = "uqpay_attempt_duration_seconds", '{endpoint="' .. endpoint
         local ends, counts = {}, {}
         for le, count in histograms:gmatch(name .. "_bucket" .. labels

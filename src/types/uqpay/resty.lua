@@ -20,7 +20,7 @@ function resty.from_env(options) end
 ---Times are in seconds, not in milliseconds as in nginx's own Lua API: a timeout above 3,600
 ---is a warning in the error log, once a worker.
 ---@class uqpay.resty.options: uqpay.options
----@field shared? string             # a lua_shared_dict: workers share the login's token, the turns under rate_limit, and pauses after a 429
+---@field shared? string             # a lua_shared_dict: workers share the login's token, rate_limit and pauses after a 429
 ---@field identity? string           # whose token it is, if that comes from a function: clients with the same one share all that
 ---@field max_connections? integer   # of each worker (default 16; 1 to 1024); calls wait for them
 ---@field cache? uqpay.resty.cache   # workers share balances
