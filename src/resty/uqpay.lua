@@ -57,10 +57,12 @@ local function obstacle(what)
     where = phase .. "_by_lua cannot"
       .. (waits_in[phase] == false and " without OpenResty's patches of nginx" or "")
   end
-  local way = phase == "init" and "in a worker, from init_worker_by_lua on"
-    or "in rewrite, access or content"
-  return ("%s would have to wait, which %s: call it %s, or through "
-    .. "ngx.timer.at(0, f)"):format(what, where, way)
+  local way = "in rewrite, access or content, or through ngx.timer.at(0, f)"
+  if phase == "init" then -- there are no timers yet
+    way = "through ngx.timer.at(0, f) in init_worker_by_lua, or in rewrite, access or "
+      .. "content"
+  end
+  return ("%s would have to wait, which %s: call it %s"):format(what, where, way)
 end
 
 local loop = {
