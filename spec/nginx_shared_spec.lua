@@ -173,7 +173,8 @@ describe("workers of nginx", function()
   end)
 
   for _, case in ipairs {
-    { workers = 1, limit = 0 }, { workers = 2, limit = 60000 }, { workers = 4, limit = 0 },
+    { workers = 1, limit = 0 }, { workers = 4, limit = 0 },
+    { workers = 2, limit = 60000 },
   } do
     local n = case.workers
     it(("pause together, %d of them, when one meets a 429; rate_limit = %d")
@@ -240,8 +241,8 @@ describe("workers of nginx", function()
       headers = { ["Retry-After"] = "30" } }
     assert.matches("^rate_limit: ", get "/usd")
     for _ = 1, 3 do
-      assert.matches("^the server has told the client to slow down %(429%): the call could "
-        .. "go in [%d.]+ s, and the call has a timeout of 3 s.-\n"
+      assert.matches("^the server has told the client to slow down %(429%): the call "
+        .. "could go in [%d.]+ s, and the call has a timeout of 3 s.-\n"
         .. "rate_limit deadline 0 true true\n$", get "/second")
     end
     assert.equal(1, count "balance")

@@ -315,9 +315,8 @@ static int internal_limit(lua_State *L) {
 }
 
 /* share_turns(client, make): make(limit), 0 being none, gives the functions by
-** which the client's calls keep to what other processes do: turn (not called
-** without a limit), hold and pause. See uqL_share_turn and what is behind it.
- */
+** which the client's calls keep to what other processes do: turns (not called
+** without a limit), hold and pause. See uqL_share_turn, _hold and _pause. */
 static int internal_share_turns(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   lua_settop(L, 2);
