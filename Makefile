@@ -60,7 +60,7 @@ LIBS ?= $(LIBCURL) -lpthread -lm
 	torture-quick torture-memory torture-memory-run \
 	torture-fuzz torture-fuzz-run torture-soak torture-threads torture-locale \
 	locale-spec torture-gc gc-spec torture-random torture-random-run \
-	torture-secrets torture-freed lint print-incdir install uninstall clean
+	torture-secrets torture-freed torture-nginx torture-nginx-run lint print-incdir install uninstall clean
 
 all: $(MODULE)
 
@@ -391,6 +391,18 @@ torture-random-run: all cjson $(OUT)/fork.so
 	@echo "== random operations on $(LUA_BIN)"
 	@$(call paths,src/?.lua;./?.lua,$(OUT)/?.so) && \
 		$(LUA_BIN) spec/torture/random.lua $(if $(SEED),1,$(if $(LONG),200,50))
+
+# nginx whose clients reset and close, whose workers are killed and whose upstream fails:
+# so many requests for each number of workers. SEED=N repeats the choices.
+NGINX_WORKERS ?= $(if $(LONG),4,4 2 1)
+NGINX_REQUESTS ?= $(if $(LONG),200000,2000)
+torture-nginx:
+	@$(MAKE) --no-print-directory torture-nginx-run LUA=jit
+
+torture-nginx-run: export UQPAY_SEED = $(SEED)
+torture-nginx-run: all cjson
+	@$(call paths,src/?.lua;./?.lua,$(OUT)/?.so) && UQPAY_OUT=$(OUT) \
+		$(LUA_BIN) spec/torture/nginx.lua $(NGINX_REQUESTS) $(NGINX_WORKERS)
 
 build/locale/log: spec/support/locales.sh
 	@sh $< build/locale
