@@ -60,7 +60,8 @@ LIBS ?= $(LIBCURL) -lpthread -lm
 	torture-quick torture-memory torture-memory-run \
 	torture-fuzz torture-fuzz-run torture-soak torture-threads torture-locale \
 	locale-spec torture-gc gc-spec torture-random torture-random-run \
-	torture-secrets torture-freed torture-nginx torture-nginx-run lint print-incdir install uninstall clean
+	torture-secrets torture-freed torture-nginx torture-nginx-run lint print-incdir \
+	install uninstall clean
 
 all: $(MODULE)
 
@@ -252,7 +253,8 @@ build/bench/%: spec/bench/%.c
 # 48 minutes at most (the seconds add up to 2,880) for the long forms, but the last two,
 # whose long form is all specs once more, take the quick one; and all the quick ones, as CI
 # does.
-LONG_TORTURES = memory:540 fuzz:780 soak:120 threads:60 random:180 nginx:900 secrets:180
+LONG_TORTURES = memory:540 fuzz:780 soak:120 threads:60 random:180 nginx:900 \
+	secrets:180
 SHORT_TORTURES = locale:60 gc:60
 torture:
 	@MAKE='$(MAKE)' sh spec/torture/torture.sh LONG=1 $(LONG_TORTURES) LONG= \
