@@ -60,7 +60,8 @@ LIBS ?= $(LIBCURL) -lpthread -lm
 	torture-quick torture-memory torture-memory-run \
 	torture-fuzz torture-fuzz-run torture-soak torture-threads torture-locale \
 	locale-spec torture-gc gc-spec torture-random torture-random-run \
-	torture-secrets torture-freed lint print-incdir install uninstall clean
+	torture-secrets torture-freed torture-nginx torture-nginx-run lint print-incdir \
+	install uninstall clean
 
 all: $(MODULE)
 
@@ -249,10 +250,11 @@ build/bench/%: spec/bench/%.c
 	$(CC) $(STD) $(WARN) $(CFLAGS) -o $@ $< -lcurl
 
 # Torture (spec/torture): each kind has a quick form, of seconds, and a long one, LONG=1.
-# 33 minutes at most (the seconds add up to 1,980) for the long forms, but the last two,
+# 48 minutes at most (the seconds add up to 2,880) for the long forms, but the last two,
 # whose long form is all specs once more, take the quick one; and all the quick ones, as CI
 # does.
-LONG_TORTURES = memory:540 fuzz:780 soak:120 threads:60 random:180 secrets:180
+LONG_TORTURES = memory:540 fuzz:780 soak:120 threads:60 random:180 nginx:900 \
+	secrets:180
 SHORT_TORTURES = locale:60 gc:60
 torture:
 	@MAKE='$(MAKE)' sh spec/torture/torture.sh LONG=1 $(LONG_TORTURES) LONG= \
@@ -260,7 +262,7 @@ torture:
 
 torture-quick:
 	@MAKE='$(MAKE)' sh spec/torture/torture.sh memory:300 fuzz:300 soak:120 threads:60 \
-		random:180 secrets:450 locale:180 gc:240
+		random:180 nginx:120 secrets:450 locale:180 gc:240
 
 # The totals of so many runs.
 TOTALS = awk '{ print } /^[0-9]+ passed, / { runs++; passed += $$1; failed += $$3 } \
@@ -391,6 +393,18 @@ torture-random-run: all cjson $(OUT)/fork.so
 	@echo "== random operations on $(LUA_BIN)"
 	@$(call paths,src/?.lua;./?.lua,$(OUT)/?.so) && \
 		$(LUA_BIN) spec/torture/random.lua $(if $(SEED),1,$(if $(LONG),200,50))
+
+# nginx whose clients reset and close, whose workers are killed and whose upstream fails:
+# so many requests for each number of workers. SEED=N repeats the choices.
+NGINX_WORKERS ?= $(if $(LONG),4,4 2 1)
+NGINX_REQUESTS ?= $(if $(LONG),200000,2000)
+torture-nginx:
+	@$(MAKE) --no-print-directory torture-nginx-run LUA=jit
+
+torture-nginx-run: export UQPAY_SEED = $(SEED)
+torture-nginx-run: all cjson
+	@$(call paths,src/?.lua;./?.lua,$(OUT)/?.so) && UQPAY_OUT=$(OUT) \
+		$(LUA_BIN) spec/torture/nginx.lua $(NGINX_REQUESTS) $(NGINX_WORKERS)
 
 build/locale/log: spec/support/locales.sh
 	@sh $< build/locale

@@ -119,8 +119,10 @@ describe("the bench's tables", function()
     local file = assert(io.open "README.md")
     local readme = file:read "*a"
     file:close()
-    local _, marks = readme:gsub("<!%-%- /?bench %-%->", "")
-    assert.equal(2, marks)
-    assert.is_truthy(report.replace(readme, "new\n"))
+    for _, name in ipairs { "bench", "bench-openresty" } do
+      local pattern = "<!%-%- /?" .. name:gsub("%-", "%%-") .. " %-%->"
+      assert.equal(2, select(2, readme:gsub(pattern, "")), name)
+      assert.is_truthy(report.replace(readme, "new\n", name))
+    end
   end)
 end)
