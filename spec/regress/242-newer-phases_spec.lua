@@ -8,7 +8,8 @@ local socket = require "socket"
 
 describe("resty.uqpay in the phase", function()
   local ours = { "ffi", "ngx.semaphore", "resty.uqpay", "resty.uqpay.cache",
-    "resty.uqpay.shared", "uqpay.loop", "uqpay.hub", "uqpay.batch", "uqpay.pages" }
+    "resty.uqpay.driver", "resty.uqpay.lock", "resty.uqpay.shared", "uqpay.loop",
+    "uqpay.hub", "uqpay.batch", "uqpay.pages" }
   local loaded, ngx, phase, threads, symbols, uqpay
 
   -- Runs all light threads, those of timers too, until none is left.

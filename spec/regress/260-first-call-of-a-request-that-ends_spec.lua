@@ -1,7 +1,6 @@
 -- A request that ended in the turn of the event loop in which it began its worker's first
 -- call (an HTTP/2 request that is reset at once, a sibling thread's ngx.exit) took the
 -- driver with it: an error was logged, and all calls of the client waited for a second.
--- The same way it spoiled the answer of those who waited for the same cached question.
 
 local fixture = require "spec.support.fixture"
 local nginx = require "spec.support.nginx"

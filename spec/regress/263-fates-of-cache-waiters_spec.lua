@@ -1,6 +1,6 @@
--- The first caller's timeout and max_retries decided for all who waited for the same
--- cached question: callers with 10 seconds got "timed out after 203 milliseconds", one 503
--- went to all, and a stale balance was never renewed if all callers were impatient.
+-- The first caller's timeout and max_retries decided for all that waited for the same
+-- cached question: callers with 10 seconds got "timed out after 203 milliseconds", one
+-- 503 went to all, and a stale balance was never renewed if all callers were impatient.
 
 local nginx = require "spec.support.nginx"
 local sandbox = require "spec.support.sandbox"
@@ -16,7 +16,7 @@ local init = [[
   }
 ]]
 
-nginx.describe("callers who wait for the same cached question", function(start)
+nginx.describe("callers that wait for the same cached question", function(start)
   local server
 
   local function serve(workers)

@@ -81,8 +81,7 @@ nginx.describe("an outage", function(start)
         return select(2, server:get(path "stale")):find(stale)
           and select(2, server:get(path "retried")):find(stale)
       end, "the answers are old")
-      local begun, seconds = clock(), 0
-      local first = asked()
+      local begun, first = clock(), asked()
       repeat
         local _, bodies = server:many(16 * #clients, function(n)
           return path(clients[n % #clients + 1])
@@ -91,8 +90,8 @@ nginx.describe("an outage", function(start)
           local name = clients[n % #clients + 1]
           assert.matches(bodies_of[name], body)
         end
-        seconds = clock() - begun
-      until seconds > 2.2
+      until clock() - begun > 2.2
+      local seconds = clock() - begun
       for name, count in pairs(asked()) do
         count = count - first[name]
         local most = attempts[name] * (1 + math.ceil(seconds))
