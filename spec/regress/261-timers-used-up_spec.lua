@@ -26,8 +26,8 @@ nginx.describe("nginx's timers", function(start)
   local function serve(setup)
     setup.init = init
     setup.workers = setup.workers or 1
-    setup["/balance"] = "ask(client)"
-    setup["/cached"] = "ask(cached)"
+    setup["/balance"] = { content = "ask(client)", log = [[note "ended"]] }
+    setup["/cached"] = { content = "ask(cached)", log = [[note "ended"]] }
     setup["/tenant"] = "ask(tenants[tonumber(ngx.var.arg_n)])"
     setup["/timers"] = "ngx.say(timers())"
     server = start(setup)
@@ -85,6 +85,38 @@ nginx.describe("nginx's timers", function(start)
           end
         end)
     end
+  end
+
+  for _, path in ipairs { "/balance", "/cached" } do
+    it("may be used up while a request ends in the midst of its call, " .. path,
+      function()
+        serve { server = "lua_check_client_abort on;", http = "lua_max_pending_timers 4;"
+          .. "init_worker_by_lua_block {" .. hogs.lua_max_pending_timers .. "}" }
+        local quickest, n = math.huge, 0
+        while quickest > 0.5 and n < 3 do -- others use the machine, too
+          n = n + 1
+          sandbox.reset()
+          nginx.hold()
+          local before, begun = server:noted "ended", server:noted "begun"
+          local gone = server:begin(path) -- it is on its own, and does all the work
+          sandbox.until_arrived(1)
+          local peers = {}
+          for i = 1, 10 do peers[i] = server:begin(path) end
+          nginx.until_so(function() return server:noted "begun" == begun + 11 end,
+            "they wait")
+          gone:close()
+          nginx.until_so(function() return server:noted "ended" > before end, "it ended")
+          nginx.go()
+          local since = socket.gettime()
+          for i = 1, 10 do
+            assert.matches("^USD 5000.25 number ", select(2, server:finish(peers[i])))
+          end
+          quickest = math.min(quickest, socket.gettime() - since)
+          assert.equal(path == "/cached" and 1 or 11, #sandbox.requests "balance")
+        end
+        assert.is_true(quickest < 0.5, "the others take " .. quickest .. " s")
+        assert.same({}, server:lines("error", "crit", "alert"))
+      end)
   end
 
   it("are one, however many clients there are in a worker", function()
