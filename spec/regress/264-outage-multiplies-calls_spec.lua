@@ -129,7 +129,7 @@ nginx.describe("an outage", function(start)
       { "conflict: HTTP 409", { kind = "status", status = 409 } },
       { "auth: HTTP 401", { kind = "status", status = 401 } },
       { "timeout: HTTP 408", { kind = "status", status = 408 } },
-      { "network: ", { kind = "drop_before" } },
+      { "connect: ", { kind = "drop_before" } },
       { "decode: ", { kind = "answer", body = "{" } },
       { "schema: ", { kind = "answer", body = fixture.body '"x"' } },
       { "schema: ", { kind = "answer", body = fixture.body(1, "SGD") } },
