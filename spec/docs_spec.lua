@@ -192,6 +192,19 @@ describe("documented", function()
     end
     same(own, "uqpay.resty.options")
     same(cache, "uqpay.resty.cache")
+    local more = driver.output "cat src/resty/uqpay.lua src/resty/uqpay/*.lua"
+    local function named(name, where)
+      in_readme(name)
+      assert.is_truthy(more:find("%f[%w_]" .. name .. "%f[^%w_]"), where .. " " .. name)
+    end
+    for method in annotated:gmatch "\nfunction client:([%w_]+)" do
+      named(method, "method")
+    end
+    for _, class_name in ipairs { "call_options", "balance", "stats" } do
+      local block = annotated:match("@class uqpay.resty." .. class_name
+        .. "%f[^%w_.][^\n]*\n(.-)\n\n")
+      for field in block:gmatch "%-%-%-@field ([%w_]+)" do named(field, class_name) end
+    end
     assert.is_truthy(readme:find("(examples/nginx.conf)", 1, true))
   end)
 

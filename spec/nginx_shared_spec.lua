@@ -13,11 +13,21 @@ end
 local driver = require "spec.support.driver"
 local nginx = require "spec.support.nginx"
 
-local until_so = nginx.until_so
+local hold, go, until_so = nginx.hold, nginx.go, nginx.until_so
 
 local login = [[
   client = uqpay.new(options { token = false, client_id = sandbox.client_id,
     api_key = sandbox.api_key, shared = "uqpay" })
+]]
+
+-- Turns of a limit of 100 that are taken: two in a window.
+local turns = [[
+  local sum = 0
+  for _, key in ipairs(ngx.shared.uqpay:get_keys()) do
+    local taken = key:find "^uqpay turns " and ngx.shared.uqpay:get(key)
+    sum = sum + (taken and math.min(taken, 2) or 0)
+  end
+  ngx.say(sum)
 ]]
 
 describe("workers of nginx", function()
@@ -129,14 +139,7 @@ describe("workers of nginx", function()
       client = uqpay.new(options { rate_limit = 100, shared = "uqpay", timeout = 0.4 })
       patient = uqpay.new(options { rate_limit = 100, shared = "uqpay" })
     ]], ["/haste"] = "answer(client:balance 'USD')",
-        ["/patience"] = "answer(patient:balance 'USD')", ["/turns"] = [[
-      local sum = 0
-      for _, key in ipairs(ngx.shared.uqpay:get_keys()) do
-        local taken = key:find "^uqpay turns " and ngx.shared.uqpay:get(key)
-        sum = sum + (taken and math.min(taken, 2) or 0)
-      end
-      ngx.say(sum)
-    ]] }
+        ["/patience"] = "answer(patient:balance 'USD')", ["/turns"] = turns }
     local _, bodies = server:many(40, "/haste")
     local good, bad = 0, 0
     for _, body in ipairs(bodies) do
@@ -153,6 +156,94 @@ describe("workers of nginx", function()
     assert.equal("USD 5000.25\n", get "/patience")
     assert.equal(good + 2, count "balance")
     assert.equal(good + 2 .. "\n", get "/turns")
+  end)
+
+  it("pay for what libcurl sends again, too", function()
+    start { workers = 1, init = [[
+      client = uqpay.new(options { rate_limit = 100, shared = "uqpay",
+        http_version = "1.1", max_retries = 0 })
+    ]], ["/usd"] = "answer(client:balance 'USD')", ["/turns"] = turns }
+    assert.equal("USD 5000.25\n", get "/usd")
+    assert.equal("1\n", get "/turns")
+    sandbox.fault { kind = "drop_before" } -- the connection was kept: libcurl tries again
+    assert.equal("USD 5000.25\n", get "/usd")
+    assert.equal(3, count "balance")
+    assert.equal("3\n", get "/turns")
+  end)
+
+  for _, case in ipairs {
+    { workers = 1, limit = 0 }, { workers = 2, limit = 60000 }, { workers = 4, limit = 0 },
+  } do
+    local n = case.workers
+    it(("pause together, %d of them, when one meets a 429; rate_limit = %d")
+      :format(n, case.limit), function()
+      start { workers = n, init = ([[
+        local function new(changes)
+          changes.shared, changes.rate_limit = "uqpay", %d
+          return uqpay.new(options(changes))
+        end
+        client, second = new {}, new {}
+        stranger = new { token = sandbox.other_token }
+      ]]):format(case.limit), ["/usd"] = [[
+        ngx.shared.uqpay:set("here " .. ngx.worker.pid(), true)
+        answer(client:balance "USD")
+      ]], ["/second"] = "answer(second:balance 'USD')",
+          ["/stranger"] = "answer(stranger:balance 'USD')", ["/keys"] = [[
+        local found = 0
+        for _, key in ipairs(ngx.shared.uqpay:get_keys()) do
+          if key:find(ngx.var.args .. " ", 1, true) then found = found + 1 end
+        end
+        ngx.say(found)
+      ]] }
+      sandbox.fault { kind = "status", status = 429, store = false,
+        headers = { ["Retry-After"] = "1" } }
+      local peers = { server:begin "/usd" }
+      until_so(function() return get "/keys?pause" == "1\n" end, "one meets it")
+      hold()
+      for _ = 1, 5 do peers[#peers + 1] = server:begin "/second" end
+      until_so(function()
+        for _ = 1, 5 do peers[#peers + 1] = server:begin "/usd" end
+        return get "/keys?here" == n .. "\n"
+      end, "every worker has calls")
+      local stranger = server:begin "/stranger"
+      until_so(function() return count "balance" >= 3 end, "the pause is over")
+      driver.output "sleep 0.2"
+      -- then one of each client and worker goes ahead, and the stranger has gone at once
+      assert.is_true(count "balance" <= 1 + 2 * n + 1, count "balance")
+      go()
+      server:finish(stranger)
+      for _, peer in ipairs(peers) do
+        assert.equal("USD 5000.25\n", select(2, server:finish(peer)))
+      end
+      local requests = sandbox.requests()
+      local first = table.remove(requests, 1)
+      for _, request in ipairs(requests) do
+        if request.headers["x-auth-token"] == first.headers["x-auth-token"] then
+          assert.is_true(request.time - first.time > 0.99, request.time - first.time)
+        end
+      end
+    end)
+  end
+
+  it("fail at once in a pause that is longer than their time", function()
+    start { workers = 1, init = [[
+      client = uqpay.new(options { shared = "uqpay" })
+      second = uqpay.new(options { shared = "uqpay", timeout = 3 })
+    ]], ["/usd"] = "answer(client:balance('USD', { max_retries = 0 }))", ["/second"] = [[
+      local _, message, err = second:balance "USD"
+      ngx.say(message)
+      ngx.say(err.kind, " ", err.retry_stopped, " ", err.attempts, " ",
+        err.retry_after > 3 and err.retry_after <= 30, " ", err.elapsed < 1)
+    ]] }
+    sandbox.fault { kind = "status", status = 429, store = false,
+      headers = { ["Retry-After"] = "30" } }
+    assert.matches("^rate_limit: ", get "/usd")
+    for _ = 1, 3 do
+      assert.matches("^the server has told the client to slow down %(429%): the call could "
+        .. "go in [%d.]+ s, and the call has a timeout of 3 s.-\n"
+        .. "rate_limit deadline 0 true true\n$", get "/second")
+    end
+    assert.equal(1, count "balance")
   end)
 
   it("name what is wrong with the options", function()

@@ -314,10 +314,13 @@ describe("within nginx", function()
     local text = select(2, server:get "/refused")
     for phase in ("init init_worker set header_filter body_filter log balancer")
       :gmatch "%S+" do
-      assert.is_truthy(("\n" .. text):find("\n" .. phase .. ": config: balance would "
-        .. "have to wait, which " .. phase .. "_by_lua cannot: call ", 1, true), text)
+      local way = phase == "init" and "through ngx.timer.at(0, f) in init_worker_by_lua, "
+        .. "or in rewrite, access or content"
+        or "in rewrite, access or content, or through ngx.timer.at(0, f)"
+      local line = ("\n%s: config: balance would have to wait, which %s_by_lua cannot: "
+        .. "call it %s\n"):format(phase, phase, way)
+      assert.is_truthy(("\n" .. text):find(line, 1, true), text)
     end
-    assert.is_truthy(text:find("ngx.timer.at(0, f)", 1, true))
     assert.equal(0, #sandbox.requests())
     assert.matches("^config: balance would have to wait, which a hook, a token function "
       .. "or anything that C calls cannot: call it in ", select(2, server:get "/hook"))
@@ -589,7 +592,8 @@ describe("within nginx", function()
     local cjson = require "cjson"
     local top = driver.output "pwd":match "[^\n]+"
 
-    local function start_example()
+    -- changes: other texts in place of patterns of the configuration.
+    local function start_example(changes)
       local file = assert(io.open "examples/nginx.conf")
       local text = file:read "*a"
       file:close()
@@ -598,31 +602,51 @@ describe("within nginx", function()
           .. sandbox.client_id, "UQPAY_API_KEY=" .. sandbox.api_key, "UQPAY_CA_FILE="
           .. sandbox.ca_file) .. " ",
         conf = function(port)
-          for place, ours in pairs {
+          local function replace(list)
+            for place, ours in pairs(list) do
+              local count
+              text, count = text:gsub(place, (ours:gsub("%%", "%%%%")))
+              assert.is_true(count > 0, place)
+            end
+          end
+          replace(changes or {})
+          replace {
             ["\nload_module[^\n]*"] = "", ["127.0.0.1:8080"] = "127.0.0.1:" .. port,
-            ["/tmp/uqpay%-example%.pid"] = "nginx.pid",
-            ["/tmp/uqpay%-example%-"] = "",
+            ["listen 127.0.0.1:8081"] = "listen unix:@dir@/internal.sock",
             ["error_log stderr"] = "daemon on; error_log error.log",
             ["worker_processes auto"] = "worker_processes 2",
             ["lua_package_path [^\n]*"] = nginx.package_paths(top
-              .. "/examples/nginx/?.lua"):gsub("%%", "%%%%"),
-          } do
-            local count
-            text, count = text:gsub(place, ours)
-            assert.is_true(count > 0, place)
-          end
+              .. "/examples/nginx/?.lua"),
+          }
           return nginx.load_modules() .. text
         end,
       }
     end
 
-    -- The body of an answer, decoded, and the headers.
-    local function ask(path, expected)
+    -- The body and the headers of an answer to a request of curl's.
+    local function request(expected, ...)
       local text = driver.output(driver.command("curl", "-q", "-s", "-i", "--noproxy",
-        "*", "-m", "60", ("http://127.0.0.1:%d%s"):format(server.port, path)))
+        "*", "-m", "60", ...))
       local head, body = text:match "^(.-\r\n)\r\n(.*)$"
       assert.equal(expected, tonumber(head:match "^%S+ (%d+)"), text)
+      return body, head
+    end
+
+    -- The body, decoded, and the headers.
+    local function ask(path, expected, ...)
+      local body, head = request(expected, ("http://127.0.0.1:%d%s"):format(server.port,
+        path), ...)
       return cjson.decode(body), head
+    end
+
+    local function ask_inside(path, expected)
+      return (request(expected, "--unix-socket", server.dir .. "/internal.sock",
+        "http://localhost" .. path))
+    end
+
+    -- Another question each time.
+    local function account(n)
+      return ("?account=00000000-0000-4000-8000-%012d"):format(n)
     end
 
     it("balances, shared by its workers, and mistakes", function()
@@ -645,19 +669,19 @@ describe("within nginx", function()
     it("the status of each kind of error", function()
       start_example()
       ask("/balance/SGD", 200)
-      for _, case in ipairs {
+      for n, case in ipairs {
         { 404, 404, "not_found" }, { 409, 502, "conflict" }, { 403, 502, "permission" },
         { 408, 504, "timeout" }, { 500, 502, "api" },
       } do
         sandbox.fault { kind = "status", status = case[1], times = 9, store = false }
-        local answer, head = ask("/balance/USD", case[2])
+        local answer, head = ask("/balance/USD" .. account(n), case[2])
         assert.equal(case[3], answer.kind)
         assert.is_nil(head:find("Retry-After", 1, true))
         sandbox.reset()
       end
       sandbox.fault { kind = "status", status = 429, times = 9, store = false,
         headers = { ["Retry-After"] = "30" } }
-      local answer, head = ask("/balance/USD", 503)
+      local answer, head = ask("/balance/USD" .. account(6), 503)
       assert.equal("rate_limit", answer.kind)
       assert.equal("30", head:match "\nRetry%-After: (%d+)\r")
       assert.is_nil(server:log():find("[error]", 1, true))
@@ -673,7 +697,7 @@ describe("within nginx", function()
         local answer = ask("/balance/USD", expected)
         assert.equal(kind, answer.kind)
         sandbox.reset()
-        ask("/balance/USD", 200)
+        ask("/balance/SGD", 200)
         stop()
         sandbox.reset()
       end
@@ -685,22 +709,97 @@ describe("within nginx", function()
       refuse(408, 504, "timeout")
     end)
 
-    it("a health check, and counters of all workers", function()
+    it("GET and HEAD, and no other method", function()
+      start_example()
+      local body, head = request(200, "-I", ("http://127.0.0.1:%d/balance/USD"):format(
+        server.port))
+      assert.equal("", body)
+      assert.matches("\nContent%-Type: application/json\r", head)
+      local before = #sandbox.requests()
+      for _, method in ipairs { "POST", "PUT", "DELETE", "OPTIONS" } do
+        body, head = ask("/balance/SGD", 405, "-X", method)
+        assert.same({ kind = "method_not_allowed" }, body)
+        assert.matches("\nAllow: GET, HEAD\r", head)
+      end
+      assert.equal(before, #sandbox.requests())
+    end)
+
+    it("429 for too many requests of a client", function()
+      start_example { ["rate=50r/s"] = "rate=1r/m" } -- else some go on for each second
+      ask("/balance/USD", 200)
+      local peers, good, refused = {}, 0, 0
+      for i = 1, 150 do peers[i] = server:begin "/balance/USD" end
+      for i = 1, 150 do
+        local text = peers[i]:receive "*a"
+        peers[i]:close()
+        local status = tonumber(text:match "^HTTP/1%.%d (%d+)")
+        if status == 200 then
+          good = good + 1
+        else
+          assert.equal(429, status, text)
+          assert.matches("\nRetry%-After: 1\r", text)
+          assert.same({ kind = "too_many_requests" },
+            cjson.decode(text:match "\r\n\r\n(.*)$"))
+          refused = refused + 1
+        end
+      end
+      assert.equal(100, good) -- the burst, and one that the first has used
+      assert.equal(50, refused)
+      assert.is_nil(server:log():find("[error]", 1, true))
+      ask_inside("/health", 200)
+    end)
+
+    it("TLS and HTTP/2, if they are wanted", function()
+      start_example {
+        ["# (listen) 443( ssl http2;)"] = "listen unix:@dir@/tls.sock ssl http2;",
+        ["# (ssl_certificate )[^\n]*"] = "ssl_certificate "
+          .. sandbox.certificate "server.pem" .. ";",
+        ["# (ssl_certificate_key )[^\n]*"] = "ssl_certificate_key "
+          .. sandbox.certificate "server.key" .. ";",
+      }
+      for option, version in pairs { ["--http2"] = "2", ["--http1.1"] = "1.1" } do
+        local _, head = request(200, "-k", option, "--unix-socket", server.dir
+          .. "/tls.sock", "https://localhost/balance/USD")
+        assert.equal("HTTP/" .. version, head:match "^%S+")
+      end
+    end)
+
+    it("a health check and metrics, inside only", function()
+      start_example()
+      for _, path in ipairs { "/health", "/metrics" } do
+        assert.equal(404, (server:get(path)))
+        ask_inside(path, 200)
+      end
+    end)
+
+    it("a health check that needs a token", function()
       sandbox.fault { kind = "status", status = 403, times = 99,
         match = { [":path"] = "/api/v1/connect/token" } }
       start_example()
-      assert.same({ status = "down", kind = "auth" }, ask("/health", 503))
+      assert.same({ status = "down", kind = "auth" },
+        cjson.decode(ask_inside("/health", 503)))
       sandbox.reset()
-      assert.same({ status = "up" }, ask("/health", 200))
+      assert.same({ status = "up" }, cjson.decode(ask_inside("/health", 200)))
+    end)
+
+    it("counters of all workers, and a histogram of how long UQPAY takes", function()
+      start_example()
+      sandbox.fault { kind = "delay", seconds = 0.3, endpoint = "balance" }
+      ask("/balance/USD", 200)
+      for _ = 1, 8 do ask("/balance/SGD", 200) end -- one from UQPAY, then from the cache
+      ask("/balance/USD?account=" .. sandbox.sub_account, 200)
+      local text, arrived
       until_so(function()
-        for _ = 1, 8 do ask("/balance/USD", 200) end
-        local text = select(2, server:get "/metrics")
+        arrived = sandbox.counts().endpoints
+        text = ask_inside("/metrics", 200)
         return text:find 'uqpay_calls_total{worker="0"} %d+\n'
           and text:find 'uqpay_calls_total{worker="1"} %d+\n'
-      end, "both workers have told their counts")
-      local text = select(2, server:get "/metrics")
+          and text:find('_count{endpoint="balance"} ' .. arrived.balance .. "\n", 1, true)
+      end, "both workers have told their counts, and all requests are counted")
+      local counters, histograms = text:match
+        "^(.-)(# TYPE uqpay_attempt_duration_seconds histogram\n.*)$"
       local lines, types = 0, 0
-      for line in text:gmatch "[^\n]+" do
+      for line in counters:gmatch "[^\n]+" do
         local name = line:match "^# TYPE (uqpay_[%l_]+_total) counter$"
         if name then
           types = types + 1
@@ -712,7 +811,88 @@ describe("within nginx", function()
       end
       assert.is_true(types >= 8, text)
       assert.equal(2 * types, lines)
+      local _, others = histograms:gsub("\n", "")
+      for endpoint, requests in pairs(arrived) do
+        local name, labels = "uqpay_attempt_duration_seconds", '{endpoint="' .. endpoint
+        local ends, counts = {}, {}
+        for le, count in histograms:gmatch(name .. "_bucket" .. labels
+          .. '",le="([^"]+)"} (%d+)\n') do
+          ends[#ends + 1], counts[#counts + 1] = le, tonumber(count)
+        end
+        assert.equal("0.05 0.1 0.25 0.5 1 2.5 5 10 +Inf", table.concat(ends, " "))
+        for n = 2, #counts do assert.is_true(counts[n - 1] <= counts[n], histograms) end
+        assert.equal(requests, counts[#counts])
+        assert.equal(requests, tonumber(histograms:match(name .. "_count" .. labels
+          .. '"} (%d+)\n')))
+        local sum = tonumber(histograms:match(name .. "_sum" .. labels
+          .. '"} (%d+%.%d+)\n'))
+        assert.is_true(sum > (endpoint == "balance" and 0.3 or 0), histograms)
+        if endpoint == "balance" then
+          assert.is_true(counts[3] < requests, "one took longer than 0.25 s")
+        end
+        others = others - #counts - 2
+      end
+      assert.equal(1, others) -- the line with the type
     end)
+  end)
+
+  -- One process without a master, Lua in a timer of init_worker: so the command `resty`
+  -- runs a file.
+  it("works as a program on the command line", function()
+    local dir = driver.directory "command"
+    local file = assert(io.open(dir .. "/nginx.conf", "w"))
+    file:write(nginx.load_modules(), ([[
+      daemon off; master_process off; pid nginx.pid; error_log stderr warn;
+      events { worker_connections 64; }
+      http {
+        access_log off; client_body_temp_path tmp_body; proxy_temp_path tmp_proxy;
+        fastcgi_temp_path tmp_fcgi; uwsgi_temp_path tmp_uwsgi; scgi_temp_path tmp_scgi;
+        lua_shared_dict uqpay 1m;
+        %s
+        init_worker_by_lua_block {
+          ngx.timer.at(0, function()
+            local function say(text) io.stdout:write(text, "\n") end
+            local ok, message = pcall(function()
+              local client = require("resty.uqpay").from_env { shared = "uqpay",
+                cache = { ttl = 2 } }
+              for _ = 1, 2 do say(assert(client:balance "USD").available_balance) end
+              for query, balance in client:balances { "SGD" } do
+                say(query .. " " .. balance.available_balance)
+              end
+              say(client:stats().calls)
+            end)
+            if not ok then say(message) end
+            os.exit(ok and 0 or 1)
+          end)
+        }
+      }
+    ]]):format(nginx.package_paths()))
+    file:write(("env %s;"):rep(3):format("UQPAY_BASE_URL", "UQPAY_CA_FILE",
+      "UQPAY_TOKEN"))
+    file:close()
+    local output = driver.output("timeout 60 " .. driver.command("env", "-u", "LUA_PATH",
+      "-u", "LUA_CPATH", "UQPAY_BASE_URL=" .. sandbox.url, "UQPAY_CA_FILE="
+      .. sandbox.ca_file, "UQPAY_TOKEN=" .. sandbox.token, "nginx", "-p", dir, "-e",
+      "stderr", "-c", "nginx.conf") .. " 2>&1; echo exit $?")
+    driver.output(driver.command("rm", "-rf", dir))
+    assert.equal("5000.25\n5000.25\nSGD 10000\n2\nexit 0\n", output)
+  end)
+
+  it("sees a proxy of the environment that nginx.conf names, and no other", function()
+    local function kind(main)
+      server = nginx.start {
+        wrap = "env https_proxy=http://127.0.0.1:1 ", main = main,
+        ["/usd"] = [[
+          local _, _, err = uqpay.new(options { max_retries = 0 }):balance "USD"
+          ngx.say(err and err.kind)
+        ]],
+      }
+      local body = select(2, server:get "/usd")
+      stop()
+      return body
+    end
+    assert.equal("nil\n", kind(""))
+    assert.equal("connect\n", kind "env https_proxy;")
   end)
 
   it("gets over a server that has no timer for it", function()

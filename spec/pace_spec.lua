@@ -152,6 +152,21 @@ describe("the pace", function()
       assert.is_true(pace:take(now + 65))
     end)
 
+    it("that another process has met, lets one go alone, too", function()
+      local pace = engine.pace(0)
+      for _ = 1, 20 do assert.is_true(pace:take(100)) end
+      pace:told(100, 2)
+      assert.is_false(pace:take(101.9))
+      pace:told(101.9, 0.1) -- the rest of the same
+      pace:accepted(101.95, 99.9)
+      assert.is_false(pace:take(101.99))
+      assert.is_true(pace:take(102))
+      assert.is_false(pace:take(103.9))
+      pace:accepted(103.9, 102)
+      assert.is_true(pace:take(103.9))
+      assert.is_false(pace:take(103.9)) -- slower than before
+    end)
+
     it("minds no answer to what was sent before", function()
       local pace, now = refused(0, 20, 1)
       pace:accepted(now + 0.1, now - 0.04)

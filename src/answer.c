@@ -904,3 +904,19 @@ bool uqL_answer_judge(lua_State *L, const struct uq_question *q,
   lua_setfield(L, -2, "retryable");
   return false;
 }
+
+bool uqL_answer_read(lua_State *L, const struct uq_question *q, char *text,
+                     size_t len) {
+  struct uq_answer a;
+  struct uq_failure f;
+  memset(&a, 0, sizeof a);
+  a.kind = UQ_OK;
+  a.status = 200;
+  a.body.data = text;
+  a.body.len = len;
+  if (uqL_answer_judge(L, q, &a, &f))
+    return true;
+  lua_getfield(L, -1, "message");
+  lua_remove(L, -2);
+  return false;
+}

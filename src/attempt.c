@@ -479,17 +479,18 @@ static double slow_down(struct uq_call *call, const struct uq_failure *f,
 }
 
 /* A queued call that was refused for haste queues again, as often as need be;
-** its time stands still meanwhile. */
-static struct uq_retry decide(struct uq_call *call,
-                              const struct uq_failure *f) {
+** its time stands still meanwhile. *pause: seconds for all calls of the client.
+*/
+static struct uq_retry decide(struct uq_call *call, const struct uq_failure *f,
+                              double *pause) {
   const struct uq_options *o = &call->options;
   struct uq_retry_policy policy = policy_of(call);
   double now = uq_clock();
   if (f->status == 429) {
-    double pause = slow_down(call, f, &policy, now);
+    *pause = slow_down(call, f, &policy, now);
     if (o->queued && uq_pace_patient(&call->client->pace, now)) {
-      call->deadline += pause;
-      return (struct uq_retry){true, pause, NULL};
+      call->deadline += *pause;
+      return (struct uq_retry){true, *pause, NULL};
     }
   }
   int attempt = f->unsent ? 1 : ++call->retries;
@@ -510,6 +511,7 @@ static struct uq_retry decide(struct uq_call *call,
 static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
   struct uq_call *call = to_call(L, idx);
   struct uq_retry verdict = {false, 0, NULL};
+  double pause = 0;
   if (f->token_refused)
     verdict = renew_token(L, idx);
   bool renewed = verdict.again;
@@ -523,7 +525,11 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
   else if (resend)
     verdict.again = true;
   else if (!renewed)
-    verdict = decide(call, f);
+    verdict = decide(call, f, &pause);
+  if (pause > 0 && call->client->pauses_shared && !call->is_login)
+    uqL_share_hold(L, call->client, idx, pause);
+  if (call->client == NULL)
+    return fail(L, call, call->ended->stopped);
   if (!verdict.again)
     return fail(L, call, verdict.stopped);
   if (!call->is_login)
@@ -548,6 +554,15 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
   wait_until(call, UQ_WAIT_RETRY, uq_clock() + verdict.wait);
   lua_pop(L, 1); /* the error table */
   return 0;
+}
+
+/* Keeps the body of the answer in the peer table of the call object. */
+static void keep_text(lua_State *L, int idx) {
+  const struct uq_buf *body = &to_call(L, idx)->answer.body;
+  uqL_getpeer(L, idx);
+  lua_pushlstring(L, body->data, body->len);
+  lua_setfield(L, -2, "text");
+  lua_pop(L, 1);
 }
 
 /* The exchange is finished. */
@@ -581,6 +596,8 @@ static int settle(lua_State *L, int idx) {
   if (good || (f.status != 0 && f.status != 429))
     uq_pace_accepted(uq_attempt_pace(call, call->home), uq_clock(),
                      call->attempted);
+  if (good && call->keeps_text)
+    keep_text(L, idx);
   if (good)
     uq_call_end(call, true);
   if (call->home->on_response)
@@ -603,6 +620,18 @@ static void take_login_turn(struct uq_call *call, double now, bool *go) {
   *go = uq_pace_take(pace, now);
   if (!*go)
     wait_until(call, UQ_WAIT_TURN, uq_pace_next(pace));
+}
+
+/* Another process may have told a pause: then all calls of the client keep to
+** it, and the call has no turn any more. */
+static void keep_pause(lua_State *L, int idx, double now, bool *go) {
+  struct uq_call *call = to_call(L, idx);
+  double pause = uqL_share_pause(L, call->client, idx);
+  if (call->client == NULL || !(pause > 0))
+    return;
+  uq_pace_told(&call->client->pace, now, pause);
+  call->granted = false;
+  *go = false;
 }
 
 /* The client lets the call go, but other processes have to, too. */
@@ -638,7 +667,12 @@ static int take_turn(lua_State *L, int idx, bool *go) {
   bool queued = call->options.queued;
   bool first = call->called || c->schedule.in_line == 0;
   bool late = !queued && call->lined_up > 0 && now >= call->deadline;
-  *go = call->granted || (first && !late && uq_pace_take(&c->pace, now));
+  *go = call->granted || (first && !late && uq_pace_next(&c->pace) <= now);
+  if (*go && c->pauses_shared)
+    keep_pause(L, idx, now, go);
+  if (call->client == NULL)
+    return fail_ended(L, call);
+  *go = *go && (call->granted || uq_pace_take(&c->pace, now));
   if (*go && c->turns_shared && !call->granted) {
     int results = take_shared_turn(L, idx, now, go);
     if (!*go)

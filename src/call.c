@@ -229,6 +229,16 @@ double uq_call_due(const struct uq_client *c) {
   return due < 0 || (wake >= 0 && wake < due) ? wake : due;
 }
 
+double uq_call_idle(const struct uq_client *c) {
+  if (uq_transport_forked(c->transport) || uq_schedule_any(&c->schedule))
+    return 0;
+  double now = uq_clock(), wake = next_wake(c);
+  double idle = uq_transport_idle(c->transport, now);
+  if (wake >= 0)
+    idle = fmin(idle, wake - now);
+  return idle < HUGE_VAL ? idle : 0;
+}
+
 double uq_call_next(struct uq_client *c) {
   struct uq_turn *turn;
   while ((turn = uq_schedule_next(&c->schedule)) != NULL) {

@@ -76,6 +76,7 @@ struct uq_call {
   bool is_login;         /* the client's own: others wait for it */
   bool is_object;        /* a call object, with a peer table of its own ... */
   int results;           /* ... that keeps so many of them, when it is over */
+  bool keeps_text;       /* ... and the body of its answer, in a success */
   char key[UQ_UUID_LEN + 1];
   char body[UQ_BODY_MAX];
 };

@@ -211,8 +211,8 @@ static int internal_refusal(lua_State *L) {
 }
 
 /* question(client, ...) -> what client:balance(...) would ask for, if it raises
-** nothing: currency, account ("": none), amounts (a number), timeout, and
-** whether it has a key of its own; nothing if a value is refused. */
+** nothing: currency, account ("": none), amounts (a number), timeout, true if
+** it has a key of its own, and max_retries; nothing if a value is refused. */
 static int internal_question(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   struct uq_options o = c->options;
@@ -223,7 +223,86 @@ static int internal_question(lua_State *L) {
   lua_pushinteger(L, o.amounts);
   lua_pushnumber(L, o.timeout);
   lua_pushboolean(L, o.idempotency_key[0] != '\0');
-  return 5;
+  lua_pushinteger(L, o.max_retries);
+  return 6;
+}
+
+/* budget(client) -> timeout and max_retries of the client's options. */
+static int internal_budget(lua_State *L) {
+  const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  lua_pushnumber(L, c->options.timeout);
+  lua_pushinteger(L, c->options.max_retries);
+  return 2;
+}
+
+/* keep_text(call): if the call object succeeds, internal.text gives the body of
+** its answer. To be called before it is over. */
+static int internal_keep_text(lua_State *L) {
+  struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
+  call->keeps_text = call->is_object;
+  return 0;
+}
+
+/* text(call) -> that body, as it came; nil: it is not over, or has failed. */
+static int internal_text(lua_State *L) {
+  const struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
+  lua_settop(L, 1);
+  lua_pushnil(L);
+  if (call->results != 1) /* a failure has three */
+    return 1;
+  uqL_getpeer(L, 1);
+  lua_getfield(L, -1, "text");
+  return 1;
+}
+
+#define SCRATCH "uqpay.scratch" /* metatable */
+
+static int scratch_gc(lua_State *L) {
+  uq_buf_free(luaL_checkudata(L, 1, SCRATCH));
+  return 0;
+}
+
+/* Pushes a buffer for the JSON library. */
+static struct uq_buf *push_scratch(lua_State *L) {
+  struct uq_buf *b = lua_newuserdata(L, sizeof *b);
+  uq_buf_init(b, 0);
+  luaL_getmetatable(L, SCRATCH);
+  lua_setmetatable(L, -2);
+  return b;
+}
+
+/* read(client, currency, amounts, text) -> the balance that a call would have
+** returned for an answer with that body; nil and why: no call takes that body.
+** Raises if the client is closed. */
+static int internal_read(lua_State *L) {
+  const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  const char *currency = luaL_checkstring(L, 2);
+  int amounts = (int)luaL_checkinteger(L, 3);
+  size_t len;
+  const char *text = luaL_checklstring(L, 4, &len);
+  if (c->transport == NULL)
+    return luaL_error(L, UQ_CLOSED);
+  lua_settop(L, 4);
+  struct uq_question q = {
+      UQ_ENDPOINT_BALANCE, "",  currency, NULL, amounts, {NULL, NULL},
+      push_scratch(L),     NULL};
+  if (uqL_answer_read(L, &q, (char *)text, len))
+    return 1;
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
+/* idle(client) -> seconds in which nothing is expected to happen for the calls
+** of the client; 0 or less: it can go on, or something has been expected for so
+** long; nil: it has no calls. */
+static int internal_idle(lua_State *L) {
+  const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  if (c->calls != NULL)
+    lua_pushnumber(L, uq_call_idle(c));
+  else
+    lua_pushnil(L);
+  return 1;
 }
 
 /* limit(client, connections, turn): see uq_transport_limit. */
@@ -235,19 +314,22 @@ static int internal_limit(lua_State *L) {
   return 0;
 }
 
-/* share_turns(client, make): if the client has a rate limit, make(limit) gives
-** the function that its calls ask for turns: see uqL_share_turn. */
+/* share_turns(client, make): make(limit), 0 being none, gives the functions by
+** which the client's calls keep to what other processes do: turn (not called
+** without a limit), hold and pause. See uqL_share_turn and what is behind it.
+ */
 static int internal_share_turns(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
-  if (c->options.rate_limit == 0)
-    return 0;
   lua_settop(L, 2);
   uqL_getpeer(L, 1);
   lua_insert(L, 2);
   lua_pushinteger(L, c->options.rate_limit);
-  lua_call(L, 1, 1);
+  lua_call(L, 1, 3);
+  lua_setfield(L, 2, "pause");
+  lua_setfield(L, 2, "hold");
   lua_setfield(L, 2, "turns");
-  c->turns_shared = true;
+  c->turns_shared = c->options.rate_limit > 0;
+  c->pauses_shared = true;
   return 0;
 }
 
@@ -278,6 +360,11 @@ static const luaL_Reg functions[] = {{"clock", internal_clock},
                                      {"yieldable", internal_yieldable},
                                      {"refusal", internal_refusal},
                                      {"question", internal_question},
+                                     {"budget", internal_budget},
+                                     {"keep_text", internal_keep_text},
+                                     {"text", internal_text},
+                                     {"read", internal_read},
+                                     {"idle", internal_idle},
                                      {"limit", internal_limit},
                                      {"share_turns", internal_share_turns},
                                      {NULL, NULL}};
@@ -285,6 +372,9 @@ static const luaL_Reg functions[] = {{"clock", internal_clock},
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);
 
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L) {
+  luaL_newmetatable(L, SCRATCH);
+  lua_pushcfunction(L, scratch_gc);
+  lua_setfield(L, -2, "__gc");
   lua_newtable(L);
   uqL_setfuncs(L, functions);
   return 1;

@@ -29,6 +29,7 @@ void uq_pending_init(struct uq_pending *p, int endpoint, double timeout,
                      double silence) {
   struct uq_liveness *l = p->liveness;
   p->latency = &l->latencies[endpoint];
+  p->begun = l->now;
   p->deadline = timeout > 0 ? l->now + timeout : 0;
   p->silence = silence;
   p->sent = p->told ? 0 : l->now;
@@ -150,6 +151,16 @@ static bool is_sent(struct uq_pending *p) {
 static bool is_readable(int fd) {
   struct pollfd look = {fd, POLLIN, 0};
   return poll(&look, 1, 0) > 0;
+}
+
+double uq_liveness_idle(const struct uq_liveness *l, double now) {
+  double first = HUGE_VAL;
+  for (struct uq_pending *p = l->requests; p != NULL; p = p->next) {
+    double least = p->latency->least;
+    double when = least > 0 && is_sent(p) ? p->sent + least : p->begun;
+    first = when < first ? when : first;
+  }
+  return first - now;
 }
 
 static const char silent[] = "no answer on a connection that was used before: "
@@ -311,7 +322,10 @@ void uq_pending_answered(const struct uq_pending *p, bool refused) {
     l->closed = 0;
   l->answer_at = l->now;
   l->in_vain = 0;
-  if (p->sent == 0 || refused)
+  if (p->sent == 0)
+    return;
+  uq_latency_learn(p->latency, l->now - p->sent);
+  if (refused)
     return;
   uq_latency_note(p->latency, l->now - p->sent, l->now);
   if (p->sent > l->answered)

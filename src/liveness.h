@@ -34,17 +34,20 @@ struct uq_pending {
   struct uq_exchange *exchange; /* that it belongs to */
   CURL *easy;
   const struct uq_received *received;
-  struct uq_pending *next, *prev; /* among those in flight */
-  double deadline;                /* 0: none */
-  double silence;                 /* see uq_request */
-  struct uq_latency *latency;     /* of its endpoint */
-  double sent;                    /* when it went out; 0: it has not */
-  double first;                   /* the same of its first time */
+  /* uq_liveness_idle looks at these five of each: for speed, side by side */
+  struct uq_pending *next;    /* among those in flight */
+  struct uq_latency *latency; /* of its endpoint */
+  double sent;                /* when it went out; 0: it has not */
+  double begun;
+  bool told; /* libcurl tells when it goes out */
+  struct uq_pending *prev;
+  double deadline;  /* 0: none */
+  double silence;   /* see uq_request */
+  double first;     /* when it first went out */
   int resends;      /* how often libcurl has sent it again by itself */
   bool exhausted;   /* libcurl wanted to do so once more, and must not */
   bool kept;        /* no connection was opened for it so far */
   int fd;           /* of its connection, when that was last asked for */
-  bool told;        /* libcurl tells when it goes out */
   bool multiplexed; /* over HTTP/2: its connection may be others', too */
   bool fresh;       /* if it was given up: see uq_answer */
   const char *dead; /* why it was given up; NULL: it was not */
@@ -77,6 +80,12 @@ void uq_liveness_check_at(struct uq_liveness *l, double when);
 
 /* Looks for them if the time has come. */
 void uq_liveness_check(struct uq_liveness *l);
+
+/* Seconds from `now` on in which hardly any answer can come to the requests in
+** flight. One that has not gone out may be answered since its beginning, as may
+** one to an endpoint whose answers are not known. HUGE_VAL: none is in flight.
+*/
+double uq_liveness_idle(const struct uq_liveness *l, double now);
 
 /* A new request to an endpoint, that has so many seconds; 0: any number. */
 void uq_pending_init(struct uq_pending *p, int endpoint, double timeout,

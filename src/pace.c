@@ -95,17 +95,21 @@ static double seen(struct uq_pace *p, double now) {
   return taken > MINUTE / EASY ? MINUTE / taken : EASY;
 }
 
-int uq_pace_refused(struct uq_pace *p, double now, double sent) {
-  if (p->count > 0)
-    p->count--;
-  if (p->refused > 0 && sent <= p->refused)
-    return p->refusals;
+/* There is one more refusal. */
+static void learn(struct uq_pace *p, double now) {
   if (p->refusals++ == 0) {
     p->trouble = now;
     double slower = SLOWER * later(interval(p, now), seen(p, now));
     p->learned = slower < HARD ? slower : HARD;
   }
   p->refused = now;
+}
+
+int uq_pace_refused(struct uq_pace *p, double now, double sent) {
+  if (p->count > 0)
+    p->count--;
+  if (p->refused == 0 || sent > p->refused)
+    learn(p, now);
   return p->refusals;
 }
 
@@ -114,6 +118,14 @@ void uq_pace_hold(struct uq_pace *p, double now, double pause) {
   p->held = later(p->held, now + pause);
   p->next = later(p->next, p->held + p->burst); /* the bucket is empty then */
   p->calling = later(p->calling, p->next);
+}
+
+void uq_pace_told(struct uq_pace *p, double now, double pause) {
+  double before = p->refusals > 0 ? p->pause : 0;
+  if (p->refusals == 0)
+    learn(p, now);
+  uq_pace_hold(p, now, pause);
+  p->pause = later(before, pause); /* the rest of one may be told again */
 }
 
 void uq_pace_accepted(struct uq_pace *p, double now, double sent) {

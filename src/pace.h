@@ -60,6 +60,9 @@ int uq_pace_refused(struct uq_pace *p, double now, double sent);
 /* Nobody goes for `pause` seconds. */
 void uq_pace_hold(struct uq_pace *p, double now, double pause);
 
+/* The same, since the server has refused what another process has sent. */
+void uq_pace_told(struct uq_pace *p, double now, double pause);
+
 /* The server has not refused what was sent at `sent`. */
 void uq_pace_accepted(struct uq_pace *p, double now, double sent);
 

@@ -121,19 +121,41 @@ void uqL_share_put(lua_State *L, struct uq_client *c, int peer,
   tell(L, c, peer, SET, 2);
 }
 
+/* Calls a function that processes share, of the client's peer table, with a
+** number. Pushes so many results. False: the last one is no number; that is
+** counted as a failure. */
+static bool call_shared(lua_State *L, struct uq_client *c, int idx,
+                        const char *name, double number, int results) {
+  uqL_client_peer(L, idx);
+  lua_getfield(L, -1, name);
+  lua_pushnumber(L, number);
+  bool good = lua_pcall(L, 1, results, 0) == LUA_OK &&
+              (results == 0 || lua_isnumber(L, -1));
+  if (!good)
+    c->stats.hook_errors++;
+  return good;
+}
+
 bool uqL_share_turn(lua_State *L, struct uq_client *c, int idx, double left,
                     double *wait) {
   int top = lua_gettop(L);
-  *wait = 0;
-  uqL_client_peer(L, idx);
-  lua_getfield(L, -1, "turns");
-  lua_pushnumber(L, left);
-  bool good = lua_pcall(L, 1, 2, 0) == LUA_OK && lua_isnumber(L, -1);
+  bool good = call_shared(L, c, idx, "turns", left, 2);
   bool in_time = !good || lua_toboolean(L, -2);
-  if (good)
-    *wait = (double)lua_tonumber(L, -1);
-  else
-    c->stats.hook_errors++;
+  *wait = good ? (double)lua_tonumber(L, -1) : 0;
   lua_settop(L, top);
   return in_time;
+}
+
+double uqL_share_pause(lua_State *L, struct uq_client *c, int idx) {
+  int top = lua_gettop(L);
+  bool good = call_shared(L, c, idx, "pause", 0, 1);
+  double left = good ? (double)lua_tonumber(L, -1) : 0;
+  lua_settop(L, top);
+  return left;
+}
+
+void uqL_share_hold(lua_State *L, struct uq_client *c, int idx, double pause) {
+  int top = lua_gettop(L);
+  (void)call_shared(L, c, idx, "hold", pause, 0);
+  lua_settop(L, top);
 }

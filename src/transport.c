@@ -1330,6 +1330,11 @@ void uq_transport_notify(struct uq_transport *t) {
 
 double uq_transport_due(const struct uq_transport *t) { return own_due(t); }
 
+double uq_transport_idle(const struct uq_transport *t, double now) {
+  double due = own_due(t), idle = uq_liveness_idle(&t->liveness, now);
+  return due >= 0 ? fmin(idle, due - now) : idle;
+}
+
 void uq_transport_info(struct uq_transport_info *info) {
   const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
   memset(info, 0, sizeof *info);

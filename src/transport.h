@@ -153,6 +153,11 @@ void uq_transport_notify(struct uq_transport *t);
 ** not for its own sake. */
 double uq_transport_due(const struct uq_transport *t);
 
+/* Seconds from `now` on in which nothing is expected to come of the exchanges
+** in flight, by the answers that came before; below 0: something has been
+** expected for so long. HUGE_VAL: nothing at all is expected. */
+double uq_transport_idle(const struct uq_transport *t, double now);
+
 struct uq_transport_info {
   char libcurl[32];
   char tls[64];

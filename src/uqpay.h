@@ -189,6 +189,7 @@ struct uq_client {
   bool share_running; /* ... a function of it runs, or a login is finished */
   bool token_stored;  /* the token is out of it, not of a login of ours */
   bool turns_shared;  /* other processes count the same turns */
+  bool pauses_shared; /* they keep to the same pauses */
   bool on_request, on_response, on_retry;
   struct uq_call *calls;
   struct uq_call *spare;       /* for the next blocking call; NULL: none */
@@ -296,6 +297,14 @@ void uqL_share_put(lua_State *L, struct uq_client *c, int peer,
 ** The client may be closed afterwards. */
 bool uqL_share_turn(lua_State *L, struct uq_client *c, int idx, double left,
                     double *wait);
+
+/* Seconds that are left of a pause that some process has told, for the call at
+** idx; 0: there is none. The client may be closed afterwards. */
+double uqL_share_pause(lua_State *L, struct uq_client *c, int idx);
+
+/* The call at idx tells the other processes to pause for so many seconds. The
+** client may be closed afterwards. */
+void uqL_share_hold(lua_State *L, struct uq_client *c, int idx, double pause);
 
 #define UQ_SHARE_RETRY 0.05 /* seconds between two tries for the lock */
 
@@ -461,6 +470,11 @@ int uqL_call_fd(lua_State *L, struct uq_client *c);
 ** not for its own sake. */
 double uq_call_due(const struct uq_client *c);
 
+/* Seconds in which nothing is expected to happen for the calls of a client that
+** has some; 0: one can go on; below: something has been expected for so long.
+*/
+double uq_call_idle(const struct uq_client *c);
+
 /* The transport's word that the exchange of a call is finished. */
 void uq_call_ready(void *call);
 
@@ -499,6 +513,11 @@ struct uq_question {
 ** JSON library. */
 bool uqL_answer_judge(lua_State *L, const struct uq_question *q,
                       const struct uq_answer *a, struct uq_failure *f);
+
+/* Reads the body of a success once more, with the same checks; a NUL follows
+** the text. True: pushes the result table. False: pushes why not. */
+bool uqL_answer_read(lua_State *L, const struct uq_question *q, char *text,
+                     size_t len);
 
 /* ---- json.c ------------------------------------------------------------- */
 

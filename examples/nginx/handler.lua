@@ -1,19 +1,30 @@
--- The handlers of examples/nginx.conf: balances as JSON, a health check, and counters for
--- Prometheus. Loaded by init_by_lua; each worker opens connections of its own.
+-- The handlers of examples/nginx.conf: balances as JSON, a health check, counters and a
+-- histogram for Prometheus. Loaded by init_by_lua; each worker opens its own connections.
 
 local cjson = require "cjson"
 local uqpay = require "resty.uqpay"
 
 local handler = {}
 
+-- Seconds; the upper ends of the histogram's buckets.
+local buckets = { 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, math.huge }
+
+-- Counts how long an attempt took, in the dictionary that all workers have. Each count is
+-- of one bucket only; they are added up when they are read.
+local function observe(info)
+  local metrics, n = ngx.shared.metrics, 1
+  while info.elapsed > buckets[n] do n = n + 1 end
+  metrics:incr(info.endpoint .. n, 1, 0)
+  metrics:incr(info.endpoint, info.elapsed, 0)
+end
+
 local client = uqpay.from_env {
   shared = "uqpay", cache = { ttl = 2, stale = 60 },
-  timeout = 10, amounts = "string",
+  timeout = 10, amounts = "string", on_response = observe,
 }
 
--- Our status for a kind of error; 502 for all others: the failure is UQPAY's or ours, and
--- the end user's request is not to blame. What a login (endpoint "token") is refused for
--- is never the end user's doing.
+-- Our status for a kind of error; 502 for all others: the failure is UQPAY's or ours, not
+-- the end user's. A refused login (endpoint "token") never is the end user's either.
 local statuses = { rate_limit = 503, timeout = 504 }
 local of_requests = { invalid_request = 400, not_found = 404 }
 
@@ -42,17 +53,30 @@ function handler.balance()
   say(status_of(err), { kind = err.kind, request_id = err.request_id })
 end
 
--- Whether there is a token to ask with; all workers share it, so this asks UQPAY rarely.
+-- Up: there is a token. All workers share it, so this asks UQPAY rarely.
 function handler.health()
   local token, _, err = client:token()
   say(token and 200 or 503,
     { status = token and "up" or "down", kind = err and err.kind })
 end
 
--- A scrape comes to one worker: each leaves its counts where all find them.
+-- One worker answers a scrape: each puts its counts where all find them.
 local function publish()
-  if ngx.worker.exiting() then return end -- its number is another's
+  if ngx.worker.exiting() then return end -- a new worker has its number
   ngx.shared.metrics:set(ngx.worker.id(), cjson.encode(client:stats()))
+end
+
+local function say_histogram(endpoint)
+  local metrics, name = ngx.shared.metrics, "uqpay_attempt_duration_seconds"
+  local count = 0
+  for n, le in ipairs(buckets) do
+    count = count + (metrics:get(endpoint .. n) or 0)
+    ngx.say(('%s_bucket{endpoint="%s",le="%s"} %d'):format(name, endpoint,
+      le == math.huge and "+Inf" or le, count))
+  end
+  ngx.say(('%s_sum{endpoint="%s"} %.6f'):format(name, endpoint,
+    metrics:get(endpoint) or 0))
+  ngx.say(('%s_count{endpoint="%s"} %d'):format(name, endpoint, count))
 end
 
 function handler.metrics()
@@ -67,9 +91,11 @@ function handler.metrics()
     end
   end
   for _, list in pairs(lines) do ngx.say(table.concat(list, "\n")) end
+  ngx.say "# TYPE uqpay_attempt_duration_seconds histogram"
+  for _, endpoint in ipairs { "balance", "token" } do say_histogram(endpoint) end
 end
 
--- The token is there, and a connection open, before the first request needs them.
+-- Gets the token and opens a connection before the first request needs them.
 function handler.start_worker()
   ngx.timer.at(0, function() client:token() end)
   ngx.timer.every(5, publish)

@@ -19,7 +19,7 @@ trap 'exit 130' INT TERM HUP
 sh "$here/sandbox.sh" start "$dir/sandbox" > /dev/null
 . "$dir/sandbox/exports"
 
-# The example as it stands, but for where it listens and what it leaves in /tmp. A worker of
+# The example as it stands, except for its ports, its log and where modules are. A worker of
 # root is root: else it would not get into this folder.
 write_conf() {
     modules=$("$nginx" -V 2>&1 | tr ' ' '\n' | sed -n 's/^--modules-path=//p')
@@ -28,7 +28,7 @@ write_conf() {
         [ ! -e "$modules/$module.so" ] || echo "load_module \"$modules/$module.so\";"
     done
     sed "/^load_module/d; s/127.0.0.1:8080/127.0.0.1:$port/
-        s|/tmp/uqpay-example.pid|nginx.pid|; s|/tmp/uqpay-example-|tmp_|
+        s/127.0.0.1:8081/127.0.0.1:$((port + 1))/
         s|error_log stderr|error_log error.log|
         s|lua_package_path .*|include paths.conf;|" "$top/examples/nginx.conf"
 }
@@ -61,8 +61,9 @@ Try it:
 curl $url/balance/SGD
 curl $url/balance/USD?account=$UQPAY_SUB_ACCOUNT
 curl -i $url/balance/ZZZ
-curl $url/health
-curl $url/metrics
+curl -i -X POST $url/balance/USD
+curl http://127.0.0.1:$((port + 1))/health
+curl http://127.0.0.1:$((port + 1))/metrics
 
 The sandbox it asks: $UQPAY_BASE_URL. Interrupt (Ctrl-C) to stop both.
 END

@@ -549,11 +549,23 @@ static int pace_accepted(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg pace_methods[] = {
-    {"next", pace_next}, {"take", pace_take},         {"call", pace_call},
-    {"due", pace_due},   {"patient", pace_patient},   {"refused", pace_refused},
-    {"hold", pace_hold}, {"accepted", pace_accepted}, {"charge", pace_charge},
-    {NULL, NULL}};
+/* pace:told(now, pause) */
+static int pace_told(lua_State *L) {
+  uq_pace_told(to_pace(L), luaL_checknumber(L, 2), luaL_checknumber(L, 3));
+  return 0;
+}
+
+static const luaL_Reg pace_methods[] = {{"next", pace_next},
+                                        {"take", pace_take},
+                                        {"call", pace_call},
+                                        {"due", pace_due},
+                                        {"patient", pace_patient},
+                                        {"refused", pace_refused},
+                                        {"hold", pace_hold},
+                                        {"accepted", pace_accepted},
+                                        {"charge", pace_charge},
+                                        {"told", pace_told},
+                                        {NULL, NULL}};
 
 /* ---- activity ----------------------------------------------------------- */
 
@@ -670,8 +682,23 @@ static int latency_slowest(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg latency_methods[] = {
-    {"note", latency_note}, {"slowest", latency_slowest}, {NULL, NULL}};
+/* latency:learn(took) */
+static int latency_learn(lua_State *L) {
+  uq_latency_learn(to_latency(L), luaL_checknumber(L, 2));
+  return 0;
+}
+
+/* latency:least() -> seconds */
+static int latency_least(lua_State *L) {
+  lua_pushnumber(L, to_latency(L)->least);
+  return 1;
+}
+
+static const luaL_Reg latency_methods[] = {{"note", latency_note},
+                                           {"slowest", latency_slowest},
+                                           {"learn", latency_learn},
+                                           {"least", latency_least},
+                                           {NULL, NULL}};
 
 /* ---- redact ------------------------------------------------------------- */
 

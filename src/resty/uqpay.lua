@@ -1,9 +1,8 @@
 -- resty.uqpay: uqpay for the Lua of nginx (OpenResty, Debian's libnginx-mod-http-lua).
 -- Methods yield the light thread that calls them; the worker never waits.
 --
--- While calls of a client are in flight one light thread of each worker, that of a timer,
--- that no request can end, steps the client every few milliseconds as long as somebody
--- waits for it; those who wait are parked on semaphores.
+-- While calls are in flight one light thread of each worker steps all its clients, see
+-- resty/uqpay/driver.lua; those who wait are parked on semaphores.
 -- SPDX-License-Identifier: MIT
 
 local ngx = rawget(_G, "ngx")
@@ -11,24 +10,16 @@ if not ngx then error('resty.uqpay runs within nginx; elsewhere: require "uqpay"
 
 local Hub = require "uqpay.hub"
 local internal = require "uqpay.internal"
+local driver = require "resty.uqpay.driver"
 local new_cache = require "resty.uqpay.cache"
 local pages = require "uqpay.pages"
 local semaphore = require "ngx.semaphore"
 local sharing = require "resty.uqpay.shared"
 local uqpay = require "uqpay"
 
-local clock = internal.clock -- ngx.now() is the wall clock, which may be set
-
-local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps ...
-local SHARE = 20    -- ... this part of the time since something happened
-local LONG, REST = 0.002, 0.03 -- seconds: a step ends then; most behind such a one
-local SWEEP = 0.02  -- seconds between two looks for those who are gone
-local WOKEN = 128   -- calls that go on before whatever else the worker does has a turn
-local MANY = 256    -- calls in flight: others begin a few at each step; ...
-local COLD = 32     -- ... the same before the first answer, since none could go
-local BEGUN = 8     -- the few
 local CONNECTIONS = 16 -- of a client, in each worker
-local PATIENCE = 1  -- seconds without a step: there is no driver
+local TURN = 0.002     -- seconds: a step leaves the rest to the next ones
+local HOUR = 3600
 
 -- True if nginx, or a library that it is linked with, has this symbol.
 local function has_symbol(name)
@@ -53,42 +44,6 @@ local waits_in = {
   ssl_session_fetch = patched and has_symbol "SSL_magic_pending_session_ptr",
 }
 
-local happened = 0 -- when a call was last begun, or could last go on
-
--- Lets so many of those go on who wait for their turn to begin a call.
-local function admit(hub, most)
-  local waiting = hub.gate and -hub.gate:count() or 0
-  if waiting > 0 then hub.gate:post(math.min(most, waiting)) end
-end
-
--- Steps often while things happen, and less often the longer nothing does.
-local function watch(_, hub)
-  local beat = clock()
-  local swept = beat
-  return {
-    limit = WOKEN,
-    wait = function(more)
-      local pause = more and 0 or math.min((beat - happened) / SHARE, LONGEST)
-      local took = clock() - beat
-      hub.quick = took < LONG
-      -- Of timers that are due nginx runs all before it accepts one connection: after a
-      -- long step it has as long for itself.
-      if not hub.quick then
-        pause = math.min(took, REST)
-        ngx.update_time() -- or the sleep would have begun before the step
-      end
-      ngx.sleep(math.max(pause, SHORTEST)) -- 0 would be none without a patch of nginx
-      beat = clock()
-      admit(hub, BEGUN)
-      if beat - swept < SWEEP then return false end
-      swept = beat
-      return true
-    end,
-    dead = function() return clock() - beat > PATIENCE end,
-    stop = function() admit(hub, math.huge) end,
-  }
-end
-
 local function inside()
   return waits_in[ngx.get_phase()] and internal.yieldable()
 end
@@ -102,39 +57,27 @@ local function obstacle(what)
     where = phase .. "_by_lua cannot"
       .. (waits_in[phase] == false and " without OpenResty's patches of nginx" or "")
   end
-  local way = phase == "init" and "in a worker, from init_worker_by_lua on"
-    or "in rewrite, access or content"
-  return ("%s would have to wait, which %s: call it %s, or through "
-    .. "ngx.timer.at(0, f)"):format(what, where, way)
-end
-
--- Has there been an answer? Connections are open then.
-local function is_warm(hub)
-  hub.warm = hub.warm or hub.client:stats().succeeded > 0
-  return hub.warm
+  local way = "in rewrite, access or content, or through ngx.timer.at(0, f)"
+  if phase == "init" then -- there are no timers yet
+    way = "through ngx.timer.at(0, f) in init_worker_by_lua, or in rewrite, access or "
+      .. "content"
+  end
+  return ("%s would have to wait, which %s: call it %s"):format(what, where, way)
 end
 
 local loop = {
   obstacle = obstacle,
   inside = inside,
-  spawn = function(f)
-    ngx.timer.at(0, f) -- if that fails, somebody's patience ends, and he tries again
-  end,
-  watch = watch,
-  park = function(slot, hub)
-    happened = clock()
-    if hub.quick and is_warm(hub) then -- the request goes now, not with the driver
-      hub.client:step()
-      hub.quick = clock() - happened < LONG
-    end
-    slot.semaphore = slot.semaphore or semaphore.new()
-    slot.semaphore:wait(PATIENCE)
+  watch = driver.watch,
+  attend = driver.attend,
+  park = function(slot)
+    slot.semaphore, slot.told = slot.semaphore or semaphore.new(), false
+    driver.wait(slot, math.huge)
   end,
   wake = function(slot)
-    happened = clock()
-    slot.semaphore:post()
+    if slot.task then slot.task.due = 0 else driver.tell(slot) end
   end,
-  waits = function(slot) return slot.semaphore:count() < 0 end,
+  waits = function(slot) return slot.task or driver.is_waiting(slot) end,
 }
 
 local face, Client, check = require "uqpay.loop"(loop)
@@ -178,11 +121,20 @@ local function identity(options, name)
   return ngx.encode_base64(ngx.sha1_bin(text))
 end
 
+local function check_identity(option, name)
+  if name ~= nil and type(name) ~= "string" then
+    bad(option, "string expected, got " .. type(name))
+  elseif name == "" then
+    bad(option, "got an empty string")
+  end
+end
+
 local cache_options = { dict = "string", ttl = "number", stale = "number",
                         identity = "string" }
 
--- cache = { dict =, ttl =, stale =, identity = }, checked.
-local function read_cache(cache, options, shared)
+-- cache = { dict =, ttl =, stale =, identity = }, checked. name: the client's identity,
+-- if it has one.
+local function read_cache(cache, options, shared, name)
   if type(cache) ~= "table" then bad("cache", "table expected, got " .. type(cache)) end
   for name, value in pairs(cache) do
     local expected = cache_options[name]
@@ -191,51 +143,66 @@ local function read_cache(cache, options, shared)
       bad("cache." .. name, expected .. " expected, got " .. type(value))
     end
   end
-  if cache.identity == "" then bad("cache.identity", "got an empty string") end
+  check_identity("cache.identity", cache.identity)
+  name = cache.identity or name
   local ttl, stale = cache.ttl, cache.stale or 0
   if not ttl or not (ttl >= 0.001 and ttl <= 86400) then
     bad("cache.ttl", "seconds from 0.001 to 86400 expected, got " .. tostring(ttl))
   elseif not (stale >= 0 and stale <= 86400) then
     bad("cache.stale", "seconds from 0 to 86400 expected")
-  elseif type(options.token) == "function" and not cache.identity then
+  elseif type(options.token) == "function" and not name then
     bad("cache.identity", "a name of whose token it is expected with a token function, "
       .. "got nil")
   end
-  return {
-    store = new_cache(dictionary("cache.dict", cache.dict or shared), ttl, stale),
-    identity = identity(options, cache.identity),
-  }
+  return new_cache(dictionary("cache.dict", cache.dict or shared), ttl, stale,
+    identity(options, name))
 end
 
 -- Takes our own options out of the table, which is ours.
 local function read_options(options)
   local shared, cache, most = options.shared, options.cache, options.max_connections
+  local name = options.identity
   local own = { most = most or CONNECTIONS }
   options.shared, options.cache, options.max_connections = nil, nil, nil
+  options.identity = nil
   if type(own.most) ~= "number" or own.most % 1 ~= 0 or own.most < 1
     or own.most > 1024 then
     bad("max_connections", "a whole number from 1 to 1024 expected")
   end
+  check_identity("identity", name)
+  if cache ~= nil then own.cache = read_cache(cache, options, shared, name) end
   if shared ~= nil then
     own.dict = dictionary("shared", shared)
-    own.identity = identity(options, type(cache) == "table" and cache.identity or nil)
+    own.identity = identity(options, name or cache and cache.identity)
     if options.client_id and options.token_store == nil then
-      options.token_store = sharing.token_store(own.dict)
+      options.token_store, own.renew = sharing.token_store(own.dict)
     end
   end
-  if cache ~= nil then own.cache = read_cache(cache, options, shared) end
   return own
+end
+
+local warned = false
+
+-- Looks at the options of a call, or of new: other libraries of nginx count milliseconds.
+local function check_seconds(first, second)
+  local options = type(first) == "table" and first or second
+  local timeout = type(options) == "table" and rawget(options, "timeout")
+  if warned or type(timeout) ~= "number" or timeout <= HOUR then return end
+  warned = true
+  ngx.log(ngx.WARN, ("uqpay: timeout = %.15g: seconds are expected, not milliseconds")
+    :format(timeout))
 end
 
 -- What a client has besides those of other loops.
 local function equip(self)
   local own, client = self.own, self.client
-  internal.limit(client, own.most, LONG)
+  internal.limit(client, own.most, TURN)
   if own.dict then
     internal.share_turns(client, function(limit)
       return sharing.turns(own.dict, own.identity, limit)
     end)
   end
+  self.hub.renew = own.renew
   self.pid = ngx.worker.pid()
 end
 
@@ -249,37 +216,38 @@ local function settle(self)
   equip(self)
 end
 
--- Beyond many calls in flight others begin a few at each step, so that a request that
--- needs none of them does not wait behind all of theirs.
-local function take_turn(hub)
-  local driver = hub.drivers[true]
-  if not driver or #driver.parked < COLD then return end
-  if is_warm(hub) and #driver.parked < MANY then return end
-  hub.gate = hub.gate or semaphore.new()
-  hub.gate:wait(PATIENCE)
+-- Results of a call that would have to wait where it cannot; true: it can.
+local function may_wait(method, endpoint)
+  local message = obstacle(method)
+  if not message then return true end
+  return nil, message, internal.refusal(endpoint, message)
 end
 
--- endpoint: what the method asks for; nil: it does not wait.
-local function guard(method, endpoint)
+-- endpoint: what the method asks for; nil: it does not wait. admitted: it takes its turn
+-- among others.
+local function define(method, endpoint, admitted)
   local plain = Client[method]
   Client[method] = function(self, ...)
     check(self, method)
     settle(self)
-    local message = endpoint and obstacle(method)
-    if message then return nil, message, internal.refusal(endpoint, message) end
+    if endpoint then
+      local good, message, err = may_wait(method, endpoint)
+      if not good then return nil, message, err end
+    end
+    check_seconds(...)
+    if admitted then driver.enter(self.hub) end
     return plain(self, ...)
   end
 end
 
+local make_balance = Client.balance -- see below
 for _, name in ipairs(internal.methods()) do
-  local plain = Client[name]
-  Client[name] = function(self, ...)
-    take_turn(self.hub)
-    return plain(self, ...)
-  end
-  guard(name, name)
-  guard("start_" .. name, name)
+  define(name, name, true)
+  define("start_" .. name, name)
 end
+define("balances", "balance")
+define("invalidate_token")
+define("stats")
 
 -- Where it cannot wait, an iterator fails at its first item, as iterators do.
 for name, endpoint in pairs(internal.iterators()) do
@@ -287,33 +255,120 @@ for name, endpoint in pairs(internal.iterators()) do
   Client[name] = function(self, options)
     check(self, name)
     settle(self)
+    check_seconds(options)
     local message = obstacle(name)
     if not message then return plain(self, options) end
     return pages(self.client, options, name, endpoint, nil,
       internal.refusal(endpoint, message))
   end
 end
-guard("balances", "balance")
-guard("invalidate_token")
-guard("stats")
 
--- With a cache the answer may be another request's. A call with a key of its own, one
--- that raises and one that is refused are not the cache's.
-local balance = Client.balance
+-- ------------------------------------------------------------------------
+-- balances and the cache
+-- ------------------------------------------------------------------------
+
+-- The option `cache` of a call, true unless it is false, and the arguments without it.
+local function take_cache_option(first, second, ...)
+  local in_first = type(first) == "table"
+  local options = in_first and first or second
+  if type(options) ~= "table" or rawget(options, "cache") == nil then
+    return true, first, second, ...
+  end
+  local wanted = options.cache
+  if type(wanted) ~= "boolean" then
+    error(("bad option 'cache' to 'balance' (boolean expected, got %s)"):format(
+      type(wanted)), 3)
+  end
+  local rest = setmetatable({}, debug.getmetatable(options))
+  for name, value in pairs(options) do
+    if name ~= "cache" then rest[name] = value end
+  end
+  if in_first then return wanted, rest, second, ... end
+  return wanted, first, rest, ...
+end
+
+-- What a call of balance with these arguments would ask: see Cache:get. Raises what such
+-- a call would; nil, message and error: a value is refused.
+local function read_question(self, ...)
+  local currency, account, amounts, timeout, keyed, retries =
+    internal.question(self.client, ...)
+  if not currency then return nil, account, amounts end
+  local first, second = ...
+  local options = { currency = currency }
+  for name, value in pairs(type(first) == "table" and first or second or {}) do
+    options[name] = value
+  end
+  return {
+    key = ("uqpay balance %s %s %s"):format(self.own.cache.identity, account:lower(),
+      currency),
+    currency = currency, amounts = amounts, timeout = timeout, retries = retries,
+    keyed = keyed, options = options,
+  }
+end
+
+-- The cache, admission, the call. One that raises or is refused is not the cache's; one
+-- with a key of its own is only kept by it.
+local function answer(self, cached, ...)
+  local question
+  if self.own.cache and not self.hub.closed then
+    local read, found = pcall(read_question, self, ...)
+    question = read and found
+  end
+  if question and cached and not question.keyed then
+    local balance, message, err = self.own.cache:get(self, question)
+    if balance then return balance end
+    if message then return nil, message, err end
+  end
+  driver.enter(self.hub)
+  if question then return self.own.cache:renew(self, question) end
+  return make_balance(self, ...)
+end
+
 function Client:balance(...)
   check(self, "balance")
   settle(self)
-  local cache = self.own.cache
-  if not cache or self.hub.closed or not inside() then return balance(self, ...) end
-  local ok, currency, account, amounts, timeout, keyed =
-    pcall(internal.question, self.client, ...)
-  if not ok or not currency or keyed then return balance(self, ...) end
-  local arguments, count = { ... }, select("#", ...)
-  local key = ("uqpay balance %s %s %s %d"):format(cache.identity, account:lower(),
-    currency, amounts)
-  return cache.store:get(key, timeout, function()
-    return balance(self, unpack(arguments, 1, count))
-  end)
+  local good, message, err = may_wait("balance", "balance")
+  if not good then return nil, message, err end
+  check_seconds(...)
+  return answer(self, take_cache_option(...))
+end
+
+-- The question of a method that only looks into the cache.
+local function question_of(self, method, ...)
+  check(self, method)
+  settle(self)
+  if self.hub.closed then error("attempt to use a closed uqpay client", 3) end
+  if not self.own.cache then
+    error(("'%s' needs the option 'cache' of 'new'"):format(method), 3)
+  end
+  local read, question, message, err = pcall(read_question, self, ...)
+  if read then return question, message, err end
+  error((question:gsub("'balance'", "'" .. method .. "'")), 3)
+end
+
+-- What is kept of such a balance, with its age; nil: nothing. Never asks.
+function Client:peek_balance(...)
+  local question, message, err = question_of(self, "peek_balance", ...)
+  if not question then return nil, message, err end
+  return self.own.cache:peek(self, question)
+end
+
+-- Nothing that was asked for before is given any more.
+function Client:forget_balance(...)
+  local question, message, err = question_of(self, "forget_balance", ...)
+  if not question then return nil, message, err end
+  self.own.cache:forget(question)
+  return true
+end
+
+local stats = Client.stats
+function Client:stats()
+  check(self, "stats")
+  local all = stats(self)
+  for name, count in pairs(self.own.cache and self.own.cache.counts or {}) do
+    all[name] = count
+  end
+  return all
 end
 
 -- The options are kept: see settle.
@@ -326,6 +381,7 @@ function face.new(options)
   local made, self = pcall(new, copy)
   if not made then error(self, 2) end
   self.options, self.own = copy, own
+  check_seconds(copy)
   equip(self)
   return self
 end

@@ -42,7 +42,7 @@ function Hub:expect(call, slot)
 end
 
 -- Ends a driver, if it has not ended: nobody waits for it, or the client is closed.
-local function retire(self, driver)
+function Hub:retire(driver)
   local watch = driver.watch
   if not watch then return end
   driver.watch = nil
@@ -60,7 +60,7 @@ function Hub:leave(slot)
   parked[slot.place], last.place = last, slot.place
   parked[#parked] = nil
   slot.driver = false
-  if driver ~= self.running and not parked[1] then retire(self, driver) end
+  if driver ~= self.running and not parked[1] then self:retire(driver) end
 end
 
 -- The coroutine that a loop has to resume: coxpcall, the pcall for Lua 5.1 that can be
@@ -113,7 +113,7 @@ local function wake_all(self, driver, failure)
 end
 
 -- Cancels the calls of those that a driver's loop has ended while they were parked.
-local function forsake(self, driver)
+function Hub:forsake(driver)
   local gone = {}
   for _, slot in ipairs(driver.parked) do
     if not self.loop.waits(slot) then gone[#gone + 1] = slot end
@@ -121,6 +121,7 @@ local function forsake(self, driver)
   for _, slot in ipairs(gone) do
     self:leave(slot)
     for id, call in pairs(slot.calls) do
+      slot[#slot + 1] = id -- if he is there all the same, he is told of it
       self.slots[id], slot.calls[id] = nil, nil
       call:cancel()
     end
@@ -153,23 +154,28 @@ local function step(self, limit)
   return dispatch(self, limit)
 end
 
+-- Steps the client for a driver, and wakes so many at most. True: there may be more.
+function Hub:turn(driver, limit)
+  local before = self.running
+  self.running = driver
+  local stepped, result = pcall(step, self, limit)
+  if not stepped then
+    internal.recall(self.client) -- the last that was named may not have been told
+    wake_all(self, driver, result)
+  end
+  self.running = before
+  return stepped and result
+end
+
 -- Runs beside the others as long as one of them is parked.
 local function drive(self, driver)
-  local watch, more = driver.watch, false
+  local watch = driver.watch
   driver.co = coroutine.running()
   while driver.parked[1] and driver.watch do
-    if watch.wait(more) then forsake(self, driver) end
-    local before = self.running
-    self.running = driver
-    local stepped, result = pcall(step, self, watch.limit)
-    more = stepped and result
-    if not stepped then
-      internal.recall(self.client) -- the last that was named may not have been told
-      wake_all(self, driver, result)
-    end
-    self.running = before
+    watch.wait()
+    self:turn(driver)
   end
-  retire(self, driver)
+  self:retire(driver)
 end
 
 -- A driver whose coroutine has died (of a lack of memory, as its loop has told) may have
@@ -177,25 +183,29 @@ end
 local function bury(self, driver)
   if self.running == driver then self.running = nil end
   wake_all(self, driver, "what waited for this client's calls has died of an error")
-  retire(self, driver)
+  self:retire(driver)
 end
 
--- Waits, maybe in vain, for the slot to get an id; see Hub:wait. False: the loop cannot
--- wait for it.
-function park(self, slot, key, over)
+-- The driver of that key; nil: the loop cannot have one.
+local function driver_of(self, key)
   local driver = self.drivers[key]
   if driver and driver.co and coroutine.status(driver.co) == "dead" then
     bury(self, driver)
     driver = nil
   end
-  local fd = not driver and (self.loop.obstacle or self.client:pollfd())
-  if fd then
-    driver = { key = key, parked = {}, watch = self.loop.watch(fd, self) }
-    self.drivers[key] = driver
-  elseif not driver then
-    return false
-  end
-  slot.waiter, slot.thread, slot.failure = coroutine.running(), outermost(), false
+  if driver then return driver end
+  local watched = self.loop.attend and self or self.client:pollfd()
+  if not watched then return nil end
+  driver = { key = key, parked = {}, watch = self.loop.watch(watched) }
+  self.drivers[key] = driver
+  return driver
+end
+
+-- Parks the slot with the driver of that key, which will wake it when a call of it can be
+-- stepped. False: the loop cannot wait for it.
+function Hub:join(slot, key)
+  local driver = driver_of(self, key)
+  if not driver then return false end
   if slot.driver ~= driver then
     self:leave(slot)
     local parked = driver.parked
@@ -203,15 +213,25 @@ function park(self, slot, key, over)
     parked[slot.place] = slot
     slot.driver = driver -- the last: memory may end before
   end
-  if not driver.spawned then
+  if self.loop.attend then
+    self.loop.attend(driver)
+  elseif not driver.spawned then
     self.loop.spawn(function() drive(self, driver) end)
     driver.spawned = true
   end
+  return true
+end
+
+-- Waits, maybe in vain, for the slot to get an id; see Hub:wait. False: the loop cannot
+-- wait for it.
+function park(self, slot, key, over)
+  slot.waiter, slot.thread, slot.failure = coroutine.running(), outermost(), false
+  if not self:join(slot, key) then return false end
   if slot.over ~= over then
     self:leave(slot)
     return true
   end
-  self.loop.park(slot, self)
+  self.loop.park(slot)
   local failure = slot.failure
   if failure then
     slot.failure = false
@@ -237,7 +257,7 @@ function Hub:wait(slot, over)
     local key = self.loop and self.loop.inside()
     local driver = self.drivers[key or false]
     if driver and driver.watch.dead and driver.watch.dead() then
-      retire(self, driver)
+      self:retire(driver)
       step(self)
       wake_all(self, driver) -- they look for another driver
     end
@@ -278,7 +298,7 @@ end
 function Hub:close()
   local drivers = self.drivers
   self.closed, self.drivers = true, {}
-  for _, driver in pairs(drivers) do retire(self, driver) end
+  for _, driver in pairs(drivers) do self:retire(driver) end
   self.client:close()
   for _, driver in pairs(drivers) do wake_all(self, driver) end
 end

@@ -6,18 +6,18 @@
 --   spawn(f): runs f beside the others, now or soon
 --   watch(fd) -> { wait = yields until fd is readable, or stop is called, or for nothing;
 --     stop = ends it: fd may be closed now }; wait may never return after stop
---   park(slot, hub): yields until wake(slot), or for nothing
+--   park(slot): yields until wake(slot), or for nothing
 --   wake(slot): lets slot.thread, which is parked, go on, now or soon
 -- and what only some give:
 --   dead() of what watch gives: true if its wait will never return, or if spawn has
 --   broken its promise
 -- and what only resty/uqpay.lua gives, whose loop has no descriptors, and may end a
 -- coroutine that is parked:
---   obstacle(what): why what cannot wait here, if inside() is false; nobody ever blocks,
---     and watch is given the hub instead of a descriptor
+--   attend(driver): in place of spawn: the loop calls hub:turn(driver) now, and as long as
+--     somebody is parked with it, hub:forsake(driver) now and then, and hub:retire(driver)
+--     when nobody is left. driver.watch is what watch(hub) gives, which needs no wait
+--   obstacle(what): why what cannot wait here, if inside() is false; nobody ever blocks
 --   waits(slot): is slot.thread parked?
---   limit of what watch gives: so many are woken at once, and wait(true) between
---   its wait returns true: have a look who is no longer there
 -- SPDX-License-Identifier: MIT
 
 local Hub = require "uqpay.hub"

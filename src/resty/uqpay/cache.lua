@@ -1,228 +1,295 @@
--- cache.lua: balances that the workers of a server share through a lua_shared_dict. For
--- each question one call at a time is in flight in the whole server. It flies in a timer,
--- which the end of no request ends; those who wait for it in the same worker wait on its
--- semaphore, other workers look into the dictionary.
+-- cache.lua: balances that the workers of a server share through a lua_shared_dict. What
+-- is kept is the API's text, which each reader reads anew.
+--
+-- For each question one call at a time is in flight in the whole server: a flight is a
+-- task of the worker's driver, which the end of no request ends. Those who wait for it in
+-- the same worker wait on its semaphore, the flights of other workers look into the
+-- dictionary. All share its outcome, but not its limits: whoever has more time or retries
+-- than a call that failed may make the next one.
 -- SPDX-License-Identifier: MIT
 
+local Hub = require "uqpay.hub"
+local driver = require "resty.uqpay.driver"
 local internal = require "uqpay.internal"
+local lock = require "resty.uqpay.lock"
 local semaphore = require "ngx.semaphore"
-local uqpay = require "uqpay"
+local cjson = require("cjson").new() -- its settings are ours
 
 local clock = internal.clock
 
-local LOOK = 0.005  -- seconds between two looks for another worker's answer
-local LOCKED = 2    -- seconds that a worker that was killed keeps the others from asking
-local PATIENCE = 1  -- seconds that a timer may take to begin
-
--- ------------------------------------------------------------------------
--- balances as text; numbers keep all their digits
--- ------------------------------------------------------------------------
-
-local function encode(value, list)
-  local kind = type(value)
-  if kind == "table" then
-    list[#list + 1] = "{"
-    for name, field in pairs(value) do
-      encode(name, list)
-      encode(field, list)
-    end
-    list[#list + 1] = "}"
-  elseif kind == "number" then
-    list[#list + 1] = ("n%.17g;"):format(value)
-  elseif kind == "boolean" then
-    list[#list + 1] = value and "t" or "f"
-  else -- a string or an amount
-    local text = tostring(value)
-    list[#list + 1] = ("%s%d:"):format(kind == "string" and "s" or "a", #text)
-    list[#list + 1] = text
-  end
-  return list
-end
-
--- The value that begins at a place of the text, and the place behind it.
-local function decode(text, at)
-  local kind = text:sub(at, at)
-  if kind == "{" then
-    local list = {}
-    at = at + 1
-    while text:sub(at, at) ~= "}" do
-      local name, behind = decode(text, at)
-      list[name], at = decode(text, behind)
-    end
-    return list, at + 1
-  elseif kind == "n" then
-    local number, last = text:match("^([^;]+);()", at + 1)
-    return tonumber(number), last
-  elseif kind == "t" or kind == "f" then
-    return kind == "t", at + 1
-  end
-  local length, first = text:match("^(%d+):()", at + 1)
-  local last = first + length
-  local part = text:sub(first, last - 1)
-  return kind == "s" and part or uqpay.amount(part), last
-end
-
--- ------------------------------------------------------------------------
--- the dictionary
--- ------------------------------------------------------------------------
+local LOOK = 0.005  -- seconds between two looks for another worker's outcome
+local RENEW = 0.25  -- seconds between two looks at the lock
+local SHORT, LONG = 1, 10 -- seconds that a failure is remembered, if the ttl is not between
+local FORGOTTEN = 3600    -- seconds; no call takes longer
+local MARGIN = 0.05       -- seconds: a call that ends as late as who waits tells him more
+local MINUTE = 60
 
 local Cache = {}
 Cache.__index = Cache
 
-local flights = {} -- of this worker, by key
-local owners = 0
+local Flight = {}
+Flight.__index = Flight
 
--- What is in the dictionary, unless it is too old: its age, and as text; nil: nothing.
--- When it came is there on two clocks. The wall clock, of which the dictionary keeps its
--- own times, may be set back; the other one stands still with a machine that sleeps.
+local flights = {} -- of this worker, by key
+
+-- ------------------------------------------------------------------------
+-- answers in the dictionary
+-- ------------------------------------------------------------------------
+
+-- What is kept, unless it is too old: { text =, at =, asked =, age = }. When it came is
+-- there on two clocks: the wall clock may be set back, the other one stands still with a
+-- machine that sleeps.
 local function look(self, key)
-  local text = self.dict:get(key)
-  if not text then return nil end
-  local at, came = text:match "^(%S+) (%S+)"
+  local line = self.dict:get(key)
+  if not line then return nil end
+  local at, came, asked, first = line:match "^(%S+) (%S+) (%S+) ()"
   local age = math.max(ngx.now() - at, clock() - came)
-  if age < self.ttl + self.stale then return age, text end
+  if age >= self.ttl + self.stale then return nil end
+  return { text = line:sub(first), at = tonumber(at), asked = tonumber(asked), age = age }
 end
 
-local function load(text, stale)
-  local at, first = text:match "^(%S+) %S+ ()"
-  local balance = decode(text, first)
-  balance.cached_at, balance.stale = tonumber(at), stale
+-- Keeps an answer, unless there is one that was asked for later, or it was to be
+-- forgotten. Without room the next one asks.
+local function keep(self, key, text, asked)
+  local kept = { text = text, at = ngx.now(), asked = asked, age = 0 }
+  local newer = look(self, key)
+  local forgotten = self.dict:get(key .. " forgotten")
+  if (newer and newer.asked > asked) or (forgotten and forgotten >= asked) then
+    return kept
+  end
+  self.dict:safe_set(key, ("%.3f %.6f %.6f %s"):format(kept.at, clock(), asked, text),
+    self.ttl + self.stale)
+  self.dict:delete(key .. " failed")
+  return kept
+end
+
+-- The balance, or nothing if the text is not what was written.
+local function read(client, question, kept)
+  local balance = internal.read(client.client, question.currency, question.amounts,
+    kept.text)
+  if balance then balance.cached_at = kept.at end
   return balance
 end
 
-local function is_fresh(self, age)
-  return age and age < self.ttl
+-- ------------------------------------------------------------------------
+-- failures
+-- ------------------------------------------------------------------------
+
+-- Would this failure not have been, with the question's own timeout and retries?
+local function is_beaten(failure, question)
+  if failure.err.kind == "timeout" and question.timeout > failure.timeout then
+    return true
+  end
+  return failure.err.retryable and question.retries > failure.retries
 end
 
-local function save(self, key, balance)
-  local text = ("%.3f %.3f "):format(ngx.now(), clock())
-    .. table.concat(encode(balance, {}))
-  self.dict:safe_set(key, text, self.ttl + self.stale) -- no room: the next one asks
-  return text
+-- A failure that is remembered, and is the question's, too.
+local function recall(self, question)
+  local text = self.dict:get(question.key .. " failed")
+  local ok, failure = pcall(cjson.decode, text)
+  if not text or not ok or is_beaten(failure, question) then return nil end
+  return failure
+end
+
+-- Remembers for a while why a flight has failed.
+local function remember(self, flight, message, err)
+  local failure = { message = message, err = {}, timeout = flight.timeout,
+                    retries = flight.retries }
+  for name, value in pairs(err) do failure.err[name] = value end
+  self.counts.cache_failures = self.counts.cache_failures + 1
+  self.dict:safe_set(flight.key .. " failed", cjson.encode(failure),
+    math.min(math.max(self.ttl, SHORT), LONG))
+  if look(self, flight.key)
+    and self.dict:add("uqpay warned " .. self.identity, true, MINUTE) then
+    ngx.log(ngx.WARN, "uqpay: balances are stale, for they cannot be renewed: ", message)
+  end
+  return failure
+end
+
+-- The results of a call that failed so: nobody shares a table.
+local function fail(failure)
+  local err = internal.refusal("balance", failure.message) -- of this kind of table
+  for name in pairs(err) do err[name] = nil end
+  for name, value in pairs(failure.err) do err[name] = value end
+  return nil, failure.message, err
+end
+
+local function fail_late(seconds)
+  local message = ("no balance within the timeout of %.15g s"):format(seconds)
+  return nil, message, internal.refusal("balance", message, seconds)
 end
 
 -- ------------------------------------------------------------------------
 -- flights
 -- ------------------------------------------------------------------------
 
--- Asks, with the lock in hand. Sets what the flight comes to.
-local function ask(self, key, flight)
-  local balance, message, err = flight.ask()
+-- The call is in flight. As all states: true when the flight is over.
+local function fly(self, now)
+  local slot, call, hub = self.slot, self.call, self.client.hub
+  if slot.failure then error(slot.failure, 0) end
+  if self.lock then lock.renew(self.lock, now) end
+  if slot[1] then
+    slot[1] = nil
+    call:step()
+  end
+  if not call:done() then
+    if not slot.driver and not hub.closed then
+      hub:expect(call, slot)
+      hub:join(slot, true)
+    end
+    self.due = now + RENEW
+    return false
+  end
+  local balance, message, err = call:result()
   if balance then
-    flight.text = save(self, key, balance)
-  else
-    flight.message, flight.err = message, err
-    self.dict:safe_set(key .. " failed", true, self.ttl) -- a stale answer serves so long
-  end
-end
-
--- Keeps the lock, as long as it is ours.
-local function hold(self, lock, owner, flight)
-  while true do
-    ngx.sleep(LOCKED / 4)
-    if flight.over or self.dict:get(lock) ~= owner then return end
-    self.dict:set(lock, owner, LOCKED)
-  end
-end
-
-local function fly(self, key, flight)
-  local lock, dict = key .. " lock", self.dict
-  owners = owners + 1
-  local owner = ngx.worker.pid() .. " " .. owners
-  while clock() < flight.ends do
-    local age, text = look(self, key)
-    if is_fresh(self, age) then
-      flight.text = text
-      return
-    end
-    local locked, err = dict:add(lock, owner, LOCKED)
-    if locked or err ~= "exists" then
-      age, text = look(self, key)
-      if is_fresh(self, age) then -- it came just before
-        flight.text = text
-      else
-        local thread = ngx.thread.spawn(hold, self, lock, owner, flight)
-        local ok, message = pcall(ask, self, key, flight)
-        if not ok then flight.raised = message end
-        ngx.thread.kill(thread)
-      end
-      if dict:get(lock) == owner then dict:delete(lock) end
-      return
-    end
-    ngx.sleep(LOOK)
-  end
-end
-
-local function begin(self, key, seconds, question)
-  local flight = { semaphore = semaphore.new(), ask = question,
-    ends = clock() + seconds }
-  local function run()
-    if flights[key] ~= flight then return end
-    flight.begun = true
-    local ok, message = pcall(fly, self, key, flight)
-    if not ok then flight.raised = message end
-    flight.over = true
-    flights[key] = nil
-    local waiting = -flight.semaphore:count()
-    if waiting > 0 then flight.semaphore:post(waiting) end
-  end
-  if not ngx.timer.at(0, run) then return nil end
-  flights[key] = flight
-  return flight
-end
-
-local function late(seconds)
-  local message = ("no balance of another request's within the timeout of %.15g s")
-    :format(seconds)
-  return nil, message, internal.refusal("balance", message, seconds)
-end
-
--- What the flight has come to, for one of those who wait: none shares a table.
-local function result(flight)
-  if flight.raised then error(flight.raised, 0) end
-  if flight.text then return load(flight.text) end
-  local err = setmetatable({}, debug.getmetatable(flight.err))
-  for name, value in pairs(flight.err) do err[name] = value end
-  return nil, flight.message, err
-end
-
--- Waits for the flight until that moment. False: nobody flies it, for there are too many
--- timers.
-local function await(key, flight, ends)
-  while not flight.over do
-    local left = ends - clock()
-    if left <= 0 then return true end
-    -- less than a millisecond would be none
-    flight.semaphore:wait(math.min(math.max(left, 0.001), PATIENCE))
-    if not flight.begun then
-      if flights[key] == flight then flights[key] = nil end
-      return false
-    end
+    self.kept = keep(self.cache, self.key, internal.text(call), self.asked)
+  elseif err.kind ~= "canceled" then -- or else its client was closed
+    self.failure = remember(self.cache, self, message, err)
   end
   return true
 end
 
--- The answer to the question: from the dictionary, or what question() gives; within so
--- many seconds.
-function Cache:get(key, seconds, question)
-  local ends = clock() + seconds
+-- Another worker may be asking: its answer, its failure or the end of its lock is waited
+-- for.
+local function wait(self, now)
+  local cache = self.cache
+  local taken = lock.take(cache.dict, self.key .. " lock", now)
+  self.lock = taken or nil -- without room for a lock it asks all the same
+  local kept = look(cache, self.key)
+  if kept and kept.age < cache.ttl then
+    self.kept = kept
+    return true
+  end
+  self.failure = recall(cache, self)
+  if self.failure or now >= self.ends then return true end
+  if taken == false then
+    self.due = now + LOOK
+    return false
+  end
+  self.asked, self.ends = now, now + self.timeout
+  self.call = self.client.client:start_balance(self.options)
+  internal.keep_text(self.call)
+  self.slot = Hub.slot()
+  self.slot.task = self
+  self.state = fly
+  return fly(self, now)
+end
+
+function Flight:step(now)
+  local ok, over = pcall(self.state, self, now)
+  if ok and not over then return false end
+  if not ok then
+    self.raised = not self.client.hub.closed and over
+    if self.call then self.call:cancel() end
+  end
+  if self.lock then lock.release(self.lock) end
+  if flights[self.key] == self then flights[self.key] = nil end
+  driver.tell(self)
+  return true
+end
+
+-- Begins a flight, with the larger of the client's limits and of those of its first
+-- caller.
+local function begin(self, client, question)
+  local timeout, retries = internal.budget(client.client)
+  timeout = math.max(timeout, question.timeout)
+  retries = math.max(retries, question.retries)
+  local options = { timeout = timeout, max_retries = retries }
+  for name, value in pairs(question.options) do
+    if options[name] == nil then options[name] = value end
+  end
+  local now = clock()
+  local flight = setmetatable({
+    cache = self, client = client, key = question.key, options = options,
+    timeout = timeout, retries = retries, ends = now + timeout,
+    semaphore = semaphore.new(), told = false, state = wait, due = now,
+  }, Flight)
+  flights[question.key] = flight
+  driver.begin(flight)
+  return flight
+end
+
+-- Waits for the flight, until that moment at most.
+local function await(flight, ends)
+  if flight.ends < ends + MARGIN then ends = ends + 2 * MARGIN end
+  while not flight.told do
+    local left = ends - clock()
+    if left <= 0 then return end
+    driver.wait(flight, math.max(left, 0.001)) -- less than a millisecond would be none
+  end
+end
+
+-- ------------------------------------------------------------------------
+-- for callers
+-- ------------------------------------------------------------------------
+
+-- The answer to the question: { key =, currency =, amounts =, timeout =, retries =,
+-- options = what start_balance takes }. Results as those of client:balance; false: the
+-- cache cannot tell.
+function Cache:get(client, question)
+  local counts, ends = self.counts, clock() + question.timeout
   repeat
-    local age, text = look(self, key)
-    if is_fresh(self, age) then return load(text) end
-    local flight = flights[key]
-    if not flight and not (age and self.dict:get(key .. " failed")) then
-      flight = begin(self, key, seconds, question)
+    local kept = look(self, question.key)
+    local balance = kept and read(client, question, kept)
+    if balance and kept.age < self.ttl then
+      counts.cache_hits = counts.cache_hits + 1
+      return balance
     end
-    if age then return load(text, true) end
-    if not flight or not await(key, flight, ends) then return question() end
-    if flight.over and (flight.text or flight.err or flight.raised) then
-      return result(flight)
+    local failure = recall(self, question)
+    local flight = flights[question.key]
+    local leads = not flight and not failure
+    if leads then flight = begin(self, client, question) end
+    if balance then
+      counts.cache_stale = counts.cache_stale + 1
+      balance.stale = true
+      driver.nudge()
+      return balance
     end
-  until clock() >= ends -- or else it was somebody's who had less time
-  return late(seconds)
+    if not flight then return fail(failure) end
+    await(flight, ends)
+    if flight.raised and leads then error(flight.raised, 0) end
+    if flight.kept then return read(client, question, flight.kept) or false end
+    if flight.failure and not is_beaten(flight.failure, question) then
+      return fail(flight.failure)
+    end
+  until clock() >= ends or client.hub.closed
+  if client.hub.closed then return false end
+  return fail_late(question.timeout)
+end
+
+-- The answer to a call of its own, which is kept.
+function Cache:renew(client, question)
+  local asked = clock()
+  local call = client.client:start_balance(question.options)
+  internal.keep_text(call)
+  local balance, message, err = client.hub:await(call)
+  if not balance then return nil, message, err end
+  keep(self, question.key, internal.text(call), asked)
+  return balance
+end
+
+-- What is kept, with its age; nil: nothing.
+function Cache:peek(client, question)
+  local kept = look(self, question.key)
+  local balance = kept and read(client, question, kept)
+  if not balance then return nil end
+  balance.age, balance.stale = kept.age, kept.age >= self.ttl or nil
+  return balance
+end
+
+-- Drops what is kept, and what has been asked for but has not come.
+function Cache:forget(question)
+  self.dict:set(question.key .. " forgotten", clock(), FORGOTTEN)
+  self.dict:delete(question.key)
+  self.dict:delete(question.key .. " failed")
+  flights[question.key] = nil
 end
 
 -- ttl: seconds that an answer is fresh; stale: seconds that it may be given behind that.
-return function(dict, ttl, stale)
-  return setmetatable({ dict = dict, ttl = ttl, stale = stale }, Cache)
+-- identity: whose balances they are.
+return function(dict, ttl, stale, identity)
+  return setmetatable({
+    dict = dict, ttl = ttl, stale = stale, identity = identity,
+    counts = { cache_hits = 0, cache_stale = 0, cache_failures = 0 },
+  }, Cache)
 end

@@ -2,25 +2,21 @@
 -- a login, and the turns under a rate limit.
 -- SPDX-License-Identifier: MIT
 
-local internal = require "uqpay.internal"
+local clock = require "uqpay.internal".clock
+local lock = require "resty.uqpay.lock"
 
 local shared = {}
 
-local LOCKED = 15 -- seconds: a worker that was killed keeps others from a login so long
 local MINUTE = 60
 local SHARE = 50  -- this part of a minute's turns goes at once
 
-local owners = 0
-
--- A token store, as uqpay.new takes it.
+-- A token store, as uqpay.new takes it, and a function that keeps its lock, if it has it:
+-- to be called whenever the login goes on.
 function shared.token_store(dict)
-  owners = owners + 1
-  local number = owners
   local store = {}
+  local held = {} -- locks by key
 
-  local function owner() return ngx.worker.pid() .. " " .. number end
   local function name(key) return "uqpay token " .. key end
-  local function lock(key) return "uqpay login " .. key end
 
   function store.get(key)
     local text, err = dict:get(name(key))
@@ -40,30 +36,39 @@ function shared.token_store(dict)
   end
 
   function store.lock(key)
-    local ok, err = dict:add(lock(key), owner(), LOCKED)
-    if not ok and err ~= "exists" then return nil, err end
-    return ok
-  end
-
-  function store.unlock(key)
-    if dict:get(lock(key)) == owner() then dict:delete(lock(key)) end
+    local taken, err = lock.take(dict, "uqpay login " .. key, clock())
+    if not taken then return taken, err end
+    held[key] = taken
     return true
   end
 
-  return store
+  function store.unlock(key)
+    if held[key] then lock.release(held[key]) end
+    held[key] = nil
+    return true
+  end
+
+  return store, function(now)
+    for _, taken in pairs(held) do lock.renew(taken, now) end
+  end
 end
 
--- A function that gives turns, at most `limit` in any minute: in how many seconds the
--- next one comes, and takes it; or nil and the seconds, if not so many are left. Time is
--- cut into windows, each of which has a share of the turns: the dictionary counts those
--- that are taken. Windows that are full stay so. The clock is one for all processes, and
--- never steps.
+-- Turns, at most `limit` in any minute (0: any number), and pauses of all calls. Returns
+-- three functions. The clock is one for all processes, and never steps.
+--   turn(left)     in how many seconds the next turn comes, and takes it; or nil and the
+--                  seconds, if not so many are left
+--   hold(seconds)  a pause begins, or goes on for so long
+--   pause()        the seconds that are left of it; 0: there is none
+-- Time is cut into windows, each of which has a share of the turns: the dictionary counts
+-- those that are taken. Windows that are full stay so.
 function shared.turns(dict, key, limit)
   local count = math.max(1, math.floor(limit / SHARE))
   local window = MINUTE * count / math.max(limit - count, 0.5)
   local first = 0 -- that may have turns left
-  return function(left)
-    local now = internal.clock()
+  local paused = "uqpay pause " .. key
+
+  local function turn(left)
+    local now = clock()
     first = math.max(first, math.floor(now / window))
     while true do
       local wait = math.max(first * window - now, 0)
@@ -75,6 +80,19 @@ function shared.turns(dict, key, limit)
       first = first + 1
     end
   end
+
+  local function pause()
+    local ends = dict:get(paused)
+    return ends and math.max(ends - clock(), 0) or 0
+  end
+
+  local function hold(seconds)
+    if pause() >= seconds then return end
+    local ok, err = dict:set(paused, clock() + seconds, seconds + 1)
+    if not ok then error(err, 0) end
+  end
+
+  return turn, hold, pause
 end
 
 return shared

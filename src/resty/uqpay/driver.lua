@@ -1,0 +1,284 @@
+-- driver.lua: steps all clients of a worker that somebody waits for, and the tasks that
+-- nobody needs to wait for. One light thread does, that of a timer, which no request can
+-- end. Where no timer can be had one of those who wait does it, for ngx.semaphore needs
+-- none: others have used up lua_max_running_timers or lua_max_pending_timers.
+--
+-- Nothing that outlives a request may point into its coroutine: nginx recycles it, with
+-- the upvalues that are open in it. Timers get functions of this file, and tables.
+-- SPDX-License-Identifier: MIT
+
+local internal = require "uqpay.internal"
+local semaphore = require "ngx.semaphore"
+
+local clock = internal.clock -- ngx.now() is the wall clock, which may be set
+
+local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps of a client ...
+local SHARE = 20      -- ... this part of the time for which something has been expected
+local REST = 0.05     -- seconds between two steps while nothing is, ...
+local SWEEP = 0.02    -- ... and between two looks for those who are gone
+local BUDGET = 0.004  -- seconds of a turn of the event loop: behind those, others are on
+local WOKEN = 32      -- calls that go on in a turn
+local BEGUN = 4       -- of those that wait to begin, so many do at least
+local COLD = 32       -- calls of a client before its first answer: none could go
+local BIRTH = 0.01    -- seconds that a timer may take to begin
+local LATE = 1        -- seconds without a turn: the thread of the timer has ended, ...
+local SHORT = 0.01    -- ... or the waiter who drove has
+local TIMERS = 1      -- seconds until a timer is tried for again
+
+local driver = {}
+
+local clients = {} -- that somebody waits for
+local tasks = {}
+local place = 0    -- of the last client that was stepped
+local gate         -- where calls wait to begin
+local steward      -- who drives: { bell =, due =, grace = }
+local no_timer = 0 -- until then
+
+-- ------------------------------------------------------------------------
+-- the turn of nginx's event loop
+-- ------------------------------------------------------------------------
+
+local moment, began
+
+-- Seconds since we were first on in this turn. nginx sets its time at each.
+local function spent()
+  local now = ngx.now()
+  if now ~= moment then moment, began = now, clock() end
+  return clock() - began
+end
+
+local function is_over()
+  return spent() > BUDGET
+end
+
+local function lined_up()
+  return gate and -gate:count() or 0
+end
+
+-- ------------------------------------------------------------------------
+-- one turn of the driver
+-- ------------------------------------------------------------------------
+
+-- Seconds until the client is to be stepped again.
+local function pause_of(client)
+  local idle = internal.idle(client)
+  if not idle then return REST end
+  if idle > 0 then return math.min(idle, REST) end
+  return math.min(math.max(-idle / SHARE, SHORTEST), LONGEST)
+end
+
+local function step_client(entry, now)
+  local hub, record = entry.hub, entry.record
+  if now - entry.swept >= SWEEP then
+    entry.swept = now
+    hub:forsake(record)
+  end
+  if hub.renew then hub.renew(now) end
+  local before = #record.parked
+  local more = hub:turn(record, WOKEN)
+  local woken = before - #record.parked
+  if not record.parked[1] then
+    hub:retire(record)
+  else
+    entry.due = more and 0 or clock() + pause_of(hub.client)
+  end
+  return woken
+end
+
+-- Steps the clients whose time has come, another first each time. How many calls can go
+-- on now.
+local function step_clients(now)
+  local woken = 0
+  for _ = 1, #clients do
+    if woken >= WOKEN or is_over() then break end
+    place = place < #clients and place + 1 or 1
+    local entry = clients[place]
+    if not entry then break end
+    if entry.due <= now then woken = woken + step_client(entry, now) end
+  end
+  return woken
+end
+
+local function step_tasks(now)
+  for n = #tasks, 1, -1 do
+    local task = tasks[n]
+    if task.due <= now and task:step(now) then
+      tasks[n] = tasks[#tasks]
+      tasks[#tasks] = nil
+    end
+  end
+end
+
+-- Steps what is due. Returns the seconds until something will be.
+local function turn()
+  local now = clock()
+  local woken = step_clients(now)
+  step_tasks(now)
+  local waiting = lined_up()
+  if waiting > 0 then
+    gate:post(math.min(math.max(WOKEN - woken, BEGUN), waiting))
+    return SHORTEST
+  end
+  local due = now + REST
+  for _, list in ipairs { clients, tasks } do
+    for _, entry in ipairs(list) do due = math.min(due, entry.due) end
+  end
+  return math.max(due - clock(), SHORTEST) -- 0 would be none without a patch of nginx
+end
+
+-- ------------------------------------------------------------------------
+-- who drives
+-- ------------------------------------------------------------------------
+
+local function is_needed()
+  return clients[1] or tasks[1] or lined_up() > 0
+end
+
+-- grace: seconds behind its next turn after which it is taken for dead.
+local function new_steward(grace)
+  return { bell = semaphore.new(), due = clock(), grace = grace }
+end
+
+-- Drives as long as that is needed and nobody else does; a waiter until he is told, or
+-- that moment.
+local function drive(me, waiter, ends)
+  repeat
+    local pause = turn()
+    if waiter and (waiter.told or clock() >= ends) then break end
+    me.due = clock() + pause
+    if not me.bell:wait(pause) then moment = nil end -- a new turn, by all means
+  until steward ~= me or not is_needed()
+  if steward == me then steward = nil end
+end
+
+local function run(_, me)
+  if not is_needed() then
+    if steward == me then steward = nil end
+    return
+  end
+  steward, me.begun, me.grace = me, true, LATE
+  drive(me)
+end
+
+-- Sees to it that somebody drives. The seconds for which that can be relied on; nil:
+-- nobody does.
+local function attendance()
+  local now = clock()
+  if steward then
+    if now < steward.due + steward.grace then return steward.grace end
+    if not steward.begun then no_timer = now + TIMERS end
+    steward = nil
+  end
+  if now < no_timer then return nil end
+  local me = new_steward(BIRTH)
+  if ngx.timer.at(0, run, me) then
+    steward = me
+    return BIRTH
+  end
+  no_timer = now + TIMERS -- each try may be an alert in the log
+  return nil
+end
+
+local function ring()
+  if steward and steward.bell:count() < 0 then steward.bell:post() end
+end
+
+-- Waits for a later turn of the event loop.
+local function line_up()
+  local limit = attendance()
+  if limit then
+    gate = gate or semaphore.new()
+    gate:wait(limit)
+  else
+    ngx.sleep(SHORTEST)
+    moment = nil
+  end
+end
+
+-- Has there been an answer? Connections are open then.
+local function is_warm(hub)
+  hub.warm = hub.warm or hub.client:stats().succeeded > 0
+  return hub.warm
+end
+
+-- ------------------------------------------------------------------------
+-- for those who wait
+-- ------------------------------------------------------------------------
+
+-- What a hub has of this file: see watch in uqpay/loop.lua.
+function driver.watch(hub)
+  local entry = { hub = hub, due = 0, swept = 0, place = false }
+  function entry.stop()
+    local last = clients[#clients]
+    if not entry.place then return end
+    clients[entry.place], last.place = last, entry.place
+    clients[#clients] = nil
+    entry.place = false
+  end
+  return entry
+end
+
+-- The client of the record is to be stepped now, and as long as somebody is parked with
+-- it.
+function driver.attend(record)
+  local entry = record.watch
+  entry.record, entry.due = record, 0
+  if not entry.place then
+    entry.place = #clients + 1
+    clients[entry.place] = entry
+  end
+  ring()
+end
+
+-- task:step(now) is called when task.due has come, until it returns true.
+function driver.begin(task)
+  tasks[#tasks + 1] = task
+  ring()
+end
+
+-- Without a driver, lets all go on once.
+function driver.nudge()
+  if not attendance() then turn() end
+end
+
+-- Waits until tell(waiter), so many seconds at most, or for nothing.
+function driver.wait(waiter, seconds)
+  local limit = attendance()
+  if limit then
+    waiter.semaphore:wait(math.min(limit, seconds))
+  else
+    local me = new_steward(SHORT)
+    steward, me.begun, waiter.drives = me, true, me
+    drive(me, waiter, clock() + seconds)
+    waiter.drives = nil
+  end
+  if waiter.told and is_over() then line_up() end
+end
+
+-- Lets all go on who wait for it.
+function driver.tell(waiter)
+  waiter.told = true
+  local waiting = -waiter.semaphore:count()
+  if waiting > 0 then waiter.semaphore:post(waiting) end
+  if waiter.drives then waiter.drives.bell:post() end
+end
+
+-- Does somebody wait for it? Who drives himself may have ended.
+function driver.is_waiting(waiter)
+  local me = waiter.drives
+  return waiter.semaphore:count() < 0 or me and clock() < me.due + LATE
+end
+
+-- Waits until another call of the hub may begin: in this turn of the event loop there is
+-- no time left, or too many wait for the first answer.
+function driver.enter(hub)
+  local record = hub.drivers[true]
+  local full = lined_up() > 0 or record and #record.parked >= COLD
+    and not is_warm(hub)
+  while full or is_over() do
+    full = false
+    line_up()
+  end
+end
+
+return driver

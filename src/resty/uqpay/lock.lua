@@ -1,0 +1,36 @@
+-- lock.lua: locks in a lua_shared_dict. They are short, so that a worker that is killed
+-- keeps nobody waiting, and renewed as long as their holder is at work.
+-- SPDX-License-Identifier: MIT
+
+local LIFE = 2 -- seconds
+
+local lock = {}
+local owners = 0
+
+-- Takes a lock: what the other functions take; false: somebody else has it; nil and why:
+-- the dictionary has failed.
+function lock.take(dict, key, now)
+  owners = owners + 1
+  local owner = ngx.worker.pid() .. " " .. owners
+  local ok, err = dict:add(key, owner, LIFE)
+  if ok then return { dict = dict, key = key, owner = owner, due = now + LIFE / 4 } end
+  if err == "exists" then return false end
+  return nil, err
+end
+
+local function is_held(self)
+  return self.dict:get(self.key) == self.owner
+end
+
+-- Keeps it, if it is still ours. Its holder calls this whenever he goes on.
+function lock.renew(self, now)
+  if now < self.due then return end
+  self.due = now + LIFE / 4
+  if is_held(self) then self.dict:set(self.key, self.owner, LIFE) end
+end
+
+function lock.release(self)
+  if is_held(self) then self.dict:delete(self.key) end
+end
+
+return lock
