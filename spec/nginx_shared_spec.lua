@@ -89,11 +89,11 @@ describe("workers of nginx", function()
       local sharing = require "resty.uqpay.shared"
       local dict = ngx.shared.uqpay
       local one, two = sharing.token_store(dict), sharing.token_store(dict)
-      ngx.say(one.lock "k", two.lock "k", one.lock "k", two.lock "other")
+      ngx.say((one.lock "k"), (two.lock "k"), (one.lock "k"), (two.lock "other"))
       two.unlock "k"
-      ngx.say(two.lock "k")
+      ngx.say((two.lock "k"))
       one.unlock "k"
-      ngx.say(two.lock "k", dict:ttl "uqpay login k" <= 15)
+      ngx.say((two.lock "k"), dict:ttl "uqpay login k" <= 2)
       ngx.say(one.get "k")
       one.set("k", "first", math.floor(ngx.now()) + 100)
       local token, ends = two.get "k"
@@ -172,7 +172,8 @@ describe("workers of nginx", function()
   end)
 
   for _, case in ipairs {
-    { workers = 1, limit = 0 }, { workers = 2, limit = 60000 }, { workers = 4, limit = 0 },
+    { workers = 1, limit = 0 }, { workers = 2, limit = 60000 },
+    { workers = 4, limit = 0 },
   } do
     local n = case.workers
     it(("pause together, %d of them, when one meets a 429; rate_limit = %d")
@@ -239,8 +240,8 @@ describe("workers of nginx", function()
       headers = { ["Retry-After"] = "30" } }
     assert.matches("^rate_limit: ", get "/usd")
     for _ = 1, 3 do
-      assert.matches("^the server has told the client to slow down %(429%): the call could "
-        .. "go in [%d.]+ s, and the call has a timeout of 3 s.-\n"
+      assert.matches("^the server has told the client to slow down %(429%): the call "
+        .. "could go in [%d.]+ s, and the call has a timeout of 3 s.-\n"
         .. "rate_limit deadline 0 true true\n$", get "/second")
     end
     assert.equal(1, count "balance")

@@ -44,13 +44,17 @@ describe("resty.uqpay in the phase", function()
       get_phase = function() return phase end,
       worker = { pid = function() return 1 end },
       shared = {},
+      now = socket.gettime,
       update_time = function() end,
       sleep = function(seconds)
         local ends = socket.gettime() + seconds
         repeat coroutine.yield() until socket.gettime() >= ends
       end,
-      timer = { at = function(_, f)
-        table.insert(threads, 1, coroutine.create(f))
+      timer = { at = function(_, f, ...)
+        local arguments, count = { ... }, select("#", ...)
+        table.insert(threads, 1, coroutine.create(function()
+          f(false, unpack(arguments, 1, count))
+        end))
         return true
       end },
     }
