@@ -895,24 +895,6 @@ describe("within nginx", function()
     assert.equal("connect\n", kind "env https_proxy;")
   end)
 
-  it("gets over a server that has no timer for it", function()
-    start {
-      http = "lua_max_running_timers 1;",
-      init = init .. "other = uqpay.new(options())",
-      ["/other"] = "answer(other:balance 'USD')",
-    }
-    hold()
-    local one = server:begin "/usd"
-    sandbox.until_arrived(1)
-    local two = server:begin "/other"
-    until_so(function()
-      return server:log():find("lua_max_running_timers are not enough", 1, true)
-    end, "there are not enough timers")
-    go()
-    assert.equal("USD 5000.25\n", select(2, server:finish(one)))
-    assert.equal("USD 5000.25\n", select(2, server:finish(two)))
-  end)
-
   it("is there again when a worker was killed", function()
     start { workers = 2 }
     local before = server:workers()
