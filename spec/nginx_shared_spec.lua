@@ -1,7 +1,6 @@
 -- What the workers of an nginx server share in resty.uqpay: the token of a login, turns
--- under the rate limit, balances.
+-- under the rate limit. Balances: nginx_cache_spec.lua.
 
-local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
 
 if not rawget(_G, "jit") then
@@ -90,11 +89,11 @@ describe("workers of nginx", function()
       local sharing = require "resty.uqpay.shared"
       local dict = ngx.shared.uqpay
       local one, two = sharing.token_store(dict), sharing.token_store(dict)
-      ngx.say(one.lock "k", two.lock "k", one.lock "k", two.lock "other")
+      ngx.say((one.lock "k"), (two.lock "k"), (one.lock "k"), (two.lock "other"))
       two.unlock "k"
-      ngx.say(two.lock "k")
+      ngx.say((two.lock "k"))
       one.unlock "k"
-      ngx.say(two.lock "k", dict:ttl "uqpay login k" <= 15)
+      ngx.say((two.lock "k"), dict:ttl "uqpay login k" <= 2)
       ngx.say(one.get "k")
       one.set("k", "first", math.floor(ngx.now()) + 100)
       local token, ends = two.get "k"
@@ -173,8 +172,8 @@ describe("workers of nginx", function()
   end)
 
   for _, case in ipairs {
-    { workers = 1, limit = 0 }, { workers = 4, limit = 0 },
-    { workers = 2, limit = 60000 },
+    { workers = 1, limit = 0 }, { workers = 2, limit = 60000 },
+    { workers = 4, limit = 0 },
   } do
     local n = case.workers
     it(("pause together, %d of them, when one meets a 429; rate_limit = %d")
@@ -248,197 +247,6 @@ describe("workers of nginx", function()
     assert.equal(1, count "balance")
   end)
 
-  describe("with a cache", function()
-    local init = [[
-      clients = {
-        master = uqpay.new(options { cache = { dict = "uqpay", ttl = 60 } }),
-        other = uqpay.new(options { token = sandbox.other_token,
-          cache = { dict = "uqpay", ttl = 60 } }),
-        exact = uqpay.new(options { amounts = "exact", shared = "uqpay",
-          cache = { ttl = 60 } }),
-        text = uqpay.new(options { amounts = "string",
-          cache = { dict = "uqpay", ttl = 60 } }),
-        http = uqpay.new(options { base_url = sandbox.http_url,
-          cache = { dict = "uqpay", ttl = 60 } }),
-        stale = uqpay.new(options { max_retries = 0,
-          cache = { dict = "uqpay", ttl = 0.05, stale = 60 } }),
-        hasty = uqpay.new(options { max_retries = 0,
-          cache = { dict = "uqpay", ttl = 60 } }),
-      }
-    ]]
-    local handlers = { init = init, ["/balance"] = [[
-      local arg = ngx.req.get_uri_args()
-      local client = clients[arg.client or "master"]
-      local balance, message, err = client:balance(arg.currency or "USD", {
-        on_behalf_of = arg.account, timeout = tonumber(arg.timeout),
-        idempotency_key = arg.key,
-      })
-      if not balance then return ngx.say(err.kind, ": ", message) end
-      local amount, at = balance.available_balance, balance.cached_at
-      ngx.say(balance.currency, " ", tostring(amount), " ", type(amount), " ",
-        balance.stale and "stale" or at and at > ngx.now() - 61 and "cached" or "asked")
-    ]] }
-
-    it("fail a call whose value is wrong, and cache nothing of it", function()
-      start(handlers)
-      for _ = 1, 2 do
-        assert.equal("invalid_request: bad option 'currency' to 'balance' (an upper-case "
-          .. 'currency code such as "USD" expected)\n', get "/balance?currency=usd")
-        assert.equal("invalid_request: bad option 'on_behalf_of' to 'balance' (a UUID, "
-          .. 'or a short id such as "CB4488338944", expected)\n',
-          get "/balance?account=CB1")
-      end
-      assert.equal(0, #sandbox.requests())
-    end)
-
-    it("keep short account ids apart, and a UUID is the same in any case", function()
-      start(handlers)
-      for n = 0, 1 do
-        local id = "CB448833894" .. n
-        sandbox.fault { kind = "answer", body = fixture.body(n + 1),
-          match = { ["x-on-behalf-of"] = id } }
-        for _ = 1, 3 do
-          assert.equal(("USD %d number cached\n"):format(n + 1),
-            get("/balance?account=" .. id))
-        end
-      end
-      for _ = 1, 2 do
-        for _, id in ipairs { sandbox.sub_account, sandbox.sub_account:upper() } do
-          assert.equal("USD 111.11 number cached\n", get("/balance?account=" .. id))
-        end
-      end
-      assert.equal(3, #sandbox.requests())
-    end)
-
-    it("ask once for each question, and mix up none", function()
-      start(handlers)
-      local asked = {
-        ["/balance"] = "USD 5000.25 number cached\n",
-        ["/balance?currency=SGD"] = "SGD 10000 number cached\n",
-        ["/balance?account=" .. sandbox.sub_account] = "USD 111.11 number cached\n",
-        ["/balance?client=exact"] = "USD 5000.25 userdata cached\n",
-        ["/balance?client=text"] = "USD 5000.25 string cached\n",
-        ["/balance?client=http"] = "USD 5000.25 number cached\n",
-        ["/balance?client=text&currency=SGD"] = "SGD 10000.00 string cached\n",
-      }
-      local paths, questions = {}, 0
-      for path in pairs(asked) do
-        questions = questions + 1
-        for _ = 1, 20 do paths[#paths + 1] = path end
-      end
-      for round = 1, 2 do
-        local _, bodies = server:many(#paths, function(i) return paths[i] end)
-        for i, path in ipairs(paths) do assert.equal(asked[path], bodies[i], path) end
-        assert.equal(questions, count "balance", "round " .. round)
-      end
-      get "/balance?client=other"
-      assert.equal(questions + 1, count "balance")
-      get("/balance?account=" .. sandbox.sub_account:upper())
-      assert.equal(questions + 1, count "balance")
-      assert.equal("USD 5000.25 number asked\n", get("/balance?key="
-        .. "0b7e8a52-3f3c-4c26-9d5e-0c8a3f2b7d11"))
-      assert.equal(questions + 2, count "balance")
-    end)
-
-    it("wait for the one who asks, however he ends", function()
-      start { workers = 2, server = "lua_check_client_abort on;", init = handlers.init,
-              ["/balance"] = handlers["/balance"] }
-      hold()
-      local gone = server:begin "/balance"
-      sandbox.until_arrived(1)
-      local peers = {}
-      for i = 1, 40 do peers[i] = server:begin "/balance" end
-      for _ = 1, 20 do server:get "/ping" end
-      gone:close()
-      local _, bodies = server:many(100, function(i)
-        return "/balance?timeout=" .. i * 0.0017
-      end)
-      for i = 1, 100 do
-        assert.matches("^timeout: no balance of another request's within the timeout of "
-          .. "0%.", bodies[i])
-      end
-      go()
-      for i = 1, 40 do
-        assert.equal("USD 5000.25 number cached\n", select(2, server:finish(peers[i])))
-      end
-      assert.equal(1, count "balance")
-    end)
-
-    it("ask themselves when the one who asked was killed", function()
-      start(handlers)
-      hold()
-      local peer = server:begin "/balance"
-      sandbox.until_arrived(1)
-      for _, pid in ipairs(server:workers()) do server:signal("KILL", pid) end
-      server:finish(peer)
-      go()
-      until_so(function() return #server:workers() == 2 end, "there are new workers")
-      all_say(20, "/balance", "USD 5000.25 number cached\n")
-      assert.equal(2, count "balance")
-    end)
-
-    it("get the error of the one who asks, each his own", function()
-      start { workers = 1, init = handlers.init, ["/balance"] = handlers["/balance"] }
-      sandbox.fault { kind = "status", status = 503, store = false }
-      hold()
-      local peers = {}
-      for i = 1, 20 do peers[i] = server:begin "/balance?client=hasty" end
-      sandbox.until_arrived(1)
-      for _ = 1, 20 do server:get "/ping" end
-      go()
-      for i = 1, 20 do
-        assert.matches("^api: ", select(2, server:finish(peers[i])))
-      end
-      assert.equal(1, count "balance")
-      assert.equal("USD 5000.25 number cached\n", get "/balance?client=hasty")
-    end)
-
-    it("get an old answer while one asks, and when he fails", function()
-      start(handlers)
-      assert.equal("USD 5000.25 number cached\n", get "/balance?client=stale")
-      sandbox.fault { kind = "status", status = 503, times = 1000000, store = false }
-      sandbox.balance { currency = "USD", available_balance = "1.5" }
-      until_so(function()
-        return get "/balance?client=stale" == "USD 5000.25 number stale\n"
-      end, "it is old")
-      until_so(function()
-        assert.equal("USD 5000.25 number stale\n", get "/balance?client=stale")
-        return count "balance" > 3
-      end, "it is asked again")
-      sandbox.reset()
-      sandbox.balance { currency = "USD", available_balance = "1.5" }
-      until_so(function()
-        return get "/balance?client=stale" == "USD 1.5 number cached\n"
-      end, "it is new")
-      assert.is_nil(server:log():find("[error]", 1, true))
-    end)
-
-    it("keep every digit, and fields that are not known", function()
-      start { workers = 1, init = [[
-        client = uqpay.new(options { cache = { dict = "uqpay", ttl = 60 } })
-      ]], ["/same"] = [[
-        local plain = uqpay.new(options()):balance "USD"
-        local cached = client:balance "USD"
-        local function same(a, b)
-          if type(a) ~= "table" then return a == b and type(a) == type(b) end
-          for name, value in pairs(a) do
-            if not same(value, b[name]) then return false end
-          end
-          return true
-        end
-        local at = cached.cached_at
-        cached.cached_at = nil
-        ngx.say(same(plain, cached), same(cached, plain), type(at))
-      ]] }
-      local body = '{"balance_id":"x","currency":"USD","available_balance":0.1,'
-        .. '"margin_balance":0.30000000000000004,"frozen_balance":3,"create_time":"",'
-        .. '"last_trade_time":"","balance_status":"ACTIVE","more":{"list":[1,true,'
-        .. '"a:b;}"],"x":{}}}'
-      sandbox.fault { kind = "answer", body = body, times = 2 }
-      assert.equal("truetruenumber\n", get "/same")
-    end)
-  end)
-
   it("name what is wrong with the options", function()
     start { workers = 1, ["/bad"] = [[
       for _, changes in ipairs {
@@ -448,6 +256,7 @@ describe("workers of nginx", function()
         { cache = { ttl = 1, stale = -1, dict = "uqpay" } },
         { cache = { ttl = 1, dict = "uqpay" }, token = function() end },
         { cache = { ttl = 1, dict = "uqpay", identity = "" } }, { shared = "" },
+        { identity = 1 }, { identity = "" },
         { max_connections = 0 }, { max_connections = 1.5 }, { max_connections = "1" },
       } do
         ngx.say((select(2, pcall(function() local x = uqpay.new(options(changes)) end))))
@@ -468,6 +277,8 @@ describe("workers of nginx", function()
         .. "token function, got nil)",
       "bad option 'cache.identity' to 'new' (got an empty string)",
       "bad option 'shared' to 'new' (a dictionary's name expected, got an empty string)",
+      "bad option 'identity' to 'new' (string expected, got number)",
+      "bad option 'identity' to 'new' (got an empty string)",
       "bad option 'max_connections' to 'new' (a whole number from 1 to 1024 expected)",
       "bad option 'max_connections' to 'new' (a whole number from 1 to 1024 expected)",
       "bad option 'max_connections' to 'new' (a whole number from 1 to 1024 expected)",

@@ -394,6 +394,36 @@ describe("within nginx", function()
     assert.is_nil(server:log():find(sandbox.token, 1, true))
   end)
 
+  it("warns once of a timeout that seems to be in milliseconds", function()
+    start { ["/usd"] = "answer(client:balance('USD', { timeout = 3600 }))",
+      ["/call"] = "answer(client:balance('USD', { timeout = 3601 }))",
+      ["/new"] = [[
+        local mine = uqpay.new(options { timeout = tonumber(ngx.var.arg_timeout) })
+        answer(mine:balance "USD")
+      ]] }
+    local function warnings_behind(...)
+      for _, path in ipairs { ... } do
+        assert.equal("USD 5000.25\n", select(2, server:get(path)))
+      end
+      local list = complaints(server:log())
+      for _, line in ipairs(list) do
+        assert.matches("%[warn%] .*uqpay: timeout = ", line)
+      end
+      return list
+    end
+    assert.same({}, warnings_behind("/usd", "/new?timeout=3600"))
+    local list = warnings_behind("/new?timeout=30000", "/new?timeout=30000", "/call")
+    assert.equal(1, #list)
+    assert.matches("uqpay: timeout = 30000: seconds are expected, not milliseconds",
+      list[1])
+    stop()
+    start { ["/call"] = "answer(client:balance('USD', { timeout = 3601 }))",
+      ["/table"] = "answer(client:balance { currency = 'USD', timeout = 3602 })" }
+    list = warnings_behind("/call", "/table", "/call")
+    assert.equal(1, #list)
+    assert.matches("uqpay: timeout = 3601: seconds are expected", list[1])
+  end)
+
   it("has lists, iterators, batches and call objects", function()
     start {
       ["/each"] = [[
@@ -863,24 +893,6 @@ describe("within nginx", function()
     end
     assert.equal("nil\n", kind(""))
     assert.equal("connect\n", kind "env https_proxy;")
-  end)
-
-  it("gets over a server that has no timer for it", function()
-    start {
-      http = "lua_max_running_timers 1;",
-      init = init .. "other = uqpay.new(options())",
-      ["/other"] = "answer(other:balance 'USD')",
-    }
-    hold()
-    local one = server:begin "/usd"
-    sandbox.until_arrived(1)
-    local two = server:begin "/other"
-    until_so(function()
-      return server:log():find("lua_max_running_timers are not enough", 1, true)
-    end, "there are not enough timers")
-    go()
-    assert.equal("USD 5000.25\n", select(2, server:finish(one)))
-    assert.equal("USD 5000.25\n", select(2, server:finish(two)))
   end)
 
   it("is there again when a worker was killed", function()

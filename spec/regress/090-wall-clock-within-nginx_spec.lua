@@ -29,7 +29,7 @@ describe("within nginx, a wall clock that is set", function()
         cached = uqpay.new(options { base_url = url,
           cache = { dict = "uqpay", ttl = 60 } })
         stale = uqpay.new(options { base_url = url, amounts = "string", max_retries = 0,
-          cache = { dict = "uqpay", ttl = 60, stale = 60 } }) -- other questions
+          cache = { dict = "uqpay", ttl = 60, stale = 60, identity = "other" } })
         function show(balance, message, err)
           if not balance then return ngx.say(err.kind, ": ", message) end
           ngx.say(balance.available_balance, balance.stale and " stale" or "")
@@ -43,6 +43,7 @@ describe("within nginx, a wall clock that is set", function()
       ["/paced"] = "show(paced:balance('USD', { timeout = 10 }))",
       ["/cached"] = "show(cached:balance 'USD')",
       ["/stale"] = "show(stale:balance 'USD')",
+      ["/failures"] = "ngx.say(stale:stats().cache_failures)",
     }
   end)
   after_each(function() server:stop() end)
@@ -77,6 +78,7 @@ describe("within nginx, a wall clock that is set", function()
     get "/shift?monotonic=61"
     sandbox.fault { kind = "status", status = 503, times = 1000000, store = false }
     assert.equal("5000.25 stale\n", get "/stale")
+    nginx.until_so(function() return get "/failures" == "1\n" end, "no new one comes")
     get "/shift?monotonic=60"
     assert.matches("^api: ", get "/stale")
   end)

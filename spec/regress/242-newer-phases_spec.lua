@@ -8,7 +8,8 @@ local socket = require "socket"
 
 describe("resty.uqpay in the phase", function()
   local ours = { "ffi", "ngx.semaphore", "resty.uqpay", "resty.uqpay.cache",
-    "resty.uqpay.shared", "uqpay.loop", "uqpay.hub", "uqpay.batch", "uqpay.pages" }
+    "resty.uqpay.driver", "resty.uqpay.lock", "resty.uqpay.shared", "uqpay.loop",
+    "uqpay.hub", "uqpay.batch", "uqpay.pages" }
   local loaded, ngx, phase, threads, symbols, uqpay
 
   -- Runs all light threads, those of timers too, until none is left.
@@ -43,13 +44,17 @@ describe("resty.uqpay in the phase", function()
       get_phase = function() return phase end,
       worker = { pid = function() return 1 end },
       shared = {},
+      now = socket.gettime,
       update_time = function() end,
       sleep = function(seconds)
         local ends = socket.gettime() + seconds
         repeat coroutine.yield() until socket.gettime() >= ends
       end,
-      timer = { at = function(_, f)
-        table.insert(threads, 1, coroutine.create(f))
+      timer = { at = function(_, f, ...)
+        local arguments, count = { ... }, select("#", ...)
+        table.insert(threads, 1, coroutine.create(function()
+          f(false, unpack(arguments, 1, count))
+        end))
         return true
       end },
     }

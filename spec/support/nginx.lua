@@ -12,11 +12,16 @@
 --   }
 --   server:get(path)              -- status, body
 --   server:begin(path), server:finish(peer), server:many(n, path)
---   server:signal(name), server:log(), server:stop()
---   nginx.hold(), nginx.go(), nginx.until_so(condition, what)
+--   server:signal(name, pid), server:log(), server:lines(level), server:stop()
+--   server:noted(name)                    -- what note(name) has counted, all workers
+--   nginx.hold(endpoint), nginx.go(), nginx.until_so(condition, what)
+--   nginx.describe(name, function(start) ... end)   -- start(setup) gives such a server
 --
--- Lua there has `uqpay` (resty.uqpay), `sandbox` (its facts), `options(changes)`, and
--- `client(changes)`, a client for each name of the worker's.
+-- Lua there has `uqpay` (resty.uqpay), `sandbox` (its facts), `options(changes)`,
+-- `answer(balance, message, err)`, note(name), and ask(client) for a balance by the
+-- arguments of the request: currency, account, key, timeout, retries, cache. It says its
+-- currency, amount, the amount's type, and cached, stale or asked; or a failure's kind
+-- and message. What calls of it began is noted as "begun".
 
 local driver = require "spec.support.driver"
 local sandbox = require "spec.support.sandbox"
@@ -44,6 +49,28 @@ local prelude = [[
     ngx.status = 500
     ngx.say(err.kind, ": ", message)
   end
+  function note(name) ngx.shared.spec:incr(name, 1, 0) end
+  local truth = { ["true"] = true, ["false"] = false }
+  function question()
+    local arg = ngx.req.get_uri_args()
+    return arg.currency or "USD", {
+      on_behalf_of = arg.account, idempotency_key = arg.key,
+      timeout = tonumber(arg.timeout), max_retries = tonumber(arg.retries),
+      cache = truth[arg.cache],
+    }
+  end
+  function show(balance, message, err)
+    if not balance then
+      return ngx.say(err and err.kind .. ": " .. message or "nothing")
+    end
+    local amount = balance.available_balance
+    ngx.say(balance.currency, " ", tostring(amount), " ", type(amount), " ",
+      balance.stale and "stale" or balance.cached_at and "cached" or "asked")
+  end
+  function ask(client)
+    note "begun"
+    show(client:balance(question()))
+  end
 ]]
 
 local conf = [[
@@ -60,6 +87,7 @@ http {
   uwsgi_temp_path tmp_uwsgi; scgi_temp_path tmp_scgi;
   %s
   lua_shared_dict uqpay 2m;
+  lua_shared_dict spec 128k;
   %s
   init_by_lua_block { %s %s }
   server {
@@ -67,6 +95,9 @@ http {
     keepalive_timeout 0;
     %s
     location = /ping { content_by_lua_block { ngx.say "pong" } }
+    location = /noted {
+      content_by_lua_block { ngx.say(ngx.shared.spec:get(ngx.var.arg_name) or 0) }
+    }
     %s
   }
 }
@@ -206,6 +237,21 @@ function Server:log()
   return content(self.dir .. "/error.log")
 end
 
+-- The lines of these levels in its log.
+function Server:lines(...)
+  local list = {}
+  for _, line in ipairs(driver.lines(self:log())) do
+    for _, level in ipairs { ... } do
+      if line:find("[" .. level .. "]", 1, true) then list[#list + 1] = line end
+    end
+  end
+  return list
+end
+
+function Server:noted(name)
+  return tonumber((select(2, self:get("/noted?name=" .. name))))
+end
+
 function Server:pid()
   return content(self.dir .. "/nginx.pid"):match "%d+"
 end
@@ -249,9 +295,10 @@ end
 
 nginx.load_modules = load_modules
 
--- The sandbox keeps its answers to balances back, until it may go on.
-function nginx.hold()
-  sandbox.settings { hold = "balance" }
+-- The sandbox keeps its answers to balances back, or to another endpoint, until it may go
+-- on.
+function nginx.hold(endpoint)
+  sandbox.settings { hold = endpoint or "balance" }
 end
 
 function nginx.go()
@@ -265,6 +312,23 @@ function nginx.until_so(condition, what)
     driver.output "sleep 0.01"
   end
   error("it never is so: " .. what, 2)
+end
+
+-- describe() for what nginx runs, whose Lua is LuaJIT; on other Luas it is pending. The
+-- sandbox is as new before each spec, and servers end behind theirs.
+function nginx.describe(name, specs)
+  -- here: the bench has no busted
+  local busted, fixture = require "busted", require "spec.support.fixture"
+  busted.describe(name, function()
+    if not rawget(_G, "jit") then
+      busted.pending "nginx's Lua is LuaJIT"
+      return
+    end
+    local closing = fixture.closing()
+    busted.setup(sandbox.start)
+    busted.before_each(sandbox.reset)
+    specs(function(setup) return closing(nginx.start(setup)) end)
+  end)
 end
 
 return nginx
