@@ -212,12 +212,13 @@ static int internal_refusal(lua_State *L) {
 
 /* question(client, ...) -> what client:balance(...) would ask for, if it raises
 ** nothing: currency, account ("": none), amounts (a number), timeout, true if
-** it has a key of its own, and max_retries; nothing if a value is refused. */
+** it has a key of its own, and max_retries; nil, message and error if a value is
+** refused. */
 static int internal_question(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   struct uq_options o = c->options;
   if (!uqL_options_call(L, 2, UQ_ENDPOINT_BALANCE, "balance", &o))
-    return 0;
+    return uqL_call_refuse(L, UQ_ENDPOINT_BALANCE, &o);
   lua_pushstring(L, o.currency);
   lua_pushstring(L, o.on_behalf_of);
   lua_pushinteger(L, o.amounts);

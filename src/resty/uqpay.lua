@@ -335,19 +335,22 @@ end
 
 -- The question of a method that only looks into the cache.
 local function question_of(self, method, ...)
-  check(self, method)
   settle(self)
   if self.hub.closed then error("attempt to use a closed uqpay client", 3) end
   if not self.own.cache then
     error(("'%s' needs the option 'cache' of 'new'"):format(method), 3)
   end
   local read, question, message, err = pcall(read_question, self, ...)
-  if read then return question, message, err end
-  error((question:gsub("'balance'", "'" .. method .. "'")), 3)
+  if question and read then return question end
+  message = (read and message or question):gsub("'balance'", "'" .. method .. "'")
+  if not read then error((message:gsub("^[^:]*:%d+: ", "")), 3) end -- not our place
+  err.message = message
+  return nil, message, err
 end
 
 -- What is kept of such a balance, with its age; nil: nothing. Never asks.
 function Client:peek_balance(...)
+  check(self, "peek_balance")
   local question, message, err = question_of(self, "peek_balance", ...)
   if not question then return nil, message, err end
   return self.own.cache:peek(self, question)
@@ -355,6 +358,7 @@ end
 
 -- Nothing that was asked for before is given any more.
 function Client:forget_balance(...)
+  check(self, "forget_balance")
   local question, message, err = question_of(self, "forget_balance", ...)
   if not question then return nil, message, err end
   self.own.cache:forget(question)
