@@ -212,8 +212,8 @@ static int internal_refusal(lua_State *L) {
 
 /* question(client, ...) -> what client:balance(...) would ask for, if it raises
 ** nothing: currency, account ("": none), amounts (a number), timeout, true if
-** it has a key of its own, and max_retries; nil, message and error if a value is
-** refused. */
+** it has a key of its own, and max_retries; nil, message and error if a value
+** is refused. */
 static int internal_question(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   struct uq_options o = c->options;
