@@ -19,7 +19,8 @@ local SWEEP = 0.02    -- ... and between two looks for those who are gone
 local BUDGET = 0.004  -- seconds of a turn of the event loop: behind those, others are on
 local WOKEN = 32      -- calls that go on in a turn
 local BEGUN = 4       -- of those that wait to begin, so many do at least
-local COLD = 32       -- calls of a client before its first answer: none could go
+local COLD = 32       -- calls of a client before its first answer: others could not go, ...
+local PATIENCE = 0.2  -- ... and wait so many seconds for it
 local BIRTH = 0.01    -- seconds that a timer may take to begin
 local LATE = 1        -- seconds without a turn: the thread of the timer has ended, ...
 local SHORT = 0.01    -- ... or the waiter who drove has
@@ -31,6 +32,7 @@ local clients = {} -- that somebody waits for
 local tasks = {}
 local place = 0    -- of the last client that was stepped
 local gate         -- where calls wait to begin
+local cold         -- the client whose first answer they wait for
 local steward      -- who drives: { bell =, due =, grace = }
 local no_timer = 0 -- until then
 
@@ -109,16 +111,26 @@ local function step_tasks(now)
   end
 end
 
+-- Has there been an answer? Connections are open then.
+local function is_warm(hub)
+  hub.warm = hub.warm or hub.client:stats().succeeded > 0
+  return hub.warm
+end
+
+-- Lets some calls begin. Returns the seconds until others may.
+local function open_gate(woken, waiting, now)
+  if cold and (now >= cold.ends or is_warm(cold.hub)) then cold = nil end
+  gate:post(math.min(cold and BEGUN or math.max(WOKEN - woken, BEGUN), waiting))
+  return cold and LONGEST or SHORTEST
+end
+
 -- Steps what is due. Returns the seconds until something will be.
 local function turn()
   local now = clock()
   local woken = step_clients(now)
   step_tasks(now)
   local waiting = lined_up()
-  if waiting > 0 then
-    gate:post(math.min(math.max(WOKEN - woken, BEGUN), waiting))
-    return SHORTEST
-  end
+  if waiting > 0 then return open_gate(woken, waiting, now) end
   local due = now + REST
   for _, list in ipairs { clients, tasks } do
     for _, entry in ipairs(list) do due = math.min(due, entry.due) end
@@ -143,9 +155,18 @@ end
 -- that moment.
 local function drive(me, waiter, ends)
   repeat
+    local start = clock()
     local pause = turn()
-    if waiter and (waiter.told or clock() >= ends) then break end
-    me.due = clock() + pause
+    local now = clock()
+    if waiter and (waiter.told or now >= ends) then break end
+    -- Of timers that are due nginx runs all before it accepts one connection: behind a
+    -- long turn it has as long for itself.
+    pause = math.max(pause, math.min(now - start, REST))
+    if now - start > SHORTEST then
+      ngx.update_time() -- or the wait would have begun before the turn
+      moment = ngx.now()
+    end
+    me.due = now + pause
     if not me.bell:wait(pause) then moment = nil end -- a new turn, by all means
   until steward ~= me or not is_needed()
   if steward == me then steward = nil end
@@ -179,8 +200,11 @@ local function attendance()
   return nil
 end
 
-local function ring()
-  if steward and steward.bell:count() < 0 then steward.bell:post() end
+-- Wakes who drives, unless he wakes within these seconds.
+local function ring(seconds)
+  if steward and steward.bell:count() < 0 and steward.due > clock() + seconds then
+    steward.bell:post()
+  end
 end
 
 -- Waits for a later turn of the event loop.
@@ -193,12 +217,6 @@ local function line_up()
     ngx.sleep(SHORTEST)
     moment = nil
   end
-end
-
--- Has there been an answer? Connections are open then.
-local function is_warm(hub)
-  hub.warm = hub.warm or hub.client:stats().succeeded > 0
-  return hub.warm
 end
 
 -- ------------------------------------------------------------------------
@@ -227,13 +245,13 @@ function driver.attend(record)
     entry.place = #clients + 1
     clients[entry.place] = entry
   end
-  ring()
+  ring(is_warm(entry.hub) and 0 or LONGEST)
 end
 
 -- task:step(now) is called when task.due has come, until it returns true.
 function driver.begin(task)
   tasks[#tasks + 1] = task
-  ring()
+  ring(0)
 end
 
 -- Without a driver, lets all go on once.
@@ -273,8 +291,11 @@ end
 -- no time left, or too many wait for the first answer.
 function driver.enter(hub)
   local record = hub.drivers[true]
-  local full = lined_up() > 0 or record and #record.parked >= COLD
-    and not is_warm(hub)
+  local full = lined_up() > 0
+  if record and #record.parked >= COLD and not is_warm(hub) then
+    hub.patience = hub.patience or clock() + PATIENCE
+    cold, full = cold or { hub = hub, ends = hub.patience }, true
+  end
   while full or is_over() do
     full = false
     line_up()
