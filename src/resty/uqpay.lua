@@ -136,11 +136,11 @@ local cache_options = { dict = "string", ttl = "number", stale = "number",
 -- if it has one.
 local function read_cache(cache, options, shared, name)
   if type(cache) ~= "table" then bad("cache", "table expected, got " .. type(cache)) end
-  for name, value in pairs(cache) do
-    local expected = cache_options[name]
-    if not expected then bad("cache", "no '" .. tostring(name) .. "' in it") end
+  for key, value in pairs(cache) do
+    local expected = cache_options[key]
+    if not expected then bad("cache", "no '" .. tostring(key) .. "' in it") end
     if type(value) ~= expected then
-      bad("cache." .. name, expected .. " expected, got " .. type(value))
+      bad("cache." .. key, expected .. " expected, got " .. type(value))
     end
   end
   check_identity("cache.identity", cache.identity)

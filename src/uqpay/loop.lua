@@ -13,9 +13,10 @@
 --   broken its promise
 -- and what only resty/uqpay.lua gives, whose loop has no descriptors, and may end a
 -- coroutine that is parked:
---   attend(driver): in place of spawn: the loop calls hub:turn(driver) now, and as long as
---     somebody is parked with it, hub:forsake(driver) now and then, and hub:retire(driver)
---     when nobody is left. driver.watch is what watch(hub) gives, which needs no wait
+--   attend(driver): in place of spawn: the loop calls hub:turn(driver) now, and as long
+--     as somebody is parked with it, hub:forsake(driver) now and then, and
+--     hub:retire(driver) when nobody is left. driver.watch is what watch(hub) gives,
+--     which needs no wait
 --   obstacle(what): why what cannot wait here, if inside() is false; nobody ever blocks
 --   waits(slot): is slot.thread parked?
 -- SPDX-License-Identifier: MIT

@@ -19,7 +19,7 @@ local clock = internal.clock
 
 local LOOK = 0.005  -- seconds between two looks for another worker's outcome
 local RENEW = 0.25  -- seconds between two looks at the lock
-local SHORT, LONG = 1, 10 -- seconds that a failure is remembered, if the ttl is not between
+local SHORT, LONG = 1, 10 -- seconds: a failure is remembered for a ttl, within these
 local FORGOTTEN = 3600    -- seconds; no call takes longer
 local MARGIN = 0.05       -- seconds: a call that ends as late as who waits tells him more
 local MINUTE = 60
