@@ -158,13 +158,16 @@ local function read_cache(cache, options, shared, name)
     identity(options, name))
 end
 
+local own_options = { "shared", "cache", "max_connections", "identity" }
+
 -- Takes our own options out of the table, which is ours.
 local function read_options(options)
-  local shared, cache, most = options.shared, options.cache, options.max_connections
-  local name = options.identity
-  local own = { most = most or CONNECTIONS }
-  options.shared, options.cache, options.max_connections = nil, nil, nil
-  options.identity = nil
+  local taken = {}
+  for _, option in ipairs(own_options) do
+    taken[option], options[option] = options[option], nil
+  end
+  local shared, cache, name = taken.shared, taken.cache, taken.identity
+  local own = { most = taken.max_connections or CONNECTIONS }
   if type(own.most) ~= "number" or own.most % 1 ~= 0 or own.most < 1
     or own.most > 1024 then
     bad("max_connections", "a whole number from 1 to 1024 expected")
