@@ -53,6 +53,13 @@ local function is_over()
   return spent() > BUDGET
 end
 
+-- Sets nginx's time, which is no new turn.
+local function update_time()
+  spent()
+  ngx.update_time()
+  moment = ngx.now()
+end
+
 local function lined_up()
   return gate and -gate:count() or 0
 end
@@ -163,8 +170,7 @@ local function drive(me, waiter, ends)
     -- long turn it has as long for itself.
     pause = math.max(pause, math.min(now - start, REST))
     if now - start > SHORTEST then
-      ngx.update_time() -- or the wait would have begun before the turn
-      moment = ngx.now()
+      update_time() -- or the wait would have begun before the turn
     end
     me.due = now + pause
     if not me.bell:wait(pause) then moment = nil end -- a new turn, by all means
