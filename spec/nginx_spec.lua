@@ -422,6 +422,15 @@ describe("within nginx", function()
     list = warnings_behind("/call", "/table", "/call")
     assert.equal(1, #list)
     assert.matches("uqpay: timeout = 3601: seconds are expected", list[1])
+    stop()
+    start { ["/batch"] = [[
+      for _, balance in client:balances({ "USD" }, { timeout = 3603 }) do
+        answer(balance)
+      end
+    ]] }
+    list = warnings_behind "/batch"
+    assert.equal(1, #list)
+    assert.matches("uqpay: timeout = 3603: seconds are expected", list[1])
   end)
 
   it("has lists, iterators, batches and call objects", function()

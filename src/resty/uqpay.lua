@@ -183,11 +183,18 @@ end
 
 local warned = false
 
--- Looks at the options of a call, or of new: other libraries of nginx count milliseconds.
-local function check_seconds(first, second)
-  local options = type(first) == "table" and first or second
+-- The timeout of these options, if it is too long to be one in seconds.
+local function long_timeout(options)
   local timeout = type(options) == "table" and rawget(options, "timeout")
-  if warned or type(timeout) ~= "number" or timeout <= HOUR then return end
+  return type(timeout) == "number" and timeout > HOUR and timeout
+end
+
+-- Looks at the arguments of a call, or of new: other libraries of nginx count
+-- milliseconds.
+local function check_seconds(first, second)
+  if warned then return end
+  local timeout = long_timeout(first) or long_timeout(second) -- a batch's are second
+  if not timeout then return end
   warned = true
   ngx.log(ngx.WARN, ("uqpay: timeout = %.15g: seconds are expected, not milliseconds")
     :format(timeout))
