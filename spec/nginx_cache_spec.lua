@@ -219,6 +219,32 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
     assert.same({}, server:lines("error", "crit", "alert"))
   end)
 
+  it("begin some at a time, however many questions there are", function()
+    serve { workers = 1, ["/many"] = [[
+      local turns, most = {}, 0
+      local mine = uqpay.new(options { cache = { dict = "uqpay", ttl = 60 },
+        timeout = 60, on_request = function()
+          local now = ngx.now() -- nginx sets it once a turn
+          turns[now] = (turns[now] or 0) + 1
+          most = math.max(most, turns[now])
+        end })
+      local threads, good = {}, 0
+      for n = 1, 800 do
+        threads[n] = ngx.thread.spawn(function()
+          return mine:balance { currency = "USD", on_behalf_of = ("CB%010d"):format(n) }
+        end)
+      end
+      for n = 1, 800 do
+        local _, balance = ngx.thread.wait(threads[n])
+        good = good + (balance and 1 or 0)
+      end
+      ngx.say(good, " ", most <= 400 or most)
+    ]] }
+    sandbox.fault { kind = "answer", body = fixture.body(1), times = 1e6 }
+    assert.equal("800 true\n", get "/many")
+    assert.equal(800, asked())
+  end)
+
   it("keep every digit, and fields that are not known", function()
     serve { workers = 1, ["/same"] = [[
       local form = ngx.var.arg_form

@@ -18,7 +18,7 @@ local REST = 0.05     -- seconds between two steps while nothing is, ...
 local SWEEP = 0.02    -- ... and between two looks for those who are gone
 local BUDGET = 0.004  -- seconds of a turn of the event loop: behind those, others are on
 local WOKEN = 32      -- calls that go on in a turn
-local BEGUN = 4       -- of those that wait to begin, so many do at least
+local BEGUN = 4       -- of those that wait to begin, and of tasks, so many at least
 local COLD = 32       -- calls of a client before its first answer: others wait ...
 local PATIENCE = 0.2  -- ... for it, so many seconds at most
 local BIRTH = 0.01    -- seconds that a timer may take to begin
@@ -31,6 +31,7 @@ local driver = {}
 local clients = {} -- that somebody waits for
 local tasks = {}
 local place = 0    -- of the last client that was stepped
+local task_place = 0 -- of the last task: they go from the end of the list to its start
 local gate         -- where calls wait to begin
 local cold         -- the client whose first answer they wait for
 local steward      -- who drives: { bell =, due =, grace = }
@@ -102,11 +103,18 @@ local function step_clients(now)
 end
 
 local function step_tasks(now)
-  for n = #tasks, 1, -1 do
-    local task = tasks[n]
-    if task.due <= now and task:step(now) then
-      tasks[n] = tasks[#tasks]
-      tasks[#tasks] = nil
+  local stepped = 0
+  for _ = 1, #tasks do
+    if stepped >= BEGUN and is_over() then break end
+    task_place = task_place > 1 and math.min(task_place - 1, #tasks) or #tasks
+    local task = tasks[task_place]
+    if not task then break end
+    if task.due <= now then
+      stepped = stepped + 1
+      if task:step(now) then
+        tasks[task_place] = tasks[#tasks]
+        tasks[#tasks] = nil
+      end
     end
   end
 end
