@@ -75,7 +75,7 @@ end
 -- failures
 -- ------------------------------------------------------------------------
 
--- Would this failure not have been, with the question's own timeout and retries?
+-- True if the question's own timeout or retries might have prevented this failure.
 local function is_beaten(failure, question)
   if failure.err.kind == "timeout" and question.timeout > failure.timeout then
     return true
@@ -86,8 +86,9 @@ end
 -- A failure that is remembered, and is the question's, too.
 local function recall(self, question)
   local text = self.dict:get(question.key .. " failed")
+  if not text then return nil end
   local ok, failure = pcall(cjson.decode, text)
-  if not text or not ok or is_beaten(failure, question) then return nil end
+  if not ok or is_beaten(failure, question) then return nil end
   return failure
 end
 
