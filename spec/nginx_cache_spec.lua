@@ -201,6 +201,27 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
     assert.equal(1, asked())
   end)
 
+  it("end with the kind canceled when their client is closed", function()
+    serve { workers = 1, ["/close"] = "client():close()" }
+    hold()
+    local peers = {}
+    for i = 1, 10 do peers[i] = server:begin "/balance" end
+    local other = server:begin "/balance?client=hasty" -- which has the same question
+    sandbox.until_arrived(1)
+    until_so(function() return server:noted "begun" == 11 end, "they wait")
+    get "/close"
+    for i = 1, 10 do
+      local body = select(2, server:finish(peers[i]))
+      assert.equal("canceled: the client was closed\n", body)
+    end
+    go()
+    assert.equal(cached, select(2, server:finish(other)))
+    assert.equal(500, (server:get "/balance"))
+    local lines = server:lines("error", "crit", "alert")
+    assert.equal(1, #lines)
+    assert.matches("_by_lua%S+ attempt to use a closed uqpay client", lines[1])
+  end)
+
   it("are old while one asks, and when he fails", function()
     serve()
     assert.equal(cached, get "/balance?client=stale")

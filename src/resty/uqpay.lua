@@ -230,6 +230,14 @@ local function may_wait(method, endpoint)
   return nil, message, internal.refusal(endpoint, message)
 end
 
+-- The results of a call whose client was closed before the call could begin.
+local function fail_closed(endpoint)
+  local message = "the client was closed"
+  local err = internal.refusal(endpoint, message)
+  err.kind, err.retry_stopped = "canceled", "closed"
+  return nil, message, err
+end
+
 -- endpoint: what the method asks for; nil: it does not wait. admitted: it takes its turn
 -- among others.
 local function define(method, endpoint, admitted)
@@ -242,7 +250,10 @@ local function define(method, endpoint, admitted)
       if not good then return nil, message, err end
     end
     check_seconds(...)
-    if admitted then driver.enter(self.hub) end
+    if admitted and not self.hub.closed then -- of a closed client the method raises
+      driver.enter(self.hub)
+      if self.hub.closed then return fail_closed(endpoint) end
+    end
     return plain(self, ...)
   end
 end
@@ -316,8 +327,9 @@ end
 -- The cache, admission, the call. One that raises or is refused is not the cache's; one
 -- with a key of its own is only kept by it.
 local function answer(self, cached, ...)
+  if self.hub.closed then return make_balance(self, ...) end -- it raises
   local question
-  if self.own.cache and not self.hub.closed then
+  if self.own.cache then
     local read, found = pcall(read_question, self, ...)
     question = read and found
   end
@@ -326,7 +338,8 @@ local function answer(self, cached, ...)
     if balance then return balance end
     if message then return nil, message, err end
   end
-  driver.enter(self.hub)
+  if not self.hub.closed then driver.enter(self.hub) end
+  if self.hub.closed then return fail_closed "balance" end
   if question then return self.own.cache:renew(self, question) end
   return make_balance(self, ...)
 end

@@ -225,8 +225,8 @@ end
 -- ------------------------------------------------------------------------
 
 -- The answer to the question: { key =, currency =, amounts =, timeout =, retries =,
--- options = what start_balance takes }. Results as those of client:balance; false: the
--- cache cannot tell.
+-- options = what start_balance takes }. Results as those of client:balance; false: what
+-- is kept cannot be read, or the client was closed.
 function Cache:get(client, question)
   local counts, ends = self.counts, clock() + question.timeout
   repeat
@@ -248,13 +248,13 @@ function Cache:get(client, question)
     end
     if not flight then return fail(failure) end
     await(flight, ends)
+    if client.hub.closed then return false end
     if flight.raised and leads then error(flight.raised, 0) end
     if flight.kept then return read(client, question, flight.kept) or false end
     if flight.failure and not is_beaten(flight.failure, question) then
       return fail(flight.failure)
     end
-  until clock() >= ends or client.hub.closed
-  if client.hub.closed then return false end
+  until clock() >= ends
   return fail_late(question.timeout)
 end
 

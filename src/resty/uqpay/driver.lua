@@ -102,6 +102,7 @@ local function step_clients(now)
   return woken
 end
 
+-- The same for tasks; as many as there is time for, and some in any case.
 local function step_tasks(now)
   local stepped = 0
   for _ = 1, #tasks do
@@ -119,9 +120,9 @@ local function step_tasks(now)
   end
 end
 
--- Has there been an answer? Connections are open then.
+-- True if there has been an answer, so that connections are open, or none will come.
 local function is_warm(hub)
-  hub.warm = hub.warm or hub.client:stats().succeeded > 0
+  hub.warm = hub.warm or hub.closed or hub.client:stats().succeeded > 0
   return hub.warm
 end
 
@@ -139,6 +140,7 @@ local function turn()
   step_tasks(now)
   local waiting = lined_up()
   if waiting > 0 then return open_gate(woken, waiting, now) end
+  cold = nil -- it may be closed, or garbage, before others wait
   local due = now + REST
   for _, list in ipairs { clients, tasks } do
     for _, entry in ipairs(list) do due = math.min(due, entry.due) end
