@@ -185,7 +185,7 @@ describe("documented", function()
       for field in pairs(fields) do in_readme(field) end
     end
     local own, cache = {}, {}
-    for option in code:match "options.shared, options.cache[^=]+= nil":gmatch
+    for option in code:match "options.shared, options.cache[^=]+= nil.-\n  if":gmatch
       "options%.([%w_]+)" do own[option] = true end
     for option in code:match "local cache_options = {(.-)}":gmatch "([%w_]+) =" do
       cache[option] = true
