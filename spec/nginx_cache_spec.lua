@@ -240,6 +240,27 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
     assert.same({}, server:lines("error", "crit", "alert"))
   end)
 
+  it("may begin slowly in the first turn of a worker, with other calls in it", function()
+    serve { workers = 1, ["/first"] = [[
+      local clock = require "uqpay.internal".clock
+      local begun = require "ngx.semaphore".new()
+      local slow = uqpay.new(options { cache = { dict = "uqpay", ttl = 60 },
+        on_request = function()
+          local ends = clock() + 0.005
+          repeat until clock() >= ends
+          begun:post()
+        end })
+      local other = ngx.thread.spawn(function()
+        begun:wait(30)
+        return clients.plain:balance "SGD"
+      end)
+      show(slow:balance "USD")
+      show(select(2, ngx.thread.wait(other)))
+    ]] }
+    assert.equal(cached .. "SGD 10000 number asked\n", get "/first")
+    assert.same({}, server:lines("error", "crit", "alert"))
+  end)
+
   it("begin some at a time, however many questions there are", function()
     serve { workers = 1, ["/many"] = [[
       local turns, most = {}, 0

@@ -166,6 +166,7 @@ end
 local function drive(me, waiter, ends)
   repeat
     local start = clock()
+    spent() -- so that `began` is of this turn, whatever it does
     local pause = turn()
     local now = clock()
     if waiter and (waiter.told or now >= ends) then break end
