@@ -48,7 +48,7 @@ local function inside()
   return waits_in[ngx.get_phase()] and internal.yieldable()
 end
 
--- Why what cannot wait here; nil: it can.
+-- Why a method, or what the text names, cannot wait here; nil if it can.
 local function obstacle(what)
   if inside() then return nil end
   local phase = ngx.get_phase()

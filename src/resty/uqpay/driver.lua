@@ -1,7 +1,7 @@
--- driver.lua: steps all clients of a worker that somebody waits for, and the tasks that
--- nobody needs to wait for. One light thread does, that of a timer, which no request can
--- end. Where no timer can be had one of those who wait does it, for ngx.semaphore needs
--- none: others have used up lua_max_running_timers or lua_max_pending_timers.
+-- driver.lua: steps all clients of a worker that have waiters, and tasks, which need
+-- none. The light thread of a timer does so: no request can end it. If other code has
+-- used up lua_max_running_timers or lua_max_pending_timers, a waiter drives instead: its
+-- ngx.semaphore takes no such timer.
 --
 -- Nothing that outlives a request may point into its coroutine: nginx recycles it, with
 -- the upvalues that are open in it. Timers get functions of this file, and tables.
@@ -16,7 +16,7 @@ local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps of a client 
 local SHARE = 20      -- ... this part of the time for which something has been expected
 local REST = 0.05     -- seconds between two steps while nothing is, ...
 local SWEEP = 0.02    -- ... and between two looks for those who are gone
-local BUDGET = 0.004  -- seconds of a turn of the event loop: behind those, others are on
+local BUDGET = 0.004  -- seconds of a turn of the event loop that calls may use
 local WOKEN = 32      -- calls that go on in a turn
 local BEGUN = 4       -- of those that wait to begin, and of tasks, so many at least
 local COLD = 32       -- calls of a client before its first answer: others wait ...
@@ -161,8 +161,8 @@ local function new_steward(grace)
   return { bell = semaphore.new(), due = clock(), grace = grace }
 end
 
--- Drives as long as that is needed and nobody else does; a waiter until he is told, or
--- that moment.
+-- Drives as long as that is needed and no other thread does; a waiter, until it is told
+-- or that moment has come.
 local function drive(me, waiter, ends)
   repeat
     local start = clock()
@@ -178,7 +178,8 @@ local function drive(me, waiter, ends)
       moment = ngx.now()
     end
     me.due = now + pause
-    if not me.bell:wait(pause) then moment = nil end -- a new turn, by all means
+    -- After a timeout this is another turn, even within the same millisecond.
+    if not me.bell:wait(pause) then moment = nil end
   until steward ~= me or not is_needed()
   if steward == me then steward = nil end
 end
@@ -211,7 +212,7 @@ local function attendance()
   return nil
 end
 
--- Wakes who drives, unless he wakes within these seconds.
+-- Wakes the thread that drives, unless it wakes within these seconds.
 local function ring(seconds)
   if steward and steward.bell:count() < 0 and steward.due > clock() + seconds then
     steward.bell:post()
@@ -270,7 +271,7 @@ function driver.nudge()
   if not attendance() then turn() end
 end
 
--- Waits until tell(waiter), so many seconds at most, or for nothing.
+-- Waits until tell(waiter), so many seconds at most; may return early.
 function driver.wait(waiter, seconds)
   local limit = attendance()
   if limit then
@@ -284,7 +285,7 @@ function driver.wait(waiter, seconds)
   if waiter.told and is_over() then line_up() end
 end
 
--- Lets all go on who wait for it.
+-- Wakes all that wait for it.
 function driver.tell(waiter)
   waiter.told = true
   local waiting = -waiter.semaphore:count()
@@ -292,7 +293,8 @@ function driver.tell(waiter)
   if waiter.drives then waiter.drives.bell:post() end
 end
 
--- Does somebody wait for it? Who drives himself may have ended.
+-- True if somebody waits for it. A waiter that drives may have been killed in its wait:
+-- then its next turn is overdue.
 function driver.is_waiting(waiter)
   local me = waiter.drives
   return waiter.semaphore:count() < 0 or me and clock() < me.due + LATE
