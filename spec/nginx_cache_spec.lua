@@ -201,6 +201,27 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
     assert.equal(1, asked())
   end)
 
+  it("end with the kind canceled when their client is closed", function()
+    serve { workers = 1, ["/close"] = "client():close()" }
+    hold()
+    local peers = {}
+    for i = 1, 10 do peers[i] = server:begin "/balance" end
+    local other = server:begin "/balance?client=hasty" -- which has the same question
+    sandbox.until_arrived(1)
+    until_so(function() return server:noted "begun" == 11 end, "they wait")
+    get "/close"
+    for i = 1, 10 do
+      local body = select(2, server:finish(peers[i]))
+      assert.equal("canceled: the client was closed\n", body)
+    end
+    go()
+    assert.equal(cached, select(2, server:finish(other)))
+    assert.equal(500, (server:get "/balance"))
+    local lines = server:lines("error", "crit", "alert")
+    assert.equal(1, #lines)
+    assert.matches("_by_lua%S+ attempt to use a closed uqpay client", lines[1])
+  end)
+
   it("are old while one asks, and when he fails", function()
     serve()
     assert.equal(cached, get "/balance?client=stale")
@@ -217,6 +238,53 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
       return get "/balance?client=stale" == "USD 1.5 number cached\n"
     end, "it is new")
     assert.same({}, server:lines("error", "crit", "alert"))
+  end)
+
+  it("may begin slowly in the first turn of a worker, with other calls in it", function()
+    serve { workers = 1, ["/first"] = [[
+      local clock = require "uqpay.internal".clock
+      local begun = require "ngx.semaphore".new()
+      local slow = uqpay.new(options { cache = { dict = "uqpay", ttl = 60 },
+        on_request = function()
+          local ends = clock() + 0.005
+          repeat until clock() >= ends
+          begun:post()
+        end })
+      local other = ngx.thread.spawn(function()
+        begun:wait(30)
+        return clients.plain:balance "SGD"
+      end)
+      show(slow:balance "USD")
+      show(select(2, ngx.thread.wait(other)))
+    ]] }
+    assert.equal(cached .. "SGD 10000 number asked\n", get "/first")
+    assert.same({}, server:lines("error", "crit", "alert"))
+  end)
+
+  it("begin some at a time, however many questions there are", function()
+    serve { workers = 1, ["/many"] = [[
+      local turns, most = {}, 0
+      local mine = uqpay.new(options { cache = { dict = "uqpay", ttl = 60 },
+        timeout = 60, on_request = function()
+          local now = ngx.now() -- nginx sets it once a turn
+          turns[now] = (turns[now] or 0) + 1
+          most = math.max(most, turns[now])
+        end })
+      local threads, good = {}, 0
+      for n = 1, 800 do
+        threads[n] = ngx.thread.spawn(function()
+          return mine:balance { currency = "USD", on_behalf_of = ("CB%010d"):format(n) }
+        end)
+      end
+      for n = 1, 800 do
+        local _, balance = ngx.thread.wait(threads[n])
+        good = good + (balance and 1 or 0)
+      end
+      ngx.say(good, " ", most <= 400 or most)
+    ]] }
+    sandbox.fault { kind = "answer", body = fixture.body(1), times = 1e6 }
+    assert.equal("800 true\n", get "/many")
+    assert.equal(800, asked())
   end)
 
   it("keep every digit, and fields that are not known", function()

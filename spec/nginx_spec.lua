@@ -422,6 +422,15 @@ describe("within nginx", function()
     list = warnings_behind("/call", "/table", "/call")
     assert.equal(1, #list)
     assert.matches("uqpay: timeout = 3601: seconds are expected", list[1])
+    stop()
+    start { ["/batch"] = [[
+      for _, balance in client:balances({ "USD" }, { timeout = 3603 }) do
+        answer(balance)
+      end
+    ]] }
+    list = warnings_behind "/batch"
+    assert.equal(1, #list)
+    assert.matches("uqpay: timeout = 3603: seconds are expected", list[1])
   end)
 
   it("has lists, iterators, batches and call objects", function()
@@ -505,6 +514,31 @@ describe("within nginx", function()
     end, "no descriptor is left")
     assert.same({}, complaints(server:log()))
   end)
+
+  it("cancels calls that wait to begin when their client is closed, and no others",
+    function()
+      start {
+        init = "clients = { uqpay.new(options()), uqpay.new(options()) }",
+        ["/usd"] = [[
+          note "begun"
+          answer(clients[tonumber(ngx.var.arg_n)]:balance "USD")
+        ]],
+        ["/close"] = "clients[1]:close()",
+      }
+      hold()
+      local peers = {}
+      for i = 1, 60 do peers[i] = server:begin "/usd?n=1" end
+      local other = server:begin "/usd?n=2"
+      until_so(function() return server:noted "begun" == 61 end, "they wait")
+      server:get "/close"
+      go()
+      for i = 1, 60 do
+        assert.matches("^canceled: the client was closed", select(2,
+          server:finish(peers[i])))
+      end
+      assert.equal("USD 5000.25\n", select(2, server:finish(other)))
+      assert.same({}, complaints(server:log()))
+    end)
 
   it("answers what is in flight at the server's end", function()
     start { workers = 2 }

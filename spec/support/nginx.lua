@@ -293,7 +293,7 @@ function Server:many(n, path)
   return statuses, bodies
 end
 
-nginx.load_modules = load_modules
+nginx.load_modules, nginx.free_port = load_modules, free_port
 
 -- The sandbox keeps its answers to balances back, or to another endpoint, until it may go
 -- on.

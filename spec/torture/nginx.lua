@@ -398,13 +398,6 @@ local function content(path)
   return text
 end
 
-local function free_port()
-  local listener = assert(socket.bind("127.0.0.1", 0))
-  local _, port = listener:getsockname()
-  listener:close()
-  return port
-end
-
 function Run:configuration(port)
   local facts = {}
   for name, value in pairs(sandbox) do
@@ -412,7 +405,7 @@ function Run:configuration(port)
       facts[#facts + 1] = ("%s = %q"):format(name, value)
     end
   end
-  self.http, self.h2 = port, free_port()
+  self.http, self.h2 = port, nginx.free_port()
   local here = driver.output "pwd":match "[^\n]+"
   local values = { modules = nginx.load_modules(), workers = self.count, http = self.http,
     h2 = self.h2, paths = nginx.package_paths(here .. "/?.lua"),

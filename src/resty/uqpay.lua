@@ -48,7 +48,7 @@ local function inside()
   return waits_in[ngx.get_phase()] and internal.yieldable()
 end
 
--- Why what cannot wait here; nil: it can.
+-- Why a method, or what the text names, cannot wait here; nil if it can.
 local function obstacle(what)
   if inside() then return nil end
   local phase = ngx.get_phase()
@@ -186,11 +186,18 @@ end
 
 local warned = false
 
--- Looks at the options of a call, or of new: other libraries of nginx count milliseconds.
-local function check_seconds(first, second)
-  local options = type(first) == "table" and first or second
+-- The timeout of these options, if it is too long to be one in seconds.
+local function long_timeout(options)
   local timeout = type(options) == "table" and rawget(options, "timeout")
-  if warned or type(timeout) ~= "number" or timeout <= HOUR then return end
+  return type(timeout) == "number" and timeout > HOUR and timeout
+end
+
+-- Looks at the arguments of a call, or of new: other libraries of nginx count
+-- milliseconds.
+local function check_seconds(first, second)
+  if warned then return end
+  local timeout = long_timeout(first) or long_timeout(second) -- a batch's are second
+  if not timeout then return end
   warned = true
   ngx.log(ngx.WARN, ("uqpay: timeout = %.15g: seconds are expected, not milliseconds")
     :format(timeout))
@@ -226,6 +233,14 @@ local function may_wait(method, endpoint)
   return nil, message, internal.refusal(endpoint, message)
 end
 
+-- The results of a call whose client was closed before the call could begin.
+local function fail_closed(endpoint)
+  local message = "the client was closed"
+  local err = internal.refusal(endpoint, message)
+  err.kind, err.retry_stopped = "canceled", "closed"
+  return nil, message, err
+end
+
 -- endpoint: what the method asks for; nil: it does not wait. admitted: it takes its turn
 -- among others.
 local function define(method, endpoint, admitted)
@@ -238,7 +253,10 @@ local function define(method, endpoint, admitted)
       if not good then return nil, message, err end
     end
     check_seconds(...)
-    if admitted then driver.enter(self.hub) end
+    if admitted and not self.hub.closed then -- of a closed client the method raises
+      driver.enter(self.hub)
+      if self.hub.closed then return fail_closed(endpoint) end
+    end
     return plain(self, ...)
   end
 end
@@ -309,20 +327,22 @@ local function read_question(self, ...)
   }
 end
 
--- The cache, admission, the call. One that raises or is refused is not the cache's; one
--- with a key of its own is only kept by it.
+-- The cache, admission, the call. One that raises, is refused or has a key of its own is
+-- not the cache's.
 local function answer(self, cached, ...)
+  if self.hub.closed then return make_balance(self, ...) end -- it raises
   local question
-  if self.own.cache and not self.hub.closed then
+  if self.own.cache then
     local read, found = pcall(read_question, self, ...)
-    question = read and found
+    question = read and found and not found.keyed and found
   end
-  if question and cached and not question.keyed then
+  if question and cached then
     local balance, message, err = self.own.cache:get(self, question)
     if balance then return balance end
     if message then return nil, message, err end
   end
-  driver.enter(self.hub)
+  if not self.hub.closed then driver.enter(self.hub) end
+  if self.hub.closed then return fail_closed "balance" end
   if question then return self.own.cache:renew(self, question) end
   return make_balance(self, ...)
 end
@@ -346,6 +366,9 @@ local function question_of(self, method, ...)
   local read, question, message, err = pcall(read_question, self, ...)
   if question and read then return question end
   message = (read and message or question):gsub("'balance'", "'" .. method .. "'")
+    :gsub("^bad argument #(%d+) to '[^']*'", function(n)
+      return ("bad argument #%d to '%s'"):format(n - 1, method)
+    end)
   if not read then error((message:gsub("^[^:]*:%d+: ", "")), 3) end -- not our place
   err.message = message
   return nil, message, err
@@ -371,6 +394,7 @@ end
 local stats = Client.stats
 function Client:stats()
   check(self, "stats")
+  if self.hub.closed then error("attempt to use a closed uqpay client", 2) end
   local all = stats(self)
   for name, count in pairs(self.own.cache and self.own.cache.counts or {}) do
     all[name] = count

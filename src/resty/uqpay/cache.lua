@@ -17,10 +17,13 @@ local cjson = require("cjson").new() -- its settings are ours
 
 local clock = internal.clock
 
-local LOOK = 0.005  -- seconds between two looks for another worker's outcome
+local SHORTEST, LONGEST = 0.005, 0.05 -- seconds between two looks for the outcome of ...
+local SHARE = 10    -- ... another worker, this part of the time that it has taken
 local RENEW = 0.25  -- seconds between two looks at the lock
 local SHORT, LONG = 1, 10 -- seconds: a failure is remembered for a ttl, within these
+local MOST = 1000         -- of those that a worker remembers by itself
 local FORGOTTEN = 3600    -- seconds; no call takes longer
+local HELP = 1            -- seconds for which a caller steps what nobody else does
 local MARGIN = 0.05       -- seconds: a call that ends as late as who waits tells him more
 local MINUTE = 60
 
@@ -48,15 +51,18 @@ local function look(self, key)
   return { text = line:sub(first), at = tonumber(at), asked = tonumber(asked), age = age }
 end
 
+-- True if what was asked for then has been forgotten.
+local function is_forgotten(self, key, asked)
+  local forgotten = self.dict:get(key .. " forgotten")
+  return forgotten and forgotten >= asked
+end
+
 -- Keeps an answer, unless there is one that was asked for later, or it was to be
 -- forgotten. Without room the next one asks.
 local function keep(self, key, text, asked)
   local kept = { text = text, at = ngx.now(), asked = asked, age = 0 }
   local newer = look(self, key)
-  local forgotten = self.dict:get(key .. " forgotten")
-  if (newer and newer.asked > asked) or (forgotten and forgotten >= asked) then
-    return kept
-  end
+  if newer and newer.asked > asked or is_forgotten(self, key, asked) then return kept end
   self.dict:safe_set(key, ("%.3f %.6f %.6f %s"):format(kept.at, clock(), asked, text),
     self.ttl + self.stale)
   self.dict:delete(key .. " failed")
@@ -75,7 +81,7 @@ end
 -- failures
 -- ------------------------------------------------------------------------
 
--- Would this failure not have been, with the question's own timeout and retries?
+-- True if the question's own timeout or retries might have prevented this failure.
 local function is_beaten(failure, question)
   if failure.err.kind == "timeout" and question.timeout > failure.timeout then
     return true
@@ -85,20 +91,31 @@ end
 
 -- A failure that is remembered, and is the question's, too.
 local function recall(self, question)
-  local text = self.dict:get(question.key .. " failed")
+  local key = question.key
+  local text = self.dict:get(key .. " failed") or self.failures[key]
+  if not text then return nil end
   local ok, failure = pcall(cjson.decode, text)
-  if not text or not ok or is_beaten(failure, question) then return nil end
+  if not ok or clock() >= failure.ends or is_beaten(failure, question)
+    or is_forgotten(self, key, failure.asked) then
+    return nil
+  end
   return failure
 end
 
--- Remembers for a while why a flight has failed.
+-- Remembers for a while why a flight has failed: for all workers, or, if the dictionary
+-- is full, for this one.
 local function remember(self, flight, message, err)
+  local life = math.min(math.max(self.ttl, SHORT), LONG)
   local failure = { message = message, err = {}, timeout = flight.timeout,
-                    retries = flight.retries }
+                    retries = flight.retries, asked = flight.asked,
+                    ends = clock() + life }
   for name, value in pairs(err) do failure.err[name] = value end
   self.counts.cache_failures = self.counts.cache_failures + 1
-  self.dict:safe_set(flight.key .. " failed", cjson.encode(failure),
-    math.min(math.max(self.ttl, SHORT), LONG))
+  local text = cjson.encode(failure)
+  if not self.dict:safe_set(flight.key .. " failed", text, life) then
+    if self.remembered >= MOST then self.failures, self.remembered = {}, 0 end
+    self.failures[flight.key], self.remembered = text, self.remembered + 1
+  end
   if look(self, flight.key)
     and self.dict:add("uqpay warned " .. self.identity, true, MINUTE) then
     ngx.log(ngx.WARN, "uqpay: balances are stale, for they cannot be renewed: ", message)
@@ -163,7 +180,7 @@ local function wait(self, now)
   self.failure = recall(cache, self)
   if self.failure or now >= self.ends then return true end
   if taken == false then
-    self.due = now + LOOK
+    self.due = now + math.min(math.max((now - self.begun) / SHARE, SHORTEST), LONGEST)
     return false
   end
   self.asked, self.ends = now, now + self.timeout
@@ -201,7 +218,7 @@ local function begin(self, client, question)
   local now = clock()
   local flight = setmetatable({
     cache = self, client = client, key = question.key, options = options,
-    timeout = timeout, retries = retries, ends = now + timeout,
+    timeout = timeout, retries = retries, begun = now, ends = now + timeout,
     semaphore = semaphore.new(), told = false, state = wait, due = now,
   }, Flight)
   flights[question.key] = flight
@@ -224,8 +241,8 @@ end
 -- ------------------------------------------------------------------------
 
 -- The answer to the question: { key =, currency =, amounts =, timeout =, retries =,
--- options = what start_balance takes }. Results as those of client:balance; false: the
--- cache cannot tell.
+-- options = what start_balance takes }. Results as those of client:balance; false: what
+-- is kept cannot be read, or the client was closed.
 function Cache:get(client, question)
   local counts, ends = self.counts, clock() + question.timeout
   repeat
@@ -237,23 +254,26 @@ function Cache:get(client, question)
     end
     local failure = recall(self, question)
     local flight = flights[question.key]
+    if flight and flight.asked and is_forgotten(self, question.key, flight.asked) then
+      flight = nil
+    end
     local leads = not flight and not failure
     if leads then flight = begin(self, client, question) end
     if balance then
       counts.cache_stale = counts.cache_stale + 1
       balance.stale = true
-      driver.nudge()
-      return balance
+      if flight then driver.help(flight, HELP) end
+      return flight and flight.kept and read(client, question, flight.kept) or balance
     end
     if not flight then return fail(failure) end
     await(flight, ends)
+    if client.hub.closed then return false end
     if flight.raised and leads then error(flight.raised, 0) end
     if flight.kept then return read(client, question, flight.kept) or false end
     if flight.failure and not is_beaten(flight.failure, question) then
       return fail(flight.failure)
     end
-  until clock() >= ends or client.hub.closed
-  if client.hub.closed then return false end
+  until clock() >= ends
   return fail_late(question.timeout)
 end
 
@@ -282,7 +302,6 @@ function Cache:forget(question)
   self.dict:set(question.key .. " forgotten", clock(), FORGOTTEN)
   self.dict:delete(question.key)
   self.dict:delete(question.key .. " failed")
-  flights[question.key] = nil
 end
 
 -- ttl: seconds that an answer is fresh; stale: seconds that it may be given behind that.
@@ -290,6 +309,7 @@ end
 return function(dict, ttl, stale, identity)
   return setmetatable({
     dict = dict, ttl = ttl, stale = stale, identity = identity,
+    failures = {}, remembered = 0, -- texts by key, where the dictionary is full
     counts = { cache_hits = 0, cache_stale = 0, cache_failures = 0 },
   }, Cache)
 end

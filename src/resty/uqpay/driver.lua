@@ -1,7 +1,7 @@
--- driver.lua: steps all clients of a worker that somebody waits for, and the tasks that
--- nobody needs to wait for. One light thread does, that of a timer, which no request can
--- end. Where no timer can be had one of those who wait does it, for ngx.semaphore needs
--- none: others have used up lua_max_running_timers or lua_max_pending_timers.
+-- driver.lua: steps all clients of a worker that have waiters, and tasks, which need
+-- none. The light thread of a timer does so: no request can end it. If other code has
+-- used up lua_max_running_timers or lua_max_pending_timers, a waiter drives instead: its
+-- ngx.semaphore takes no such timer.
 --
 -- Nothing that outlives a request may point into its coroutine: nginx recycles it, with
 -- the upvalues that are open in it. Timers get functions of this file, and tables.
@@ -16,13 +16,13 @@ local SHORTEST, LONGEST = 0.001, 0.005 -- seconds between two steps of a client 
 local SHARE = 20      -- ... this part of the time for which something has been expected
 local REST = 0.05     -- seconds between two steps while nothing is, ...
 local SWEEP = 0.02    -- ... and between two looks for those who are gone
-local BUDGET = 0.004  -- seconds of a turn of the event loop: behind those, others are on
+local BUDGET = 0.004  -- seconds of a turn of the event loop that calls may use
 local WOKEN = 32      -- calls that go on in a turn
-local BEGUN = 4       -- of those that wait to begin, so many do at least
+local BEGUN = 4       -- of those that wait to begin, and of tasks, so many at least
 local COLD = 32       -- calls of a client before its first answer: others wait ...
 local PATIENCE = 0.2  -- ... for it, so many seconds at most
 local BIRTH = 0.01    -- seconds that a timer may take to begin
-local LATE = 1        -- seconds without a turn: the thread of the timer has ended, ...
+local LATE = 0.5      -- seconds without a turn: the thread of the timer has ended, ...
 local SHORT = 0.01    -- ... or the waiter who drove has
 local TIMERS = 1      -- seconds until a timer is tried for again
 
@@ -31,6 +31,7 @@ local driver = {}
 local clients = {} -- that somebody waits for
 local tasks = {}
 local place = 0    -- of the last client that was stepped
+local task_place = 0 -- of the last task: they go from the end of the list to its start
 local gate         -- where calls wait to begin
 local cold         -- the client whose first answer they wait for
 local steward      -- who drives: { bell =, due =, grace = }
@@ -51,13 +52,6 @@ end
 
 local function is_over()
   return spent() > BUDGET
-end
-
--- Sets nginx's time, which is no new turn.
-local function update_time()
-  spent()
-  ngx.update_time()
-  moment = ngx.now()
 end
 
 local function lined_up()
@@ -108,19 +102,27 @@ local function step_clients(now)
   return woken
 end
 
+-- The same for tasks; as many as there is time for, and some in any case.
 local function step_tasks(now)
-  for n = #tasks, 1, -1 do
-    local task = tasks[n]
-    if task.due <= now and task:step(now) then
-      tasks[n] = tasks[#tasks]
-      tasks[#tasks] = nil
+  local stepped = 0
+  for _ = 1, #tasks do
+    if stepped >= BEGUN and is_over() then break end
+    task_place = task_place > 1 and math.min(task_place - 1, #tasks) or #tasks
+    local task = tasks[task_place]
+    if not task then break end
+    if task.due <= now then
+      stepped = stepped + 1
+      if task:step(now) then
+        tasks[task_place] = tasks[#tasks]
+        tasks[#tasks] = nil
+      end
     end
   end
 end
 
--- Has there been an answer? Connections are open then.
+-- True if there has been an answer, so that connections are open, or none will come.
 local function is_warm(hub)
-  hub.warm = hub.warm or hub.client:stats().succeeded > 0
+  hub.warm = hub.warm or hub.closed or hub.client:stats().succeeded > 0
   return hub.warm
 end
 
@@ -138,6 +140,7 @@ local function turn()
   step_tasks(now)
   local waiting = lined_up()
   if waiting > 0 then return open_gate(woken, waiting, now) end
+  cold = nil -- it may be closed, or garbage, before others wait
   local due = now + REST
   for _, list in ipairs { clients, tasks } do
     for _, entry in ipairs(list) do due = math.min(due, entry.due) end
@@ -158,11 +161,12 @@ local function new_steward(grace)
   return { bell = semaphore.new(), due = clock(), grace = grace }
 end
 
--- Drives as long as that is needed and nobody else does; a waiter until he is told, or
--- that moment.
+-- Drives as long as that is needed and no other thread does; a waiter, until it is told
+-- or that moment has come.
 local function drive(me, waiter, ends)
   repeat
     local start = clock()
+    spent() -- so that `began` is of this turn, whatever it does
     local pause = turn()
     local now = clock()
     if waiter and (waiter.told or now >= ends) then break end
@@ -170,10 +174,12 @@ local function drive(me, waiter, ends)
     -- long turn it has as long for itself.
     pause = math.max(pause, math.min(now - start, REST))
     if now - start > SHORTEST then
-      update_time() -- or the wait would have begun before the turn
+      ngx.update_time() -- or the wait would have begun before the turn
+      moment = ngx.now()
     end
     me.due = now + pause
-    if not me.bell:wait(pause) then moment = nil end -- a new turn, by all means
+    -- After a timeout this is another turn, even within the same millisecond.
+    if not me.bell:wait(pause) then moment = nil end
   until steward ~= me or not is_needed()
   if steward == me then steward = nil end
 end
@@ -192,7 +198,8 @@ end
 local function attendance()
   local now = clock()
   if steward then
-    if now < steward.due + steward.grace then return steward.grace end
+    local left = steward.due + steward.grace - now
+    if left > 0 then return math.max(left, SHORTEST) end
     if not steward.begun then no_timer = now + TIMERS end
     steward = nil
   end
@@ -206,7 +213,7 @@ local function attendance()
   return nil
 end
 
--- Wakes who drives, unless he wakes within these seconds.
+-- Wakes the thread that drives, unless it wakes within these seconds.
 local function ring(seconds)
   if steward and steward.bell:count() < 0 and steward.due > clock() + seconds then
     steward.bell:post()
@@ -260,12 +267,7 @@ function driver.begin(task)
   ring(0)
 end
 
--- Without a driver, lets all go on once.
-function driver.nudge()
-  if not attendance() then turn() end
-end
-
--- Waits until tell(waiter), so many seconds at most, or for nothing.
+-- Waits until tell(waiter), so many seconds at most; may return early.
 function driver.wait(waiter, seconds)
   local limit = attendance()
   if limit then
@@ -279,7 +281,16 @@ function driver.wait(waiter, seconds)
   if waiter.told and is_over() then line_up() end
 end
 
--- Lets all go on who wait for it.
+-- The same where no timer drives; where one does it returns at once.
+function driver.help(waiter, seconds)
+  while attendance() do
+    if waiter.told or steward.begun then return end
+    ngx.sleep(SHORTEST) -- until the timer begins, or is late
+  end
+  driver.wait(waiter, seconds)
+end
+
+-- Wakes all that wait for it.
 function driver.tell(waiter)
   waiter.told = true
   local waiting = -waiter.semaphore:count()
@@ -287,7 +298,8 @@ function driver.tell(waiter)
   if waiter.drives then waiter.drives.bell:post() end
 end
 
--- Does somebody wait for it? Who drives himself may have ended.
+-- True if somebody waits for it. A waiter that drives may have been killed in its wait:
+-- then its next turn is overdue.
 function driver.is_waiting(waiter)
   local me = waiter.drives
   return waiter.semaphore:count() < 0 or me and clock() < me.due + LATE

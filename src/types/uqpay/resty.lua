@@ -65,21 +65,22 @@ function client:balance(currency, options) end
 ---works in every phase. A wrong value gives nil, message and an error of the kind
 ---`invalid_request`. Raises on a client without a cache.
 ---@param currency string
----@param options? uqpay.resty.call_options
+---@param options? uqpay.call_options
 ---@return uqpay.resty.balance? balance
 ---@return string? message
 ---@return uqpay.error? err
----@overload fun(self: uqpay.resty.client, query?: uqpay.resty.balance_query): uqpay.resty.balance?, string?, uqpay.error?
+---@overload fun(self: uqpay.resty.client, query?: uqpay.balance_query): uqpay.resty.balance?, string?, uqpay.error?
 function client:peek_balance(currency, options) end
 
 ---Drops what the cache has for this question, a remembered failure too. The answer to a call
----that is in flight is not kept. Never waits: works in every phase.
+---that is in flight is not kept. Never waits: works in every phase. Raises on a client
+---without a cache.
 ---@param currency string
----@param options? uqpay.resty.call_options
+---@param options? uqpay.call_options
 ---@return true? done
 ---@return string? message
 ---@return uqpay.error? err
----@overload fun(self: uqpay.resty.client, query?: uqpay.resty.balance_query): true?, string?, uqpay.error?
+---@overload fun(self: uqpay.resty.client, query?: uqpay.balance_query): true?, string?, uqpay.error?
 function client:forget_balance(currency, options) end
 
 ---What the client has done so far, in this worker.
