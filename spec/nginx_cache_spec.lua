@@ -144,6 +144,10 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
     assert.equal("USD 5000.25 number asked\n", get("/balance?key="
       .. "0b7e8a52-3f3c-4c26-9d5e-0c8a3f2b7d11"))
     assert.equal(questions + 2, asked())
+    sandbox.balance { currency = "USD", available_balance = "1.5" }
+    assert.equal("USD 1.5 number asked\n", get("/balance?key="
+      .. "0b7e8a52-3f3c-4c26-9d5e-0c8a3f2b7d12"))
+    assert.equal(cached, get "/balance") -- it is not kept
   end)
 
   it("wait for the one who asks, however he ends", function()
@@ -509,7 +513,7 @@ timer 5000.25
     serve { ["/raise"] = [[
       for _, name in ipairs { "peek_balance", "forget_balance" } do
         for _, arguments in ipairs { { clients.plain, "USD" }, { 1 },
-          { clients.master, "USD", { tiemout = 1 } } } do
+          { clients.master, "USD", { tiemout = 1 } }, { clients.master, true } } do
           ngx.say((select(2, pcall(function()
             local x = clients.master[name](unpack(arguments))
           end))))
@@ -518,11 +522,13 @@ timer 5000.25
     ]] }
     local lines = driver.lines(get "/raise")
     for n, name in ipairs { "peek_balance", "forget_balance" } do
-      assert.matches("^content_by_lua%(.-%):%d+: .*cache", lines[3 * n - 2])
+      assert.matches("^content_by_lua%(.-%):%d+: .*cache", lines[4 * n - 3])
       assert.matches("^content_by_lua%(.-%):%d+: calling '" .. name .. "' on bad self",
-        lines[3 * n - 1])
+        lines[4 * n - 2])
       assert.matches("^content_by_lua%(.-%):%d+: unknown option 'tiemout' to '" .. name
-        .. "'", lines[3 * n])
+        .. "'", lines[4 * n - 1])
+      assert.matches("^content_by_lua%(.-%):%d+: bad argument #1 to '" .. name .. "'",
+        lines[4 * n])
     end
   end)
 

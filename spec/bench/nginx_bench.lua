@@ -319,7 +319,7 @@ local has_resty_http = package.searchpath("resty.http", package.path)
 local names = { "capture", "h2", "many1" }
 if has_resty_http then names[4] = "resty_http" end
 local titles = { capture = "ngx.location.capture", resty_http = "lua-resty-http",
-  h2 = "uqpay, HTTP/2", many1 = "uqpay, HTTP/1.1" }
+  h2 = "uqpay, HTTP/2", many1 = "uqpay, HTTP/1.1, max_connections 256" }
 
 -- The contenders take turns.
 local rounds = {}

@@ -10,6 +10,8 @@ local socket = require "socket"
 local init = [[
   client = uqpay.new(options())
   cached = uqpay.new(options { cache = { dict = "uqpay", ttl = 0.001 } })
+  stale = uqpay.new(options {
+    cache = { dict = "uqpay", ttl = 0.001, stale = 600, identity = "stale" } })
   tenants = {}
   for n = 1, 40 do
     tenants[n] = uqpay.new(options {
@@ -28,6 +30,7 @@ nginx.describe("nginx's timers", function(start)
     setup.workers = setup.workers or 1
     setup["/balance"] = { content = "ask(client)", log = [[note "ended"]] }
     setup["/cached"] = { content = "ask(cached)", log = [[note "ended"]] }
+    setup["/stale"] = "ngx.sleep(0.005) ask(stale)" -- more than its ttl
     setup["/tenant"] = "ask(tenants[tonumber(ngx.var.arg_n)])"
     setup["/timers"] = "ngx.say(timers())"
     server = start(setup)
@@ -85,6 +88,19 @@ nginx.describe("nginx's timers", function(start)
           end
         end)
     end
+  end
+
+  for directive, hog in pairs(hogs) do
+    it("may be used up while a stale balance is renewed, " .. directive, function()
+      serve { http = directive .. " 4; init_worker_by_lua_block {" .. hog .. "}" }
+      nginx.until_so(function() return timers() >= 4 end, "they are used up")
+      assert.equal("USD 5000.25 number cached\n", select(2, server:get "/stale"))
+      for n = 1, 3 do -- each one alone: nobody else steps the call
+        sandbox.balance { currency = "USD", available_balance = tostring(n) }
+        assert.equal(("USD %d number cached\n"):format(n),
+          select(2, server:get "/stale"))
+      end
+    end)
   end
 
   for _, path in ipairs { "/balance", "/cached" } do

@@ -366,10 +366,13 @@ local function question_of(self, method, ...)
   local read, question, message, err = pcall(read_question, self, ...)
   if question and read then return question end
   message = (read and message or question):gsub("'balance'", "'" .. method .. "'")
-    :gsub("^bad argument #(%d+) to '[^']*'", function(n)
-      return ("bad argument #%d to '%s'"):format(n - 1, method)
-    end)
-  if not read then error((message:gsub("^[^:]*:%d+: ", "")), 3) end -- not our place
+  if not read then
+    message = message:gsub("^[^:]*:%d+: ", "") -- not our place
+      :gsub("^bad argument #(%d+) to '[^']*'", function(n)
+        return ("bad argument #%d to '%s'"):format(n - 1, method)
+      end)
+    error(message, 3)
+  end
   err.message = message
   return nil, message, err
 end
