@@ -904,10 +904,12 @@ describe("within nginx", function()
     file:write(("env %s;"):rep(3):format("UQPAY_BASE_URL", "UQPAY_CA_FILE",
       "UQPAY_TOKEN"))
     file:close()
-    local output = driver.output("timeout 60 " .. driver.command("env", "-u", "LUA_PATH",
-      "-u", "LUA_CPATH", "UQPAY_BASE_URL=" .. sandbox.url, "UQPAY_CA_FILE="
-      .. sandbox.ca_file, "UQPAY_TOKEN=" .. sandbox.token, "nginx", "-p", dir, "-e",
-      "stderr", "-c", "nginx.conf") .. " 2>&1; echo exit $?")
+    local environment = driver.command("env", "-u", "LUA_PATH", "-u", "LUA_CPATH",
+      "ASAN_OPTIONS=detect_leaks=0", "UQPAY_BASE_URL=" .. sandbox.url, "UQPAY_CA_FILE=" .. sandbox.ca_file,
+      "UQPAY_TOKEN=" .. sandbox.token)
+    local output = driver.output(("timeout 60 %s %s %s 2>&1; echo exit $?"):format(
+      environment, os.getenv "UQPAY_WRAP" or "",
+      driver.command("nginx", "-p", dir, "-e", "stderr", "-c", "nginx.conf")))
     driver.output(driver.command("rm", "-rf", dir))
     assert.equal("5000.25\n5000.25\nSGD 10000\n2\nexit 0\n", output)
   end)

@@ -6,6 +6,8 @@
 local sandbox = require "spec.support.sandbox"
 local socket = require "socket"
 
+local unpack = table.unpack or unpack
+
 describe("resty.uqpay in the phase", function()
   local ours = { "ffi", "ngx.semaphore", "resty.uqpay", "resty.uqpay.cache",
     "resty.uqpay.driver", "resty.uqpay.lock", "resty.uqpay.shared", "uqpay.loop",
