@@ -905,8 +905,8 @@ describe("within nginx", function()
       "UQPAY_TOKEN"))
     file:close()
     local environment = driver.command("env", "-u", "LUA_PATH", "-u", "LUA_CPATH",
-      "ASAN_OPTIONS=detect_leaks=0", "UQPAY_BASE_URL=" .. sandbox.url, "UQPAY_CA_FILE=" .. sandbox.ca_file,
-      "UQPAY_TOKEN=" .. sandbox.token)
+      "ASAN_OPTIONS=detect_leaks=0", "UQPAY_BASE_URL=" .. sandbox.url,
+      "UQPAY_CA_FILE=" .. sandbox.ca_file, "UQPAY_TOKEN=" .. sandbox.token)
     local output = driver.output(("timeout 60 %s %s %s 2>&1; echo exit $?"):format(
       environment, os.getenv "UQPAY_WRAP" or "",
       driver.command("nginx", "-p", dir, "-e", "stderr", "-c", "nginx.conf")))
