@@ -5,13 +5,7 @@ local fixture = require "spec.support.fixture"
 local sandbox = require "spec.support.sandbox"
 local uqpay = require "uqpay"
 
-local function content(path)
-  local file = assert(io.open(path))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
+local content = driver.content
 local readme = content "README.md"
 local types = content "src/types/uqpay.lua"
 

@@ -70,6 +70,13 @@ function driver.has_late_dates()
   return type(time) == "number"
 end
 
+function driver.content(path)
+  local file = assert(io.open(path))
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
 function driver.exists(path)
   local file = io.open(path)
   if file then file:close() end

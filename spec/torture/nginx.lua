@@ -391,13 +391,6 @@ local function check_log(text)
   check(#kinds == 0, "the error log has lines")
 end
 
-local function content(path)
-  local file = assert(io.open(path))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
 function Run:configuration(port)
   local facts = {}
   for name, value in pairs(sandbox) do
@@ -410,7 +403,7 @@ function Run:configuration(port)
   local values = { modules = nginx.load_modules(), workers = self.count, http = self.http,
     h2 = self.h2, paths = nginx.package_paths(here .. "/?.lua"),
     facts = table.concat(facts, ", ") }
-  return (content "spec/torture/nginx.conf":gsub("@(%l%w*)@", values))
+  return (driver.content "spec/torture/nginx.conf":gsub("@(%l%w*)@", values))
 end
 
 local function run(count)

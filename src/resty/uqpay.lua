@@ -341,7 +341,7 @@ local function answer(self, cached, ...)
     if balance then return balance end
     if message then return nil, message, err end
   end
-  if not self.hub.closed then driver.enter(self.hub) end
+  driver.enter(self.hub)
   if self.hub.closed then return fail_closed "balance" end
   if question then return self.own.cache:renew(self, question) end
   return make_balance(self, ...)

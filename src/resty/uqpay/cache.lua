@@ -1,11 +1,11 @@
 -- cache.lua: balances that the workers of a server share through a lua_shared_dict. What
--- is kept is the API's text, which each reader reads anew.
+-- is kept is the API's text, which each reader parses for itself.
 --
 -- For each question one call at a time is in flight in the whole server: a flight is a
 -- task of the worker's driver, which the end of no request ends. Those who wait for it in
 -- the same worker wait on its semaphore, the flights of other workers look into the
--- dictionary. All share its outcome, but not its limits: whoever has more time or retries
--- than a call that failed may make the next one.
+-- dictionary. All share its outcome, but not its limits: a caller that has more time or
+-- retries than a call that failed may make the next one.
 -- SPDX-License-Identifier: MIT
 
 local Hub = require "uqpay.hub"
@@ -24,7 +24,7 @@ local SHORT, LONG = 1, 10 -- seconds: a failure is remembered for a ttl, within 
 local MOST = 1000         -- of those that a worker remembers by itself
 local FORGOTTEN = 3600    -- seconds; no call takes longer
 local HELP = 1            -- seconds for which a caller steps what nobody else does
-local MARGIN = 0.05       -- seconds: a call that ends as late as who waits tells him more
+local MARGIN = 0.05       -- seconds to wait for a call that ends as late: it tells why
 local MINUTE = 60
 
 local Cache = {}

@@ -281,7 +281,7 @@ function driver.wait(waiter, seconds)
   if waiter.told and is_over() then line_up() end
 end
 
--- The same where no timer drives; where one does it returns at once.
+-- Like wait, but returns at once if another thread drives.
 function driver.help(waiter, seconds)
   while attendance() do
     if waiter.told or steward.begun then return end
