@@ -115,8 +115,8 @@ describe("the time in which nothing is expected", function()
     end
   end
 
-  -- A client that has had some answers, of balances or of logins, of about 0.3 seconds. From
-  -- then on they are held: however slow this machine is, none comes before release().
+  -- A client that has had some answers, of balances or of logins, of about 0.3 seconds.
+  -- From then on they are held: however slow the machine, none comes before release().
   local function learned(endpoint, changes)
     sandbox.settings { delay = 0.3 }
     local client = closing(fixture.client(changes))
