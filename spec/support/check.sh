@@ -2,7 +2,8 @@
 # check.sh RUN...: runs `make RUN` for each RUN (a target, and variables), all at once:
 # specs wait more than they work. Prints what each printed, a line of totals for each, and
 # ends with the totals of all: N passed, N failed[, N skipped]. A run that gave no totals
-# counts as a failure. UQPAY_CHECK_LIMIT: seconds after which a run is ended.
+# counts as a failure. UQPAY_CHECK_LIMIT: seconds after which a run is ended;
+# UQPAY_CHECK_JOBS: so many runs at a time.
 set -u
 UQPAY_CHECK_LIMIT=${UQPAY_CHECK_LIMIT-}
 [ $# -gt 0 ] || { echo "check.sh: there is nothing to run" >&2; exit 1; }
@@ -38,8 +39,15 @@ totals() {
 }
 
 : > "$dir/totals"
-for name in "$@"; do
-    run "$name" &
+jobs=${UQPAY_CHECK_JOBS:-$#}
+job=0
+while [ "$job" -lt "$jobs" ]; do # each job makes every jobs-th run, one after the other
+    i=0
+    for name in "$@"; do
+        [ $((i % jobs)) -ne "$job" ] || run "$name"
+        i=$((i + 1))
+    done &
+    job=$((job + 1))
 done
 wait
 for name in "$@"; do
