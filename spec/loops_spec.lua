@@ -204,7 +204,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
       end)
       go(function()
         local ticks = tick()
-        local _, _, err = client():balance { currency = "USD", timeout = 0.2,
+        local _, _, err = client():balance { currency = "USD", timeout = 1,
           on_behalf_of = sandbox.other_sub_account }
         report(err.kind, err.attempts, ticks)
       end)
