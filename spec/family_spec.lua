@@ -821,7 +821,7 @@ describe("the family", function()
       local cqueues, face = require "cqueues", require "uqpay.cqueues"
       local one = face.new(fixture.options())
       local loop, pages, ticks = cqueues.new(), {}, 0
-      sandbox.settings { delay = 0.1 }
+      sandbox.settings { delay = 0.5 }
       each(function(list)
         loop:wrap(function() pages[list.name] = one[list.name](one) end)
       end)

@@ -400,7 +400,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
   end)
 
   it("fetches batches, also from a source that waits itself", function()
-    delay(0.03, 30)
+    delay(0.1, 30)
     assert.equal("40\ttrue\n20\t20\n", output(loop, [[
       local c, ticks = client(), tick()
       local function fresh(i) -- a query of its own, and its answer
