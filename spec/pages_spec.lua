@@ -1024,7 +1024,7 @@ describe("every item", function()
     it("comes under " .. loop .. ", while others work", function()
       local face = require("uqpay." .. loop)
       local one = face.new(fixture.options())
-      sandbox.settings { delay = 0.02 }
+      sandbox.settings { delay = 0.1 }
       local ids, done, count, errors, loop_count = {}, 0, 0, {}, 0
       local bodies = {}
       each(function(list)
