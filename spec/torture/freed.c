@@ -247,6 +247,17 @@ void free(void *block) {
   __libc_free(block);
 }
 
+/* The same for Lua and the module, whose new memory is empty: what others have
+** left there is not theirs. */
+static void *move_emptied(void *block, size_t size, const void *owner) {
+  size_t old = block != NULL ? malloc_usable_size(block) : 0;
+  char *moved = move(block, size, owner);
+  size_t now = moved != NULL ? malloc_usable_size(moved) : 0;
+  if (now > old)
+    memset(moved + old, 0, now - old);
+  return moved;
+}
+
 /* Whose memory is short, and after how many more allocations; NULL: nobody's.
  */
 static const char *starved;
@@ -264,7 +275,7 @@ static void *lua_alloc(void *data, void *block, size_t old, size_t size) {
   }
   if ((block == NULL || size > old) && is_denied(&of_lua))
     return NULL;
-  return move(block, size, &of_lua);
+  return move_emptied(block, size, &of_lua);
 }
 
 /* What the module's objects call: see the Makefile. */
@@ -274,21 +285,13 @@ void *module_realloc(void *block, size_t size);
 char *module_strdup(const char *text);
 void module_free(void *block);
 
-/* New blocks are empty: what others have left there is not the module's. */
 void *module_malloc(size_t size) { return module_calloc(1, size); }
 void *module_calloc(size_t n, size_t size) {
   return is_denied(&of_module) ? NULL
                                : note(__libc_calloc(n, size), &of_module);
 }
 void *module_realloc(void *block, size_t size) {
-  size_t old = block != NULL ? malloc_usable_size(block) : 0;
-  if (is_denied(&of_module))
-    return NULL;
-  char *moved = move(block, size, &of_module);
-  size_t now = moved != NULL ? malloc_usable_size(moved) : 0;
-  if (now > old)
-    memset(moved + old, 0, now - old);
-  return moved;
+  return is_denied(&of_module) ? NULL : move_emptied(block, size, &of_module);
 }
 char *module_strdup(const char *text) {
   char *copy = module_malloc(strlen(text) + 1);
