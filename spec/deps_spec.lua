@@ -214,9 +214,10 @@ end)
 describe("the totals of several runs", function()
   with_directory()
 
-  local function check(runs, limit)
-    return driver.output(("UQPAY_CHECK_LIMIT=%s MAKE=%s sh spec/support/check.sh %s 2>&1;"
-      .. "echo status $?"):format(limit or "", driver.quote(dir .. "/bin/make"), runs))
+  local function check(runs, limit, jobs)
+    return driver.output(("UQPAY_CHECK_LIMIT=%s UQPAY_CHECK_JOBS=%s MAKE=%s "
+      .. "sh spec/support/check.sh %s 2>&1; echo status $?"):format(limit or "", jobs or "",
+      driver.quote(dir .. "/bin/make"), runs))
   end
 
   local busted = "%s successes / %s failures / %s errors / %s pending : 1.5 seconds"
@@ -229,6 +230,12 @@ describe("the totals of several runs", function()
     program("make", 'echo "' .. busted:format("$2", 0, 0, 0) .. '"')
     assert.matches("\n5 +5 passed, 0 failed\n5 passed, 0 failed\nstatus 0\n$", check "5")
     assert.matches("status 1\n$", check "")
+  end)
+
+  it("are of no more runs at a time than are asked for", function()
+    program("make", 'mkdir "$0.runs" && sleep 0.2 && rmdir "$0.runs" && echo "'
+      .. busted:format(1, 0, 0, 0) .. '"')
+    assert.matches("\n3 passed, 0 failed\nstatus 0\n$", check("a b c", nil, 1))
   end)
 
   it("have a run that does not end as a failure, with what it had passed", function()
