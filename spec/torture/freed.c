@@ -247,8 +247,8 @@ void free(void *block) {
   __libc_free(block);
 }
 
-/* The same for Lua and the module, whose new memory is empty: what others have
-** left there is not theirs. */
+/* Reallocates for Lua or the module. New memory is cleared, as by calloc: what
+** others have left there must not be taken for theirs. */
 static void *move_emptied(void *block, size_t size, const void *owner) {
   size_t old = block != NULL ? malloc_usable_size(block) : 0;
   char *moved = move(block, size, owner);
