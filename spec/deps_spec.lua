@@ -216,8 +216,8 @@ describe("the totals of several runs", function()
 
   local function check(runs, limit, jobs)
     return driver.output(("UQPAY_CHECK_LIMIT=%s UQPAY_CHECK_JOBS=%s MAKE=%s "
-      .. "sh spec/support/check.sh %s 2>&1; echo status $?"):format(limit or "", jobs or "",
-      driver.quote(dir .. "/bin/make"), runs))
+      .. "sh spec/support/check.sh %s 2>&1; echo status $?"):format(limit or "",
+      jobs or "", driver.quote(dir .. "/bin/make"), runs))
   end
 
   local busted = "%s successes / %s failures / %s errors / %s pending : 1.5 seconds"
