@@ -1,7 +1,7 @@
 std = "min"
 max_line_length = 90
 files["spec"].std = "max+busted"
-files["spec/support/sandbox"].std = "ngx_lua"
+files["spec/sandbox/server"].std = "ngx_lua"
 files["spec/torture/nginx_worker.lua"].std = "ngx_lua"
 files["src/resty"].std = "ngx_lua"
 files["examples/nginx"].std = "ngx_lua"

@@ -2,7 +2,7 @@
 ** uqpay.c - luaopen_uqpay: the module table. Nothing else.
 ** SPDX-License-Identifier: MIT
 */
-#include "uqpay.h"
+#include "binding/uqpay.h"
 
 static int uqpay_uuid(lua_State *L) {
   char uuid[UQ_UUID_LEN + 1];
@@ -57,7 +57,7 @@ static const luaL_Reg functions[] = {{"new", uqL_client_new},
                                      {"info", uqpay_info},
                                      {"amount", uqL_amount_new},
                                      {"sum", uqL_amount_sum},
-                                     {"time", uqL_time},
+                                     {"time", uqL_parse_time},
                                      {"file_store", uqL_file_store_new},
                                      {NULL, NULL}};
 

@@ -4,7 +4,7 @@
 
 local cjson = require "cjson"
 local finalizers = require "spec.support.finalizers"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 -- In the child: the outer call, within which finalizers make calls of their own.
 local code = [[

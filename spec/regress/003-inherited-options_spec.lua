@@ -3,7 +3,7 @@
 -- the client while its options were read. Such tables are refused now.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("an option table that inherits", function()

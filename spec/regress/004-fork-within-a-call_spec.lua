@@ -2,7 +2,7 @@
 -- on_request or the token function the child sent its request on the parent's connection.
 
 local driver = require "spec.support.driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local code = [[
   local fork, uqpay = require "fork", require "uqpay"

@@ -3,7 +3,7 @@
 
 local fixture = require "spec.support.fixture"
 local fork = require "fork"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
 local failed = fixture.failed

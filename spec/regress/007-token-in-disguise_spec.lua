@@ -2,7 +2,7 @@
 -- err.body it went through, and after a renewal so did the one that was refused.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local token = "abcdefghijklmno/pqrstuvwxyzABCD/EFGHIJKLMNOPQRS+TUVWXYZ01234567+89=="
 

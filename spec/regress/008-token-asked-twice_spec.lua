@@ -2,7 +2,7 @@
 -- was ever sent: "new rejected new".
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("after a 401", function()
   setup(function() sandbox.start() end)

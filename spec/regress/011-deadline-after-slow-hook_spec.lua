@@ -2,7 +2,7 @@
 -- over, and with it the caller's own key was used up.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 local uqpay = require "uqpay"
 

@@ -4,7 +4,7 @@
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("HTTP:// in upper case", function()

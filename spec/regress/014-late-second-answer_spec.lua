@@ -3,7 +3,7 @@
 
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
 local function http(amount) return fixture.http(fixture.body(amount)) end

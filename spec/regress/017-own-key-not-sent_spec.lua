@@ -2,7 +2,7 @@
 -- was ever sent with it: the next try was refused.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("an own key that was never sent", function()

@@ -3,7 +3,7 @@
 -- that it was done where there was no result yet.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a call asked within its own hooks", function()
   setup(function() sandbox.start() end)

@@ -2,7 +2,7 @@
 -- stepped the same call to its end lost the call its result, or the process its life.
 
 local child = require "spec.support.child"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 -- Runs in a small heap of its own, where a few allocations make a whole collection.
 local code = [[

@@ -4,7 +4,7 @@
 
 local fixture = require "spec.support.fixture"
 local fork = require "fork"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
 -- Is the descriptor readable, for one who asked for its number and nothing else?

@@ -5,7 +5,7 @@
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local internal = require "uqpay.internal"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
 local body = '{"balance_id":"x","currency":"USD","available_balance":7,'

@@ -2,7 +2,7 @@
 -- that somebody else had ended was never reported, and the loop waited for ever.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
 describe("a call in LuaSocket's select", function()

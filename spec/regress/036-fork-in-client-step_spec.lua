@@ -3,7 +3,7 @@
 -- that one could be stepped.
 
 local driver = require "spec.support.driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local prelude = [[
   local fork, uqpay = require "fork", require "uqpay"

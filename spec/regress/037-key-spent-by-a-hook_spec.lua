@@ -2,7 +2,7 @@
 -- on_request, had sent that key already.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("a key that a hook's call has sent", function()

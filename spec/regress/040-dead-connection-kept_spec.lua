@@ -4,7 +4,7 @@
 
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a connection of HTTP/2 whose other end has died", function()
   local relay, client

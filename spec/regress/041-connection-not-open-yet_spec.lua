@@ -4,7 +4,7 @@
 
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("calls that libcurl sends before a proxy's tunnel is open", function()
   setup(function() sandbox.start() end)

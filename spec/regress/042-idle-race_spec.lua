@@ -3,7 +3,7 @@
 -- and shut down as soon as the next answer came. New ones were opened without end.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("connections of many calls at once", function()
   setup(function() sandbox.start() end)

@@ -3,7 +3,7 @@
 -- that had come in time was thrown away.
 
 local child = require "spec.support.child"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a login that was left alone", function()
   setup(function() sandbox.start() end)

@@ -2,7 +2,7 @@
 -- next call, an hour later perhaps: other processes waited for it.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("the lock of a token store", function()

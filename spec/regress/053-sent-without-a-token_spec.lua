@@ -2,7 +2,7 @@
 -- one, and the answer was a 401 about something else.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("a request", function()

@@ -2,7 +2,7 @@
 -- its token was dropped: the failure's words were gone by then, and Lua raised.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("a call whose login has failed", function()

@@ -3,7 +3,7 @@
 -- have had that refused.
 
 local child = require "spec.support.child"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a call that takes long", function()
   setup(function() sandbox.start() end)

@@ -2,7 +2,7 @@
 -- Bearer; with it, it was taken again and again.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("a refused token", function()

@@ -3,7 +3,7 @@
 
 local child = require "spec.support.child"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("a lock", function()

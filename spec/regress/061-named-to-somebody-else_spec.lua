@@ -6,7 +6,7 @@
 
 local engine = require "engine"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
 describe("a call that is named to somebody else", function()

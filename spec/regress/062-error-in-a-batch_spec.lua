@@ -3,7 +3,7 @@
 -- had ended, or raised further errors of its own.
 
 local driver = require "spec.support.driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 -- Runs batches that run out of memory at their first, second, ... allocation, until one
 -- does not, and each time asks for the rest. In a child that leaves without a word to

@@ -2,7 +2,7 @@
 -- another program had got a newer one, the call failed instead of logging in.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local styles = require "spec.support.styles"
 
 local unpack = table.unpack or unpack

@@ -3,7 +3,7 @@
 -- list accounts before the token's end.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("a token that is refused by 403", function()

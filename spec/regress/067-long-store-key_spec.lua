@@ -3,7 +3,7 @@
 
 local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("the key of a file store", function()

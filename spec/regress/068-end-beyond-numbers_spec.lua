@@ -2,7 +2,7 @@
 -- amounts = "string"; any other nonsense there is taken for no end.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("an expired_at beyond all numbers", function()

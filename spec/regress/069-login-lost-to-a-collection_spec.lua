@@ -3,7 +3,7 @@
 -- was ended, and the first call failed.
 
 local finalizers = require "spec.support.finalizers"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a login with the lock of a store", function()
   setup(function() sandbox.start() end)

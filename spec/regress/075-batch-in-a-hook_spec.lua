@@ -2,7 +2,7 @@
 -- was stepped, in whose hook a second batch waited.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a batch in a hook of a batch's call", function()
   setup(function() sandbox.start() end)

@@ -4,7 +4,7 @@
 
 local engine = require "engine"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a token that was refused", function()
   -- Side by side only as the module's header block has them, with a NUL behind.

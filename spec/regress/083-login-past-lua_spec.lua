@@ -3,7 +3,7 @@
 
 local engine = require "engine"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("the token of a login", function()
   -- Side by side, with a NUL behind, only as a string of C or Lua by itself.

@@ -3,7 +3,7 @@
 -- which quotes the token of the first attempt. That one was not taken out.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("the token of a lost attempt", function()
   setup(function() sandbox.start() end)

@@ -3,7 +3,7 @@
 -- balances in the cache were fresh for an hour too long; set forward, it ended all waits
 -- for another's answer.
 
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 if not rawget(_G, "jit") then
   describe("within nginx, a wall clock that is set", function()

@@ -2,7 +2,7 @@
 -- no file store takes: the token was not shared, and each process logged in for itself.
 
 local child = require "spec.support.child"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a login before 1967", function()
   setup(function() sandbox.start() end)

@@ -4,7 +4,7 @@
 -- due.
 
 local child = require "spec.support.child"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local scarcity = require "spec.support.scarcity"
 
 describe("a login that fails at once", function()

@@ -3,7 +3,7 @@
 
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local styles = require "spec.support.styles"
 
 local failed, succeeded = fixture.failed, fixture.succeeded

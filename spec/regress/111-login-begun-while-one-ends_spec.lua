@@ -3,7 +3,7 @@
 -- the one before: it was collected while it was in use.
 
 local child = require "spec.support.child"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local code = [[
   local mode, client, second = %q

@@ -2,7 +2,7 @@
 -- next call, though that could have logged in.
 
 local child = require "spec.support.child"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("the failure of a login that was left alone", function()
   setup(function() sandbox.start() end)

@@ -2,7 +2,7 @@
 -- lock: the client had that still, and gave it back before the second one set its token.
 
 local child = require "spec.support.child"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a login begun within a function of the token store", function()
   setup(function() sandbox.start() end)

@@ -7,7 +7,7 @@
 local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
 if not driver.on_two_luas "connections that die without a word" then return end

@@ -24,7 +24,7 @@ local within = enter .. [[
 -- many at once.
 local code = [[
   local way = %q
-  local sandbox = require "spec.support.sandbox".start()
+  local sandbox = require "spec.sandbox.sandbox".start()
   local socket = require "socket"
   local uqpay = require "uqpay"
   local runs, KEPT = {}, 16
@@ -103,7 +103,7 @@ describe("connections whose peer acknowledges nothing", function()
     it("cost seconds and no call: " .. way, function()
       if not permitted() then return pending "no network namespace of our own" end
       local text = driver.output(driver.command("unshare", "-n", "sh", "-c", within,
-        driver.here .. "/sandbox.sh", "LUA_PATH=" .. package.path,
+        driver.here .. "/../sandbox/sandbox.sh", "LUA_PATH=" .. package.path,
         "LUA_CPATH=" .. package.cpath, "ASAN_OPTIONS=detect_leaks=0",
         os.getenv "UQPAY_LUA", "-e", code:format(way)) .. " 2>&1; echo \"exit $?\"")
       assert.matches("exit 0\n$", text)

@@ -3,7 +3,7 @@
 
 local driver = require "spec.support.driver"
 local relays = require "spec.support.relay_driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 if not rawget(_G, "jit") then
   describe("kept connections that die", function()

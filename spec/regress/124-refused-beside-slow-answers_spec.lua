@@ -5,7 +5,7 @@
 
 local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local title = "a refusal beside slow answers"
 if not driver.on_two_luas(title) then return end

@@ -4,7 +4,7 @@
 
 local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
 if not driver.on_two_luas "a large crowd where HTTP/2 is not on offer" then return end

@@ -3,7 +3,7 @@
 
 local child = require "spec.support.child"
 local driver = require "spec.support.driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 if not driver.on_two_luas "a burst of calls" then return end
 

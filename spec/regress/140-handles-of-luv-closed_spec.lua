@@ -4,7 +4,7 @@
 
 local child = require "spec.support.child"
 local driver = require "spec.support.driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 -- go(f) runs f in a coroutine; close_all() is what a test does in the end.
 local prelude = [[

@@ -4,7 +4,7 @@
 -- what still fails says so.
 
 local child = require "spec.support.child"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local scarcity = require "spec.support.scarcity"
 
 -- So much memory that the collector does not run by itself until then.

@@ -5,7 +5,7 @@
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local relays = require "spec.support.relay_driver"
 
 local function reply(line, headers)

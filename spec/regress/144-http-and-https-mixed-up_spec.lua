@@ -3,7 +3,7 @@
 
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local expected = "does the server expect TLS (https) at this port?"
 local none = "the server does not speak TLS at this port: plain http?"

@@ -1,7 +1,7 @@
 -- The short account ids that UQPAY's dashboard shows were refused.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a short account id", function()
   setup(function() sandbox.start() end)

@@ -2,7 +2,7 @@
 -- raised, and took the program down.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a wrong value of a call", function()
   setup(function() sandbox.start() end)

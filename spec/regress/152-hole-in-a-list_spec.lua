@@ -2,7 +2,7 @@
 -- uqpay.sum took a missing amount for zero.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("a list with a hole", function()

@@ -1,7 +1,7 @@
 -- uqpay:new{...} and client.balance("USD") raised errors that did not say what was meant.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 local function raised(...)

@@ -5,7 +5,7 @@
 
 local engine = require "engine"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local failed, succeeded = fixture.failed, fixture.succeeded
 local missing = false -- in the place of a member: it is left out

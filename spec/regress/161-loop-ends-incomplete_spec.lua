@@ -3,7 +3,7 @@
 -- boolean value", and the reason was lost.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 local failed = fixture.failed

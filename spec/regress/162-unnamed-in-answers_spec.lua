@@ -4,7 +4,7 @@
 
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 local failed = fixture.failed

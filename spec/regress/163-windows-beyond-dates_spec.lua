@@ -2,7 +2,7 @@
 -- transactions raised "time out-of-bounds" out of the iterator.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 describe("a range of transactions", function()

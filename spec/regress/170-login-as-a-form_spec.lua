@@ -2,7 +2,7 @@
 -- answered 415, and nobody could log in.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a login", function()
   setup(function() sandbox.start() end)

@@ -1,7 +1,7 @@
 -- With `shared`, all clients whose token comes from a function had one count of requests,
 -- whoever's tokens they were: a busy one used up the limit of the others.
 
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 if not rawget(_G, "jit") then
   describe("the rate limit of clients with token functions", function()

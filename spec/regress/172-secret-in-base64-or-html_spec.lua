@@ -3,7 +3,7 @@
 
 local fixture = require "spec.support.fixture"
 local mime = require "mime"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local function base64(text) return mime.b64(text) or "" end
 

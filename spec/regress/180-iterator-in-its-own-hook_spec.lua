@@ -3,7 +3,7 @@
 -- lacked items, or "attempt to index a nil value" was raised.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local OWN = "a hook must not use the iterator that it runs for"
 local WAITS = "this iterator waits for a page already, or an error has ended it"

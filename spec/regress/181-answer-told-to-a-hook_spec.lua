@@ -3,7 +3,7 @@
 -- then, and it waited for an hour.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a call named to a debug hook", function()
   setup(function() sandbox.start() end)

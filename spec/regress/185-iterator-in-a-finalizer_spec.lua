@@ -5,7 +5,7 @@
 
 local finalizers = require "spec.support.finalizers"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 -- A finalizer uses the iterator of a loop, at one allocation after the other: of many
 -- only some. interfere(make, use, loop) makes an iterator each time.

@@ -3,7 +3,7 @@
 -- some business lines, and was `retryable`.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a 401 for this host's address or the token's form", function()
   setup(function() sandbox.start() end)

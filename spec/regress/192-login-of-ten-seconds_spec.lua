@@ -2,7 +2,7 @@
 -- timeout of up to 20 seconds a gateway that takes a little longer let nobody log in.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a login that takes more than ten seconds", function()
   setup(function() sandbox.start() end)

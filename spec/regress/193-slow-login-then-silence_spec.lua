@@ -5,7 +5,7 @@
 
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("behind a slow login", function()
   local relay

@@ -2,7 +2,7 @@
 -- gateways send that fill in zeros, was taken for the empty list: no transactions.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 describe("a refusal with the fields of an empty list", function()
   local client

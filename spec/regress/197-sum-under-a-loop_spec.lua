@@ -3,7 +3,7 @@
 
 local driver = require "spec.support.driver"
 local nginx = require "spec.support.nginx"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local CODE = [[
   local uqpay, c = require(loops_module), client { amounts = "exact" }

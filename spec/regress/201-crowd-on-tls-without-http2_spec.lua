@@ -5,7 +5,7 @@
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
 local CROWD, HANGING = 12, 3

@@ -6,7 +6,7 @@ local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 if not driver.on_two_luas "idle connections that died" then return end
 

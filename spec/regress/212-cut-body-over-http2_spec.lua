@@ -6,7 +6,7 @@ local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local frames = require "spec.support.frames"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 if not driver.on_two_luas "a body that was cut over HTTP/2" then return end
 

@@ -6,7 +6,7 @@ local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local frames = require "spec.support.frames"
 local libcurl = require "spec.support.libcurl"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 if not driver.on_two_luas "headers beyond libcurl's limits" then return end
 

@@ -2,14 +2,14 @@
 -- that is gone, and the process ignored SIGTERM.
 
 local driver = require "spec.support.driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local prelude = [[
   package.path, package.cpath = "@path@", "@cpath@"
   local faulty = require "spec.support.faulty_driver"
   local socket = require "socket"
   local ssl = require "ssl"
-  local sandbox = require "spec.support.sandbox"
+  local sandbox = require "spec.sandbox.sandbox"
   sandbox.ca_file = "@ca@"
   local function serve(...) return faulty.start({ ... }, sandbox.tls "http/1.1") end
   local function handshake(server)

@@ -3,7 +3,7 @@
 -- and gives up others after six times.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
 describe("a crowd that is refused", function()

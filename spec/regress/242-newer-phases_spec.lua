@@ -3,7 +3,7 @@
 -- tried. Debian's nginx has none of the first three: here a stand-in for nginx's API says
 -- which phase it is, and runs light threads one after the other.
 
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
 local unpack = table.unpack or unpack

@@ -4,7 +4,7 @@
 
 local fixture = require "spec.support.fixture"
 local nginx = require "spec.support.nginx"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 local unix = require "socket.unix"
 

@@ -2,7 +2,7 @@
 -- seconds, and a login that took longer was made twice: the lock was not renewed.
 
 local nginx = require "spec.support.nginx"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local init = [[
   client = uqpay.new(options { token = false, client_id = sandbox.client_id,

@@ -3,7 +3,7 @@
 -- 503 went to all, and a stale balance was never renewed if all callers were impatient.
 
 local nginx = require "spec.support.nginx"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
 local init = [[

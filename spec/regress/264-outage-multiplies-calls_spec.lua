@@ -5,7 +5,7 @@
 local clock = require "uqpay.internal".clock
 local fixture = require "spec.support.fixture"
 local nginx = require "spec.support.nginx"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local init = [[
   local function made(ttl, stale, retries, changes)

@@ -3,7 +3,7 @@
 -- of the question failed, and nobody could log in.
 
 local nginx = require "spec.support.nginx"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 nginx.describe("a wall clock that is set back", function(start)
   local server

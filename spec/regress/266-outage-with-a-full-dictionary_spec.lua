@@ -2,7 +2,7 @@
 -- each request made a call.
 
 local nginx = require "spec.support.nginx"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 nginx.describe("an outage with a full dictionary", function(start)
   for _, workers in ipairs { 1, 2 } do

@@ -2,7 +2,7 @@
 -- call that had been in flight there; and a failure of it was remembered.
 
 local nginx = require "spec.support.nginx"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 nginx.describe("a balance that is forgotten", function(start)
   local server

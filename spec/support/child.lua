@@ -3,7 +3,7 @@
 
 local assert = require "luassert"
 local driver = require "spec.support.driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local child = {}
 local unpack = table.unpack or unpack
@@ -11,7 +11,7 @@ local unpack = table.unpack or unpack
 -- What each begins with. It joins the sandbox of the specs, logs in to it, and has the
 -- styles of calls; good(results) raises unless all are balances.
 local prelude = [[
-  local sandbox = require "spec.support.sandbox".start()
+  local sandbox = require "spec.sandbox.sandbox".start()
   local styles = require "spec.support.styles"
   local uqpay = require "uqpay"
   local unpack = table.unpack or unpack

@@ -4,7 +4,7 @@
 local assert = require "luassert"
 local cjson = require "cjson"
 local driver = require "spec.support.driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local unpack = table.unpack or unpack
 

@@ -6,10 +6,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/paths.sh"
 out=$1
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-demo.XXXXXX")
-trap 'sh "$here/sandbox.sh" stop "$dir"' EXIT
+trap 'sh "$here/../sandbox/sandbox.sh" stop "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
 
-sh "$here/sandbox.sh" start "$dir" > /dev/null
+sh "$here/../sandbox/sandbox.sh" start "$dir" > /dev/null
 . "$dir/exports"
 use_paths "$LUA_ABI" "$here/../../src/?.lua" "$out/?.so"
 "$LUA_BIN" "$here/../../examples/balances.lua"

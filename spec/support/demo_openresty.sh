@@ -12,11 +12,11 @@ for nginx in ${UQPAY_NGINX:-nginx openresty}; do
 done
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-demo.XXXXXX")
-trap 'sh "$here/sandbox.sh" stop "$dir/nginx"; sh "$here/sandbox.sh" stop "$dir/sandbox"
+trap 'sh "$here/../sandbox/sandbox.sh" stop "$dir/nginx"; sh "$here/../sandbox/sandbox.sh" stop "$dir/sandbox"
     rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
 
-sh "$here/sandbox.sh" start "$dir/sandbox" > /dev/null
+sh "$here/../sandbox/sandbox.sh" start "$dir/sandbox" > /dev/null
 . "$dir/sandbox/exports"
 
 # The example as it stands, except for its ports, its log and where modules are. A worker of

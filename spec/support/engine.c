@@ -13,24 +13,24 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "activity.h"
-#include "address.h"
-#include "amount.h"
-#include "buf.h"
-#include "clock.h"
-#include "compat.h"
-#include "decimal.h"
-#include "flat.h"
-#include "latency.h"
-#include "moment.h"
-#include "pace.h"
-#include "poller.h"
-#include "quote.h"
-#include "received.h"
-#include "redact.h"
-#include "retry.h"
-#include "schedule.h"
-#include "uuid.h"
+#include "engine/http/activity.h"
+#include "engine/http/url.h"
+#include "engine/number/number.h"
+#include "engine/base/buf.h"
+#include "engine/base/clock.h"
+#include "binding/compat.h"
+#include "engine/number/decimal.h"
+#include "engine/number/flat_json.h"
+#include "engine/http/latency.h"
+#include "engine/number/datetime.h"
+#include "engine/policy/rate_limiter.h"
+#include "engine/event/poller.h"
+#include "engine/number/json_numbers.h"
+#include "engine/http/response_headers.h"
+#include "engine/base/redact.h"
+#include "engine/policy/retry.h"
+#include "engine/policy/run_queue.h"
+#include "engine/base/uuid.h"
 
 #define BUF "engine.buf" /* metatables */
 #define POLLER "engine.poller"
@@ -152,19 +152,19 @@ static const luaL_Reg buf_methods[] = {
 
 /* engine.quote(text [, mend [, max]]) -> text, members; or nil, why, at */
 static int quote(lua_State *L) {
-  struct uq_quote result;
+  struct uq_json_numbers result;
   bool mend = lua_toboolean(L, 2) != 0;
   size_t len;
   lua_settop(L, 3);
   const char *text = exactly(L, 1, &len);
   struct uq_buf *out =
       new_buf(L, (size_t)luaL_optnumber(L, 3, (lua_Number)(3 * len + 3)));
-  switch (uq_quote_numbers(text, len, mend, out, &result)) {
-  case UQ_QUOTE_OK:
+  switch (uq_json_stringify_numbers(text, len, mend, out, &result)) {
+  case UQ_JSON_NUMBERS_OK:
     lua_pushlstring(L, out->data != NULL ? out->data : "", out->len);
     lua_pushinteger(L, (lua_Integer)result.members);
     return 2;
-  case UQ_QUOTE_BAD:
+  case UQ_JSON_NUMBERS_BAD:
     lua_pushnil(L);
     lua_pushstring(L, result.why);
     lua_pushinteger(L, (lua_Integer)result.at);
@@ -183,7 +183,7 @@ static int flat(lua_State *L) {
   size_t len;
   const char *text = luaL_checklstring(L, 1, &len);
   struct uq_member members[FLAT_MAX];
-  int n = uq_flat_read(text, len, members, FLAT_MAX);
+  int n = uq_flat_json_parse(text, len, members, FLAT_MAX);
   if (n == 0)
     return 0;
   lua_createtable(L, n, 0);
@@ -264,11 +264,11 @@ static int decimal(lua_State *L) {
 /* engine.moment(text) -> seconds, nanoseconds; or nil and the status */
 static int moment(lua_State *L) {
   static const char *const names[] = {"ok", "none", "zone", "bad"};
-  struct uq_moment m;
+  struct uq_datetime m;
   size_t len;
   const char *text = exactly(L, 1, &len);
-  enum uq_moment_status status = uq_moment_parse(text, len, NULL, &m);
-  if (status != UQ_MOMENT_OK) {
+  enum uq_datetime_status status = uq_datetime_parse(text, len, NULL, &m);
+  if (status != UQ_DATETIME_OK) {
     lua_pushnil(L);
     lua_pushstring(L, names[status]);
     return 2;
@@ -342,22 +342,22 @@ static int retry_after(lua_State *L) {
 #define TURNS 64 /* of a schedule, known by their numbers, from 1 */
 
 struct turns {
-  struct uq_schedule schedule;
-  struct uq_turn turns[TURNS];
+  struct uq_run_queue schedule;
+  struct uq_task turns[TURNS];
 };
 
 static int schedule_new(lua_State *L) {
   struct turns *t = new_object(L, sizeof *t, SCHEDULE);
-  uq_schedule_init(&t->schedule);
+  uq_run_queue_init(&t->schedule);
   return 1;
 }
 
-static struct uq_schedule *to_schedule(lua_State *L) {
+static struct uq_run_queue *to_schedule(lua_State *L) {
   struct turns *t = luaL_checkudata(L, 1, SCHEDULE);
   return &t->schedule;
 }
 
-static struct uq_turn *to_turn(lua_State *L) {
+static struct uq_task *to_turn(lua_State *L) {
   struct turns *t = luaL_checkudata(L, 1, SCHEDULE);
   int number = (int)luaL_checkinteger(L, 2);
   luaL_argcheck(L, number >= 1 && number <= TURNS, 2, "no such turn");
@@ -366,50 +366,50 @@ static struct uq_turn *to_turn(lua_State *L) {
 
 /* schedule:wait(turn, wake) */
 static int schedule_wait(lua_State *L) {
-  uq_schedule_wait(to_schedule(L), to_turn(L), luaL_checknumber(L, 3));
+  uq_run_queue_wait(to_schedule(L), to_turn(L), luaL_checknumber(L, 3));
   return 0;
 }
 
 /* schedule:make_ready(turn) */
 static int schedule_ready(lua_State *L) {
-  uq_schedule_ready(to_schedule(L), to_turn(L));
+  uq_run_queue_ready(to_schedule(L), to_turn(L));
   return 0;
 }
 
 /* schedule:leave(turn) */
 static int schedule_leave(lua_State *L) {
-  uq_schedule_leave(to_schedule(L), to_turn(L));
+  uq_run_queue_leave(to_schedule(L), to_turn(L));
   return 0;
 }
 
 /* schedule:pass(turn) */
 static int schedule_pass(lua_State *L) {
-  uq_schedule_pass(to_schedule(L), to_turn(L));
+  uq_run_queue_requeue(to_schedule(L), to_turn(L));
   return 0;
 }
 
 /* schedule:passed() */
 static int schedule_passed(lua_State *L) {
-  lua_pushboolean(L, uq_schedule_passed(to_schedule(L)));
+  lua_pushboolean(L, uq_run_queue_has_unclaimed(to_schedule(L)));
   return 1;
 }
 
 /* schedule:recall() */
 static int schedule_recall(lua_State *L) {
-  uq_schedule_recall(to_schedule(L));
+  uq_run_queue_requeue_all(to_schedule(L));
   return 0;
 }
 
 /* schedule:advance(now) */
 static int schedule_advance(lua_State *L) {
-  uq_schedule_advance(to_schedule(L), luaL_checknumber(L, 2));
+  uq_run_queue_advance(to_schedule(L), luaL_checknumber(L, 2));
   return 0;
 }
 
 /* schedule:next() -> the turn's number, or nil */
 static int schedule_next(lua_State *L) {
   struct turns *t = luaL_checkudata(L, 1, SCHEDULE);
-  struct uq_turn *turn = uq_schedule_next(&t->schedule);
+  struct uq_task *turn = uq_run_queue_next(&t->schedule);
   if (turn == NULL)
     lua_pushnil(L);
   else
@@ -419,13 +419,13 @@ static int schedule_next(lua_State *L) {
 
 /* schedule:any() */
 static int schedule_any(lua_State *L) {
-  lua_pushboolean(L, uq_schedule_any(to_schedule(L)));
+  lua_pushboolean(L, uq_run_queue_has_ready(to_schedule(L)));
   return 1;
 }
 
 /* schedule:wake() -> when, or below 0 */
 static int schedule_wake(lua_State *L) {
-  lua_pushnumber(L, uq_schedule_wake(to_schedule(L)));
+  lua_pushnumber(L, uq_run_queue_wake(to_schedule(L)));
   return 1;
 }
 
@@ -465,7 +465,7 @@ static int address(lua_State *L) {
   size_t size = (size_t)luaL_optinteger(L, 2, 256);
   const char *url = terminated(L, 1);
   char *host = lua_newuserdata(L, size);
-  const char *why = uq_address_check(url, host, size);
+  const char *why = uq_url_check(url, host, size);
   if (why == NULL) {
     lua_pushstring(L, host);
     return 1;
@@ -476,7 +476,7 @@ static int address(lua_State *L) {
 }
 
 static int encrypted(lua_State *L) {
-  lua_pushboolean(L, uq_address_encrypted(terminated(L, 1)));
+  lua_pushboolean(L, uq_url_encrypted(terminated(L, 1)));
   return 1;
 }
 
@@ -485,73 +485,73 @@ static int encrypted(lua_State *L) {
 /* engine.pace(limit) */
 static int pace_new(lua_State *L) {
   double limit = luaL_checknumber(L, 1);
-  struct uq_pace *p = new_object(L, sizeof *p, PACE);
-  uq_pace_init(p, limit);
+  struct uq_rate_limiter *p = new_object(L, sizeof *p, PACE);
+  uq_rate_limiter_init(p, limit);
   return 1;
 }
 
-static struct uq_pace *to_pace(lua_State *L) {
+static struct uq_rate_limiter *to_pace(lua_State *L) {
   return luaL_checkudata(L, 1, PACE);
 }
 
 /* pace:next() */
 static int pace_next(lua_State *L) {
-  lua_pushnumber(L, uq_pace_next(to_pace(L)));
+  lua_pushnumber(L, uq_rate_limiter_next(to_pace(L)));
   return 1;
 }
 
 /* pace:take(now), pace:call(now), pace:patient(now) */
 static int pace_take(lua_State *L) {
-  lua_pushboolean(L, uq_pace_take(to_pace(L), luaL_checknumber(L, 2)));
+  lua_pushboolean(L, uq_rate_limiter_take(to_pace(L), luaL_checknumber(L, 2)));
   return 1;
 }
 
 static int pace_call(lua_State *L) {
-  lua_pushboolean(L, uq_pace_call(to_pace(L), luaL_checknumber(L, 2)));
+  lua_pushboolean(L, uq_rate_limiter_admit(to_pace(L), luaL_checknumber(L, 2)));
   return 1;
 }
 
 static int pace_patient(lua_State *L) {
-  lua_pushboolean(L, uq_pace_patient(to_pace(L), luaL_checknumber(L, 2)));
+  lua_pushboolean(L, uq_rate_limiter_worth_waiting(to_pace(L), luaL_checknumber(L, 2)));
   return 1;
 }
 
 /* pace:charge(now, turns) */
 static int pace_charge(lua_State *L) {
-  uq_pace_charge(to_pace(L), luaL_checknumber(L, 2),
+  uq_rate_limiter_charge(to_pace(L), luaL_checknumber(L, 2),
                  (int)luaL_checkinteger(L, 3));
   return 0;
 }
 
 /* pace:due(now, others) */
 static int pace_due(lua_State *L) {
-  lua_pushnumber(L, uq_pace_due(to_pace(L), luaL_checknumber(L, 2),
+  lua_pushnumber(L, uq_rate_limiter_due(to_pace(L), luaL_checknumber(L, 2),
                                 luaL_checknumber(L, 3)));
   return 1;
 }
 
 /* pace:refused(now, sent) -> in a row */
 static int pace_refused(lua_State *L) {
-  lua_pushinteger(L, uq_pace_refused(to_pace(L), luaL_checknumber(L, 2),
+  lua_pushinteger(L, uq_rate_limiter_refused(to_pace(L), luaL_checknumber(L, 2),
                                      luaL_checknumber(L, 3)));
   return 1;
 }
 
 /* pace:hold(now, pause) */
 static int pace_hold(lua_State *L) {
-  uq_pace_hold(to_pace(L), luaL_checknumber(L, 2), luaL_checknumber(L, 3));
+  uq_rate_limiter_pause(to_pace(L), luaL_checknumber(L, 2), luaL_checknumber(L, 3));
   return 0;
 }
 
 /* pace:accepted(now, sent) */
 static int pace_accepted(lua_State *L) {
-  uq_pace_accepted(to_pace(L), luaL_checknumber(L, 2), luaL_checknumber(L, 3));
+  uq_rate_limiter_accepted(to_pace(L), luaL_checknumber(L, 2), luaL_checknumber(L, 3));
   return 0;
 }
 
 /* pace:told(now, pause) */
 static int pace_told(lua_State *L) {
-  uq_pace_told(to_pace(L), luaL_checknumber(L, 2), luaL_checknumber(L, 3));
+  uq_rate_limiter_pause_shared(to_pace(L), luaL_checknumber(L, 2), luaL_checknumber(L, 3));
   return 0;
 }
 
@@ -722,18 +722,18 @@ static int redact(lua_State *L) {
 /* ---- received ----------------------------------------------------------- */
 
 static int received_new(lua_State *L) {
-  new_object(L, sizeof(struct uq_received), RECEIVED);
+  new_object(L, sizeof(struct uq_response_headers), RECEIVED);
   return 1;
 }
 
 /* received:line(text [, keep = true]) -> taken */
 static int received_line(lua_State *L) {
-  struct uq_received *r = luaL_checkudata(L, 1, RECEIVED);
+  struct uq_response_headers *r = luaL_checkudata(L, 1, RECEIVED);
   bool keep = lua_isnoneornil(L, 3) || lua_toboolean(L, 3);
   size_t len;
   const char *line = exactly(L, 2, &len);
   luaL_argcheck(L, len > 0, 2, "a line has its end at least");
-  lua_pushboolean(L, uq_received_line(r, line, len, keep));
+  lua_pushboolean(L, uq_response_headers_line(r, line, len, keep));
   return 1;
 }
 
@@ -741,7 +741,7 @@ static int received_line(lua_State *L) {
 static int received_get(lua_State *L) {
   static const char *const names[] = {"request_id", "retry_after", "location",
                                       "content_encoding", NULL};
-  struct uq_received *r = luaL_checkudata(L, 1, RECEIVED);
+  struct uq_response_headers *r = luaL_checkudata(L, 1, RECEIVED);
   const char *const values[] = {r->request_id, r->retry_after, r->location,
                                 r->content_encoding};
   lua_pushstring(L, values[luaL_checkoption(L, 2, NULL, names)]);
@@ -749,7 +749,7 @@ static int received_get(lua_State *L) {
 }
 
 static int received_complete(lua_State *L) {
-  struct uq_received *r = luaL_checkudata(L, 1, RECEIVED);
+  struct uq_response_headers *r = luaL_checkudata(L, 1, RECEIVED);
   lua_pushboolean(L, r->complete);
   return 1;
 }
@@ -793,7 +793,7 @@ static int poller_watch(lua_State *L) {
 
 static int poller_rest(lua_State *L) {
   lua_pushinteger(L,
-                  uq_poller_rest(to_poller(L), (int)luaL_checkinteger(L, 2)));
+                  uq_poller_pause(to_poller(L), (int)luaL_checkinteger(L, 2)));
   return 1;
 }
 

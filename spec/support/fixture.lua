@@ -4,7 +4,7 @@
 local assert = require "luassert"
 local busted = require "busted"
 local clock = require "uqpay.internal".clock
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
 
 local fixture = {}

@@ -122,7 +122,7 @@ end
 made[name]()
 
 loops.module = "uqpay." .. name:gsub("%d", "")
-local sandbox = require("spec.support.sandbox").start()
+local sandbox = require("spec.sandbox.sandbox").start()
 loops.sandbox = sandbox
 local uqpay = require(loops.module)
 

@@ -24,7 +24,7 @@
 -- and message. What calls of it began is noted as "begun".
 
 local driver = require "spec.support.driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
 local nginx = {}

@@ -2,7 +2,7 @@
 -- UQPAY_SANDBOX_ENV, and ends as it does.
 
 local driver = require "spec.support.driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 sandbox.start()
 local file = driver.kept "sandbox".dir .. "/env"

@@ -7,7 +7,7 @@
 -- may be left by anybody.
 
 local driver = require "spec.support.driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 local SIZE = 96 -- bytes of a secret
 local ALWAYS = 100000

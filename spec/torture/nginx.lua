@@ -11,7 +11,7 @@
 local driver = require "spec.support.driver"
 local nginx = require "spec.support.nginx"
 local random = require "spec.support.random"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 local visits = require "spec.torture.visits"
 

@@ -3,7 +3,7 @@
 -- and received must add up to the last one, and nothing may grow.
 
 local driver = require "spec.support.driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 local uqpay = require "uqpay"
 

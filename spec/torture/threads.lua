@@ -1,7 +1,7 @@
 -- threads.lua PROGRAM [THREADS [ROUNDS]]: runs threads.c beside a sandbox.
 
 local driver = require "spec.support.driver"
-local sandbox = require "spec.support.sandbox"
+local sandbox = require "spec.sandbox.sandbox"
 
 sandbox.start()
 

@@ -215,7 +215,7 @@ local function on_require(name, change)
 end
 
 on_require("uqpay", watch)
-on_require("spec.support.sandbox", watch_sandbox)
+on_require("spec.sandbox.sandbox", watch_sandbox)
 
 -- What commands print, but for those that speak of secrets by right: the sandbox's own,
 -- and curl, which is told its answers.

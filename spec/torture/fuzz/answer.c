@@ -1,5 +1,5 @@
 /*
-** answer.c - answers as the binding judges them (src/answer.c), through Lua and
+** answer.c - answers as the binding judges them (src/binding/response.c), through Lua and
 ** lua-cjson. The first bytes: the status, the endpoint and how amounts are
 ** wanted; the rest is the body. ERRORS: statuses of failure only.
 **
@@ -12,7 +12,7 @@
 
 #include <math.h>
 
-#include "amount.h"
+#include "engine/number/number.h"
 
 #define SECRET "Bearer 0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -30,11 +30,11 @@ struct trial {
 static int judge(lua_State *L) {
   struct trial *t = lua_touserdata(L, 1);
   static struct uq_buf scratch;
-  struct uq_question q = {endpoint,   "?page_size=10&page_number=1",
+  struct uq_response_context q = {endpoint,   "?page_size=10&page_number=1",
                           "USD",      NULL,
                           t->amounts, {SECRET, NULL},
                           &scratch,   NULL};
-  struct uq_answer a;
+  struct uq_response a;
   struct uq_failure f;
   memset(&a, 0, sizeof a);
   a.kind = UQ_OK;
@@ -43,7 +43,7 @@ static int judge(lua_State *L) {
   uq_buf_init(&a.body, t->len + 1);
   CHECK(uq_buf_append(&a.body, t->body, t->len) == UQ_BUF_OK);
   int top = lua_gettop(L);
-  t->good = uqL_answer_judge(L, &q, &a, &f);
+  t->good = uqL_response_decode(L, &q, &a, &f);
   CHECK(lua_gettop(L) == top + 1 && lua_istable(L, -1));
   uq_buf_free(&a.body);
   uq_buf_free(&scratch);

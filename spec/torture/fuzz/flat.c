@@ -1,12 +1,12 @@
 /*
-** flat.c - the short way past the JSON library (src/flat.c) against the long
-** one (src/quote.c and lua-cjson): what the short one takes, the other takes as
+** flat.c - the short way past the JSON library (src/engine/number/flat_json.c) against the long
+** one (src/engine/number/json_numbers.c and lua-cjson): what the short one takes, the other takes as
 ** well, and to the same members.
 ** SPDX-License-Identifier: MIT
 */
 #include "state.h"
 
-#include "flat.h"
+#include "engine/number/flat_json.h"
 
 #define MOST 16
 
@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
   struct uq_buf scratch;
   size_t counted = 0;
   char *text = fuzz_copy(bytes, len, true);
-  int n = uq_flat_read(text, len, members, MOST);
+  int n = uq_flat_json_parse(text, len, members, MOST);
   bool plain = n > 0;
   CHECK(n >= 0 && n <= MOST);
   for (int i = 0; i < n; i++) {

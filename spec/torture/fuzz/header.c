@@ -1,12 +1,12 @@
 /*
-** header.c - response headers and Retry-After (src/received.c, src/retry.c).
+** header.c - response headers and Retry-After (src/engine/http/response_headers.c, src/engine/policy/retry.c).
 ** The bytes are lines.
 ** SPDX-License-Identifier: MIT
 */
 #include "fuzz.h"
 
-#include "received.h"
-#include "retry.h"
+#include "engine/http/response_headers.h"
+#include "engine/policy/retry.h"
 
 static const char lower[] = "abcdefghijklmnopqrstuvwxyz";
 
@@ -96,7 +96,7 @@ static void check_retry_after(const char *value) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
-  struct uq_received r;
+  struct uq_response_headers r;
   struct expected e;
   memset(&r, 0, sizeof r);
   memset(&e, 0, sizeof e);
@@ -105,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
     size_t n = newline != NULL ? (size_t)(newline - bytes) - at + 1 : len - at;
     char *line = fuzz_copy(bytes + at, n, false);
     expect(&e, line, n);
-    CHECK(uq_received_line(&r, line, n, true) == (e.bytes <= 65536));
+    CHECK(uq_response_headers_line(&r, line, n, true) == (e.bytes <= 65536));
     free(line);
     at += n;
   }

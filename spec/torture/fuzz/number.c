@@ -1,6 +1,6 @@
 /*
-** number.c - the grammar of numbers, doubles and exact decimals (src/amount.c,
-** src/decimal.c) against arithmetic on long rows of digits, one by one. The
+** number.c - the grammar of numbers, doubles and exact decimals (src/engine/number/number.c,
+** src/engine/number/decimal.c) against arithmetic on long rows of digits, one by one. The
 ** bytes are two numbers with a comma between them.
 ** SPDX-License-Identifier: MIT
 */
@@ -9,8 +9,8 @@
 #include <limits.h>
 #include <math.h>
 
-#include "amount.h"
-#include "decimal.h"
+#include "engine/number/number.h"
+#include "engine/number/decimal.h"
 
 #define ROW 400 /* digits of a row; units are in the middle of it */
 #define UNITS (ROW / 2)

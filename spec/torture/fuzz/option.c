@@ -1,5 +1,5 @@
 /*
-** option.c - tables of options (src/options.c, src/query.c): those of uqpay.new
+** option.c - tables of options (src/binding/options.c, src/binding/query.c): those of uqpay.new
 ** and those of calls. The bytes are, again and again, the number of a name, of
 ** a type of value, and the value. Options are taken, or an error names one; no
 ** error shows a token.

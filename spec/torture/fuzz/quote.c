@@ -1,13 +1,13 @@
 /*
-** quote.c - the quoting of numbers (src/quote.c) against a scan that is made
+** quote.c - the quoting of numbers (src/engine/number/json_numbers.c) against a scan that is made
 ** byte by byte: what comes out is the text with each number marked and nothing
 ** else changed, and what is refused is no JSON. The first byte: mend or not.
 ** SPDX-License-Identifier: MIT
 */
 #include "fuzz.h"
 
-#include "amount.h"
-#include "quote.h"
+#include "engine/number/number.h"
+#include "engine/number/json_numbers.h"
 
 /* What the text must become; false: it holds what no JSON has. Only what the
 ** quoting has promised to check is looked at. */
@@ -146,15 +146,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
   char *text = fuzz_copy(bytes + 1, --len, false);
   struct oracle o = {(const unsigned char *)text, len, 0, 0, 0, mend, NULL};
   struct uq_buf out;
-  struct uq_quote result;
+  struct uq_json_numbers result;
   o.out = malloc(4 * len + 8);
   CHECK(o.out != NULL);
   uq_buf_init(&out, 3 * len + 3); /* as the binding does */
-  enum uq_quote_status status =
-      uq_quote_numbers(text, len, mend, &out, &result);
-  CHECK(status != UQ_QUOTE_NOMEM);
+  enum uq_json_numbers_status status =
+      uq_json_stringify_numbers(text, len, mend, &out, &result);
+  CHECK(status != UQ_JSON_NUMBERS_NOMEM);
   bool good = run(&o);
-  CHECK((status == UQ_QUOTE_OK) == good);
+  CHECK((status == UQ_JSON_NUMBERS_OK) == good);
   if (good) {
     CHECK(out.len == o.out_len);
     CHECK(out.len == 0 || memcmp(out.data, o.out, out.len) == 0);

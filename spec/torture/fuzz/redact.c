@@ -1,5 +1,5 @@
 /*
-** redact.c - the redaction (src/redact.c): a secret made of the first bytes is
+** redact.c - the redaction (src/engine/base/redact.c): a secret made of the first bytes is
 ** put, in one of its forms, between the two halves of the rest. No long part of
 ** it comes out, and what does come out is the text with marks in it. Byte 0:
 ** the form; byte 1: the secret's length; byte 2: how much stands around it
@@ -8,7 +8,7 @@
 */
 #include "fuzz.h"
 
-#include "redact.h"
+#include "engine/base/redact.h"
 
 #define MARK "[redacted]"
 #define PART 16   /* bytes of a secret that must not be seen */

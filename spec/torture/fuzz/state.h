@@ -8,7 +8,7 @@
 
 #include "fuzz.h"
 
-#include "uqpay.h"
+#include "binding/uqpay.h"
 #include <lualib.h>
 
 int luaopen_uqpay(lua_State *L);

@@ -1,12 +1,12 @@
 /*
-** time.c - times (src/moment.c) against a calendar that is walked year by year
+** time.c - times (src/engine/number/datetime.c) against a calendar that is walked year by year
 ** and month by month. The first byte is the zone that stands in for one that is
 ** missing, in hours from -12; 255: none.
 ** SPDX-License-Identifier: MIT
 */
 #include "fuzz.h"
 
-#include "moment.h"
+#include "engine/number/datetime.h"
 
 /* Takes a number of exactly n digits. */
 static bool take(const char **p, const char *end, int n, int *value) {
@@ -40,7 +40,7 @@ static long long walk(int year, int month, int day) {
   return days;
 }
 
-static enum uq_moment_status oracle(const char *p, const char *end,
+static enum uq_datetime_status oracle(const char *p, const char *end,
                                     const int *zone, long long *seconds,
                                     long *nanoseconds) {
   int year, month, day, hour, minute, second, digit, count = 0;
@@ -48,14 +48,14 @@ static enum uq_moment_status oracle(const char *p, const char *end,
   bool zoned = false;
   *nanoseconds = 0;
   if (p == end)
-    return UQ_MOMENT_NONE;
+    return UQ_DATETIME_NONE;
   if (!take(&p, end, 4, &year) || !take_one(&p, end, "-") ||
       !take(&p, end, 2, &month) || !take_one(&p, end, "-") ||
       !take(&p, end, 2, &day) || !take_one(&p, end, "Tt ") ||
       !take(&p, end, 2, &hour) || !take_one(&p, end, ":") ||
       !take(&p, end, 2, &minute) || !take_one(&p, end, ":") ||
       !take(&p, end, 2, &second))
-    return UQ_MOMENT_BAD;
+    return UQ_DATETIME_BAD;
   if (p < end && *p == '.') {
     long unit = 100000000;
     for (p++; p < end && *p >= '0' && *p <= '9'; count++, unit /= 10) {
@@ -63,7 +63,7 @@ static enum uq_moment_status oracle(const char *p, const char *end,
       *nanoseconds += digit * unit;
     }
     if (count < 1 || count > 9)
-      return UQ_MOMENT_BAD;
+      return UQ_DATETIME_BAD;
   }
   if (p < end) {
     char sign = *p++;
@@ -71,26 +71,26 @@ static enum uq_moment_status oracle(const char *p, const char *end,
     if (sign == '+' || sign == '-') {
       if (!take(&p, end, 2, &hours) || !take_one(&p, end, ":") ||
           !take(&p, end, 2, &minutes) || hours > 23 || minutes > 59)
-        return UQ_MOMENT_BAD;
+        return UQ_DATETIME_BAD;
       offset = (sign == '-' ? -60 : 60) * (60 * hours + minutes);
     } else if (sign != 'Z' && sign != 'z') {
-      return UQ_MOMENT_BAD;
+      return UQ_DATETIME_BAD;
     }
     if (p != end)
-      return UQ_MOMENT_BAD;
+      return UQ_DATETIME_BAD;
   }
   if (year < 2)
-    return UQ_MOMENT_NONE;
+    return UQ_DATETIME_NONE;
   if (month < 1 || month > 12 || day < 1 || day > days_in(year, month) ||
       hour > 23 || minute > 59 || second > 59)
-    return UQ_MOMENT_BAD;
+    return UQ_DATETIME_BAD;
   if (!zoned && zone == NULL)
-    return UQ_MOMENT_ZONE;
+    return UQ_DATETIME_ZONE;
   if (!zoned)
     offset = *zone;
   long long days = walk(year, month, day) - walk(1970, 1, 1);
   *seconds = ((days * 24 + hour) * 60 + minute) * 60 + second - offset;
-  return UQ_MOMENT_OK;
+  return UQ_DATETIME_OK;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
@@ -99,12 +99,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
   int hours = bytes[0], zone = (hours % 25 - 12) * 3600, alone;
   const int *given = hours == 255 ? NULL : &zone;
   char *text = fuzz_copy(bytes + 1, len - 1, false);
-  struct uq_moment m = {-1, -1};
+  struct uq_datetime m = {-1, -1};
   long long seconds = -1;
   long nanoseconds;
-  enum uq_moment_status status = uq_moment_parse(text, len - 1, given, &m);
+  enum uq_datetime_status status = uq_datetime_parse(text, len - 1, given, &m);
   CHECK(status == oracle(text, text + len - 1, given, &seconds, &nanoseconds));
-  if (status == UQ_MOMENT_OK) {
+  if (status == UQ_DATETIME_OK) {
     CHECK(m.seconds == seconds);
     CHECK(m.nanoseconds == nanoseconds);
   } else {

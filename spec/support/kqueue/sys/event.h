@@ -1,5 +1,5 @@
 /*
-** sys/event.h - kqueue on Linux, as far as src/kqueue.c uses it: a stand-in,
+** sys/event.h - kqueue on Linux, as far as src/engine/event/kqueue.c uses it: a stand-in,
 ** for the specs and for lint alone, so that what is written for other systems
 ** is compiled and run here. It cannot prove that it works there.
 **

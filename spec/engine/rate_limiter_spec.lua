@@ -1,0 +1,485 @@
+-- Pacing: never more turns in a minute than the limit allows, however they are asked for;
+-- and after the server's 429 the whole client holds back.
+
+local engine = require "engine"
+local fixture = require "spec.support.fixture"
+local random = require "spec.support.random"
+local sandbox = require "spec.sandbox.sandbox"
+local socket = require "socket"
+local uqpay = require "uqpay"
+
+local failed, succeeded = fixture.failed, fixture.succeeded
+
+-- The most turns within any minute.
+local function busiest(turns)
+  local most, first = 0, 1
+  for last = 1, #turns do
+    while turns[last] - turns[first] >= 60 do first = first + 1 end
+    most = math.max(most, last - first + 1)
+  end
+  return most
+end
+
+describe("the pace", function()
+  -- Takes turns for ten minutes, as often as some way of asking lets it.
+  local function ten_minutes(pace, next_moment)
+    local turns, now = {}, 1000
+    while now < 1600 do
+      if pace:take(now) then turns[#turns + 1] = now end
+      now = next_moment(now, pace)
+    end
+    return turns
+  end
+
+  local generator = random.generator()
+  local function chance() return generator(1000000) / 1000000 end
+  local limits = { 1, 2, 3, 49, 50, 51, 99, 100, 300, 500, 999, 6000 }
+
+  local askers = {
+    ["all the time"] = function(now, pace)
+      return math.max(now + 0.001, pace:next())
+    end,
+    ["a little late"] = function(now, pace)
+      return math.max(now, pace:next()) + chance() * 0.05
+    end,
+    ["in bursts"] = function(now)
+      return chance() < 0.02 and now + chance() * 40 or now + chance() * 0.01
+    end,
+    ["by chance"] = function(now)
+      return now + chance() * 0.4
+    end,
+  }
+
+  for name, next_moment in pairs(askers) do
+    it("gives no more turns than the limit in any minute, asked " .. name, function()
+      for _, limit in ipairs(limits) do
+        local turns = ten_minutes(engine.pace(limit), next_moment)
+        if busiest(turns) > limit then
+          random.fail("%d turns in a minute, the limit is %d", busiest(turns), limit)
+        end
+      end
+    end)
+  end
+
+  it("gives nearly as many as that", function()
+    for _, limit in ipairs { 50, 100, 300, 500, 6000 } do
+      local turns = ten_minutes(engine.pace(limit), askers["all the time"])
+      assert.is_true(#turns > 10 * limit * 0.95, #turns .. " of " .. 10 * limit)
+    end
+    assert.equal(10, #ten_minutes(engine.pace(1), askers["all the time"]))
+  end)
+
+  it("gives a fiftieth at once, and more than that only after a while", function()
+    for limit, burst in pairs { [500] = 10, [300] = 6, [100] = 2, [99] = 1, [1] = 1 } do
+      local pace = engine.pace(limit)
+      for _ = 1, burst do assert.is_true(pace:take(50)) end
+      assert.is_false(pace:take(50))
+      assert.is_true(pace:next() > 50)
+      assert.is_false(pace:take(pace:next() - 0.001))
+      assert.is_true(pace:take(pace:next()))
+    end
+  end)
+
+  it("is none without a limit", function()
+    local pace = engine.pace(0)
+    for _ = 1, 5000 do assert.is_true(pace:take(7)) end
+    assert.is_true(pace:call(7))
+  end)
+
+  it("calls a line up as fast as turns come, also if some do not take theirs", function()
+    local pace, called, turns, now = engine.pace(300), 0, {}, 10
+    while pace:take(now) do turns[#turns + 1] = now end
+    while now < 310 do
+      now = now + 0.01
+      while pace:call(now) do
+        called = called + 1
+        if called % 7 ~= 0 and pace:take(now) then turns[#turns + 1] = now end
+      end
+    end
+    assert.is_true(called > 5 * 285 and called <= 5 * 300 + 6, called)
+    assert.is_true(busiest(turns) <= 300)
+    assert.is_true(#turns > 5 * 285 * 6 / 7 - 7, #turns)
+  end)
+
+  it("knows when somebody in the line will be called", function()
+    local pace = engine.pace(100)
+    while pace:take(20) do end
+    local tenth = pace:due(20, 9)
+    local n, now = 0, 20
+    while n < 10 do
+      now = now + 0.001
+      if pace:call(now) then
+        n = n + 1
+        assert.is_true(pace:take(now))
+      end
+    end
+    assert.is_true(math.abs(now - tenth) < 0.05, now - tenth)
+  end)
+
+  describe("after a refusal", function()
+    local function refused(limit, count, over)
+      local pace = engine.pace(limit)
+      for n = 1, count do assert.is_true(pace:take(100 + over * n / count)) end
+      local now = 100 + over + 0.1
+      assert.equal(1, pace:refused(now, now - 0.05))
+      pace:hold(now, 2)
+      return pace, now
+    end
+
+    it("lets nobody go for the pause, then one alone", function()
+      local pace, now = refused(0, 20, 1)
+      assert.is_false(pace:take(now + 1.99))
+      assert.is_false(pace:call(now + 1.99))
+      assert.equal(now + 2, pace:due(now, 0))
+      assert.is_true(pace:call(now + 2))
+      assert.is_true(pace:take(now + 2))
+      assert.is_false(pace:call(now + 3.9))
+      assert.is_false(pace:take(now + 3.9))
+    end)
+
+    it("lets the others follow when that one is taken", function()
+      local pace, now = refused(0, 20, 1)
+      assert.is_true(pace:take(now + 2))
+      pace:accepted(now + 2.1, now + 2)
+      assert.is_true(pace:take(now + 2.9))
+    end)
+
+    it("lets another one try when nothing is heard of the first", function()
+      local pace, now = refused(0, 20, 1)
+      pace:hold(now, 60)
+      assert.is_true(pace:take(now + 60))
+      assert.is_false(pace:take(now + 64.9))
+      assert.is_true(pace:take(now + 65))
+    end)
+
+    it("that another process has met, lets one go alone, too", function()
+      local pace = engine.pace(0)
+      for _ = 1, 20 do assert.is_true(pace:take(100)) end
+      pace:told(100, 2)
+      assert.is_false(pace:take(101.9))
+      pace:told(101.9, 0.1) -- the rest of the same
+      pace:accepted(101.95, 99.9)
+      assert.is_false(pace:take(101.99))
+      assert.is_true(pace:take(102))
+      assert.is_false(pace:take(103.9))
+      pace:accepted(103.9, 102)
+      assert.is_true(pace:take(103.9))
+      assert.is_false(pace:take(103.9)) -- slower than before
+    end)
+
+    it("minds no answer to what was sent before", function()
+      local pace, now = refused(0, 20, 1)
+      pace:accepted(now + 0.1, now - 0.04)
+      assert.is_false(pace:take(now + 1.9))
+      assert.equal(1, pace:refused(now + 0.1, now - 0.03))
+      assert.is_true(pace:take(now + 2))
+      assert.equal(2, pace:refused(now + 2.1, now + 2))
+      pace:accepted(now + 4.2, now + 4.1)
+      assert.equal(1, pace:refused(now + 5, now + 4.9))
+    end)
+
+    -- Seconds between turns, some time after.
+    local function spacing(pace, now, after)
+      assert.is_true(pace:take(now + 2))
+      pace:accepted(now + 2.01, now + 2)
+      local turns, moment = {}, now + after
+      while #turns < 20 do
+        if pace:take(moment) then turns[#turns + 1] = moment end
+        moment = moment + 0.001
+      end
+      return (turns[20] - turns[10]) / 10
+    end
+
+    it("goes on more slowly than before", function()
+      local limited = spacing(refused(300, 6, 1), 101.1, 3)
+      assert.is_true(limited > 1.15 * 61 / 295 and limited < 1.3 * 61 / 295, limited)
+      local free = spacing(refused(0, 20, 1), 101.1, 3)
+      assert.is_true(free > 0.29 and free < 0.32, free)
+    end)
+
+    it("learns from what the server took within a minute", function()
+      local gap = spacing(refused(0, 600, 3), 103.1, 3)
+      assert.is_true(gap > 1.15 * 60 / 600 and gap < 1.3 * 60 / 600, gap)
+    end)
+
+    it("learns nothing if there was hardly anything", function()
+      local pace, now = refused(0, 3, 1)
+      assert.is_true(pace:take(now + 2))
+      pace:accepted(now + 2.1, now + 2)
+      for _ = 1, 100 do assert.is_true(pace:take(now + 2.2)) end
+    end)
+
+    it("forgets within five minutes", function()
+      local gap = spacing(refused(0, 20, 1), 101.1, 152)
+      assert.is_true(gap > 0.12 and gap < 0.17, gap)
+      local pace, now = refused(0, 20, 1)
+      assert.is_true(pace:take(now + 2))
+      pace:accepted(now + 2.1, now + 2)
+      for _ = 1, 100 do assert.is_true(pace:take(now + 301)) end
+    end)
+
+    it("has patience for two minutes of nothing else", function()
+      local pace, now = refused(0, 20, 1)
+      assert.is_true(pace:patient(now + 119))
+      pace:refused(now + 119, now + 118)
+      assert.is_false(pace:patient(now + 121))
+      pace:accepted(now + 130, now + 129)
+      pace:refused(now + 140, now + 139)
+      assert.is_true(pace:patient(now + 200))
+    end)
+
+    it("never gives more turns than the limit, whatever is refused", function()
+      for _, limit in ipairs { 1, 60, 300, 500 } do
+        local pace, turns, now = engine.pace(limit), {}, 1000
+        while now < 1600 do
+          if pace:take(now) then
+            turns[#turns + 1] = now
+            if chance() < 0.05 then
+              pace:refused(now + 0.01, now)
+              pace:hold(now + 0.01, chance() * 5)
+            else
+              pace:accepted(now + 0.01, now)
+            end
+          end
+          now = now + 0.02 + chance() * 0.02
+        end
+        assert.is_true(busiest(turns) <= limit)
+        assert.is_true(#turns >= 5 * math.min(limit, 10), #turns)
+      end
+    end)
+  end)
+end)
+
+describe("a client", function()
+  local client
+  local sent -- when each request was
+
+  setup(function() sandbox.start() end)
+  before_each(function()
+    sandbox.reset()
+    sent = {}
+  end)
+  after_each(function()
+    if client then client:close() end
+    client = nil
+  end)
+
+  local function watched(options)
+    local all = { on_request = function() sent[#sent + 1] = socket.gettime() end }
+    for name, value in pairs(options or {}) do all[name] = value end
+    return fixture.client(all)
+  end
+
+  -- Seconds between two requests.
+  local function between(first, last)
+    return sent[last] - sent[first]
+  end
+
+  local function finish(calls)
+    local deadline = socket.gettime() + 30
+    for _, call in ipairs(calls) do
+      while not call:step() do
+        assert.is_true(socket.gettime() < deadline)
+        client:step(0.05)
+      end
+    end
+  end
+
+  describe("with a rate_limit", function()
+    it("spreads its calls", function()
+      client = watched { rate_limit = 300 }
+      local n = 0
+      for _, balance in client:balances(function()
+        n = n + 1
+        return n <= 9 and "USD" or nil
+      end) do
+        assert.is_truthy(balance)
+      end
+      assert.is_true(between(1, 9) >= 3 * 61 / 295 - 0.05, between(1, 9))
+    end)
+
+    it("spreads blocking calls, and retries as well", function()
+      client = watched { rate_limit = 100 }
+      sandbox.fault { kind = "status", status = 503 }
+      succeeded(client:balance "USD")
+      succeeded(client:balance "USD")
+      assert.is_true(between(1, 3) >= 61 / 99 - 0.05, between(1, 3))
+    end)
+
+    it("lets the calls that are under way go on while others wait", function()
+      client = watched { rate_limit = 20 }
+      local first, second = client:start_balance "USD", client:start_balance "USD"
+      assert.equal(1, first:attempts())
+      assert.equal(0, second:attempts())
+      finish { first }
+      assert.is_false(second:done())
+      assert.equal(0, second:attempts())
+      assert.equal(1, #sandbox.requests())
+    end)
+
+    it("ends a call at once that cannot go within its timeout", function()
+      client = watched { rate_limit = 6 }
+      succeeded(client:balance "USD")
+      local start = socket.gettime()
+      local err = failed("rate_limit", client:balance("USD", { timeout = 5 }))
+      assert.is_true(socket.gettime() - start < 4)
+      assert.equal(0, err.attempts)
+      assert.equal("deadline", err.retry_stopped)
+      assert.is_true(err.retryable)
+      assert.is_true(err.retry_after > 5 and err.retry_after < 10.2, err.retry_after)
+      assert.matches("rate_limit", err.message)
+      assert.equal(1, #sandbox.requests())
+    end)
+
+    it("counts the whole line for that", function()
+      client = watched { rate_limit = 6, timeout = 15 }
+      succeeded(client:balance "USD")
+      local waits = client:start_balance "USD"
+      assert.is_false(waits:done())
+      failed("rate_limit", client:start_balance("USD"):result())
+      waits:cancel()
+      assert.is_false(client:start_balance("USD"):done())
+    end)
+
+    it("does not count the wait of a call that is queued", function()
+      client = watched { rate_limit = 99 }
+      succeeded(client:balance "USD")
+      local balance = succeeded(client:balance("USD", { timeout = 0.4, queued = true }))
+      assert.equal("USD", balance.currency)
+      for _, another, message in client:balances({ "USD" }, { timeout = 0.4 }) do
+        assert.is_truthy(another, message)
+      end
+      assert.is_true(between(1, 3) >= 2 * 61 / 99 - 0.05)
+    end)
+
+    it("gives the turns of cancelled calls to those behind them", function()
+      client = watched { rate_limit = 60, timeout = 60 }
+      local calls = {}
+      for n = 1, 40 do calls[n] = client:start_balance "USD" end
+      local start = socket.gettime()
+      for n = 2, 39 do calls[n]:cancel() end
+      finish { calls[1], calls[40] }
+      assert.is_true(socket.gettime() - start < 20)
+      assert.is_true(between(1, 2) >= 0.95)
+      assert.equal(2, #sandbox.requests())
+    end)
+
+    it("does not double its pace for calls that come late to their turns", function()
+      client = watched { rate_limit = 99, timeout = 60 }
+      local calls = {}
+      for n = 1, 3 do calls[n] = client:start_balance "USD" end
+      local late = socket.gettime() + 1.4
+      repeat client:step(0.1) until socket.gettime() > late
+      finish(calls)
+      assert.equal(3, #sandbox.requests())
+      assert.is_true(between(2, 3) >= 61 / 99 - 0.05, between(2, 3))
+    end)
+  end)
+
+  it("has the limit of its environment, or none", function()
+    -- How many of 20 calls go at once, to a proxy that is not there.
+    local function at_once(options)
+      local all = { token = "t", proxy = "http://127.0.0.1:9", max_retries = 0 }
+      for name, value in pairs(options) do all[name] = value end
+      client = uqpay.new(all)
+      local n = 0
+      for _ = 1, 20 do
+        if client:start_balance("USD"):attempts() > 0 then n = n + 1 end
+      end
+      client:close()
+      return n
+    end
+    local sandboxes = at_once {}
+    assert.is_true(sandboxes >= 10 and sandboxes < 20, sandboxes)
+    local production = at_once { environment = "production" }
+    assert.is_true(production >= 6 and production < 10, production)
+    assert.equal(1, at_once { rate_limit = 10 })
+    assert.equal(20, at_once { rate_limit = 0 })
+    assert.equal(20, at_once { environment = "production", rate_limit = 0 })
+    assert.equal(20, at_once { base_url = "https://api.uqpay.example/api" })
+  end)
+
+  describe("after a 429", function()
+    it("holds back whoever asks, whichever call met it", function()
+      client = watched()
+      sandbox.fault { kind = "rate_limit", retry_after = "1" }
+      local calls = { client:start_balance("USD", { max_retries = 0 }) }
+      finish(calls)
+      failed("rate_limit", calls[1]:result())
+      for n = 1, 5 do calls[n] = client:start_balance "USD" end
+      succeeded(client:balance "USD")
+      finish(calls)
+      for _, call in ipairs(calls) do succeeded(call:result()) end
+      assert.is_true(between(1, 2) >= 1, between(1, 2))
+      assert.equal(7, #sandbox.requests())
+    end)
+
+    it("lets one call go ahead, and the others when that has its answer", function()
+      client = watched()
+      sandbox.fault { kind = "rate_limit" }
+      sandbox.fault { kind = "delay", seconds = 0.5 }
+      failed("rate_limit", client:balance("USD", { max_retries = 0, retry_delay = 0.6,
+        retry_delay_max = 0.6 }))
+      local calls = {}
+      for n = 1, 5 do calls[n] = client:start_balance "USD" end
+      finish(calls)
+      assert.is_true(between(1, 2) >= 0.3, between(1, 2))
+      assert.is_true(between(2, 3) >= 0.5, between(2, 3))
+    end)
+
+    it("waits for a minute at most, for the sake of the other calls", function()
+      client = watched()
+      sandbox.fault { kind = "rate_limit", retry_after = "3600" }
+      local err = failed("rate_limit", client:balance "USD")
+      assert.equal(3600, err.retry_after)
+      assert.equal("deadline", err.retry_stopped)
+      err = failed("rate_limit", client:balance "USD")
+      assert.equal(0, err.attempts)
+      assert.is_true(err.retry_after > 30 and err.retry_after <= 60, err.retry_after)
+      assert.matches("429", err.message, 1, true)
+      assert.equal(1, #sandbox.requests())
+    end)
+
+    it("asks again for a queued call as often as need be", function()
+      client = watched { max_retries = 0 }
+      sandbox.fault { kind = "rate_limit", times = 6 }
+      succeeded(client:balance("USD", { queued = true, timeout = 2 }))
+      sandbox.fault { kind = "rate_limit" }
+      failed("rate_limit", client:balance "USD")
+    end)
+  end)
+
+  describe("under a server's limit", function()
+    -- The queries of a batch that fail, and the 429s that there were.
+    local function run(count, concurrency)
+      local n, bad = 0, 0
+      for _, balance in client:balances(function()
+        n = n + 1
+        return n <= count and "USD" or nil
+      end, { concurrency = concurrency, timeout = 20 }) do
+        if not balance then bad = bad + 1 end
+      end
+      local refusals = 0
+      for _, request in ipairs(sandbox.requests()) do
+        if request.status == 429 then refusals = refusals + 1 end
+      end
+      return bad, refusals
+    end
+
+    it("loses none of a batch, and hardly meets it, with one that fits", function()
+      sandbox.settings { rate_limit = 110, rate_window = 1 }
+      client = watched { rate_limit = 3000 }
+      local bad, refusals = run(150, 32)
+      assert.equal(0, bad)
+      assert.is_true(refusals < 40, refusals)
+    end)
+
+    it("loses none of a batch without a limit of its own", function()
+      sandbox.settings { rate_limit = 12, rate_window = 1 }
+      client = watched { retry_delay = 0.2, retry_delay_max = 0.4 }
+      local bad, refusals = run(18, 8)
+      assert.equal(0, bad)
+      assert.is_true(refusals > 0 and refusals < 20, refusals)
+    end)
+  end)
+end)

@@ -1,0 +1,181 @@
+-- What is installed works where it was put: by make, and as a rock.
+
+local driver = require "spec.support.driver"
+local sandbox = require "spec.sandbox.sandbox"
+
+local jit = rawget(_G, "jit")
+local version = _VERSION:match "5%.%d"
+local make_lua = jit and "jit" or version
+
+-- Lua 5.1 and LuaJIT find their modules in the same folder: what is built for one is
+-- loaded by the other.
+local interpreters = { os.getenv "UQPAY_LUA_BIN" }
+local other = version == "5.1" and (jit and "lua5.1" or "luajit")
+if other and driver.output("command -v " .. other) ~= "" then
+  interpreters[2] = other
+end
+
+-- A program that needs nothing but the installed module.
+local smoke = [[
+  local uqpay = require "uqpay"
+  local url, ca_file, token = ...
+  local client = uqpay.new { base_url = url, ca_file = ca_file, token = token }
+  print(uqpay._VERSION, assert(client:balance "USD").available_balance)
+  local balance, message, err = client:balance "ZZZ"
+  print(balance, type(message), err.kind)
+  for _, listed in client:balances { "SGD" } do print(listed.currency) end
+  client:close()
+  for _, loop in ipairs { "cqueues", "luv", "copas" } do
+    if pcall(require, loop) then
+      local other = require("uqpay." .. loop).new {
+        base_url = url, ca_file = ca_file, token = token,
+      }
+      print(loop, other:balance "USD".currency)
+    end
+  end
+  for _, name in ipairs { "resty.uqpay", "resty.uqpay.cache", "resty.uqpay.shared" } do
+    assert(package.searchpath == nil or package.searchpath(name, package.path), name)
+  end
+]]
+
+local function run_smoke(dir, interpreter)
+  local cjson = os.getenv "UQPAY_OUT" .. "/cjson.so" -- the specs' own, see the Makefile
+  if driver.exists(cjson) then
+    driver.output(driver.command("cp", cjson, dir .. "/lib/lua/" .. version))
+  end
+  local script = dir .. "/smoke.lua"
+  local file = assert(io.open(script, "w"))
+  file:write(smoke)
+  file:close()
+  return driver.output(driver.command("env", "LUA_INIT=",
+    "LUA_PATH=" .. dir .. "/share/lua/" .. version .. "/?.lua;;",
+    "LUA_CPATH=" .. dir .. "/lib/lua/" .. version .. "/?.so;;", interpreter, script,
+    sandbox.url, sandbox.ca_file, sandbox.token) .. " 2>&1")
+end
+
+describe("installed", function()
+  local dir
+  setup(sandbox.start)
+  before_each(function()
+    sandbox.reset()
+    dir = driver.directory "install"
+  end)
+  after_each(function() driver.output(driver.command("rm", "-rf", dir)) end)
+
+  local has_copas = driver.copas() ~= nil
+  local works = "^0%.1%.0\t5000%.25\nnil\tstring\tinvalid_request\nSGD\n"
+    .. (driver.has_loop "cqueues" and "cqueues\tUSD\n" or "")
+    .. (driver.has_loop "luv" and "luv\tUSD\n" or "")
+    .. (has_copas and "copas\tUSD\n$" or "$")
+  local types = "/share/lua/" .. version .. "/uqpay/types/uqpay/copas.lua"
+  local module = "/lib/lua/" .. version .. "/uqpay.so"
+
+  local function check_smoke(output)
+    for _, interpreter in ipairs(interpreters) do
+      local printed = run_smoke(dir, interpreter)
+      assert.is_truthy(printed:find(works), interpreter .. ": " .. printed .. output)
+    end
+  end
+
+  -- The copy keeps objects out of the tree, and the plain build apart from a sanitizer's.
+  -- Nothing here needs what an optimizer makes, and all other specs run on that: -O0.
+  local function copy_tree()
+    driver.output("cp -r Makefile README.md CHANGELOG.md LICENSE src rockspec spec "
+      .. "examples " .. driver.quote(dir))
+    return "cd " .. driver.quote(dir)
+      .. " && env -u MAKEFLAGS -u MAKELEVEL -u VARIANT -u CFLAGS -u CC "
+  end
+
+  it("by make, the module works, and uninstall leaves nothing", function()
+    local make = copy_tree() .. "make -s LUA=" .. make_lua
+      .. " CFLAGS=-O0 DESTDIR=" .. dir .. " PREFIX= "
+    local output = driver.output(make .. "install 2>&1")
+    check_smoke(output)
+    assert.is_true(driver.exists(dir .. types))
+    driver.output(make .. "uninstall 2>&1")
+    assert.is_false(driver.exists(dir .. module))
+    assert.is_false(driver.exists(dir .. types))
+  end)
+
+  -- What make would run is enough: the spec above runs it.
+  it("by make, every variable of the caller's holds", function()
+    local commands = driver.output(copy_tree() .. "make -n LUA=" .. make_lua
+      .. " LUA_CMOD=/here LUA_LMOD=/there DESTDIR=" .. dir .. "/root CC=/no/cc"
+      .. " CFLAGS='-O0 -DUQ_SPEC=1' LDFLAGS='-Wl,-z,now' LIBFLAG=-bundle INSTALL=put"
+      .. " LUA_INCDIR=/headers install 2>&1"):gsub("\\\n%s*", "")
+    local compiled, linked, installed = 0, 0, 0
+    for _, line in ipairs(driver.lines(commands)) do
+      local function has(text) assert.matches(text, line, 1, true) end
+      if line:find "^/no/cc .* %-c " then
+        compiled = compiled + 1
+        has " -O0 -DUQ_SPEC=1 "
+        has " -I/headers "
+      elseif line:find "^/no/cc " then
+        linked = linked + 1
+        has " -bundle "
+        has " -O0 -DUQ_SPEC=1 "
+        has " -Wl,-z,now "
+      elseif line:find "^put " then
+        installed = installed + 1
+        has(dir .. "/root/" .. (line:find("uqpay.so", 1, true) and "here" or ""))
+        assert.matches("/root/t?here", line)
+      else
+        assert.matches("^mkdir ", line)
+      end
+    end
+    assert.is_true(compiled > 40, commands)
+    assert.equal(1, linked)
+    assert.is_true(installed > 4, commands)
+  end)
+
+  -- Checks only the commands that LuaRocks would run: the specs below run them.
+  it("as a rock, libcurl is that of the folder CURL_DIR", function()
+    driver.output(("cd %s && mkdir -p curl/lib curl/include && touch curl/lib/libcurl.so")
+      :format(driver.quote(dir)))
+    local output = driver.output(copy_tree()
+      .. "env -u LUA_INIT LC_ALL=C luarocks --lua-version=" .. version
+      .. " --tree=" .. driver.quote(dir) .. " make --deps-mode=none CC=true LD=true"
+      .. " CURL_DIR=" .. driver.quote(dir .. "/curl") .. " 2>&1")
+    local compiled = 0
+    for _, line in ipairs(driver.lines(output)) do
+      if line:find "^true .* %-c " then
+        compiled = compiled + 1
+        assert.matches("-I" .. dir .. "/curl/include", line, 1, true)
+      end
+    end
+    -- LuaRocks' error message may stand within the long line that links
+    local linked = select(2, output:gsub("%-lcurl", ""))
+    assert.matches("-L" .. dir .. "/curl/lib", output, 1, true)
+    assert.is_true(compiled > 40, output)
+    assert.equal(1, linked, output)
+  end)
+
+  -- `luarocks make` uses scm unless another one is named.
+  for rock, rockspec in pairs { ["scm-1"] = "", ["0.1.0-1"] =
+    "rockspec/uqpay-0.1.0-1.rockspec" } do
+    it("as a rock, works and exports nothing but its entry, " .. rock, function()
+      local luarocks = copy_tree() .. "env -u LUA_INIT LC_ALL=C luarocks --lua-version="
+        .. version .. " --tree=" .. driver.quote(dir)
+      local output = driver.output(luarocks .. " make --deps-mode=none " .. rockspec
+        .. " CFLAGS='-O0 -fPIC' 2>&1")
+      check_smoke(output)
+      assert.is_true(driver.exists(dir .. types))
+      local symbols = driver.output("nm -D --defined-only "
+        .. driver.quote(dir .. module))
+      assert.equal("luaopen_uqpay luaopen_uqpay_internal ",
+        (symbols:gsub("%x+ T (%S+)\n", "%1 ")))
+      -- examples and manuals are in the rock's own folder, where `luarocks doc` looks
+      local own = dir .. "/lib/luarocks/rocks-" .. version .. "/uqpay/" .. rock
+      assert.equal("", driver.output("diff -r examples " .. own .. "/examples 2>&1"))
+      for _, name in ipairs { "README.md", "CHANGELOG.md", "LICENSE" } do
+        assert.equal("", driver.output("cmp " .. name .. " " .. own .. "/doc/" .. name
+          .. " 2>&1"))
+      end
+      driver.output("cd " .. driver.quote(dir) .. " && env -u LUA_INIT luarocks "
+        .. "--lua-version=" .. version .. " --tree=" .. driver.quote(dir)
+        .. " remove uqpay 2>&1")
+      assert.equal("", driver.output("find " .. driver.quote(dir .. "/lib")
+        .. " -path '*/uqpay/*' -o -name uqpay.so"))
+    end)
+  end
+end)

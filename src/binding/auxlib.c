@@ -1,0 +1,125 @@
+/*
+** auxlib.c - what every class and function of the module needs: classes, Lua
+** modules, and checks of the arguments that are not options.
+** SPDX-License-Identifier: MIT
+*/
+#include <math.h>
+#include <string.h>
+
+#include "engine/number/number.h"
+#include "binding/uqpay.h"
+
+#define MAX_KEY 40 /* bytes of a key in a message */
+
+void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
+               const luaL_Reg *methods) {
+  luaL_newmetatable(L, name);
+  uqL_setfuncs(L, metamethods);
+  lua_newtable(L);
+  for (; methods->name != NULL; methods++) {
+    lua_pushstring(L, methods->name); /* for uqL_self */
+    lua_pushcclosure(L, methods->func, 1);
+    lua_setfield(L, -2, methods->name);
+  }
+  lua_setfield(L, -2, "__index");
+  lua_pushstring(L, name); /* 5.1, 5.2 and LuaJIT do not set it */
+  lua_setfield(L, -2, "__name");
+  lua_pop(L, 1);
+}
+
+void uqL_require(lua_State *L, const char *module) {
+  lua_getglobal(L, "require");
+  lua_pushstring(L, module);
+  lua_call(L, 1, 1);
+}
+
+void *uqL_self(lua_State *L, const char *name, const char *example) {
+  void *self = lua_touserdata(L, 1);
+  if (self != NULL && lua_getmetatable(L, 1)) {
+    luaL_getmetatable(L, name);
+    bool is = lua_rawequal(L, -1, -2) != 0;
+    lua_pop(L, 2);
+    if (is)
+      return self;
+  }
+  const char *method = lua_tostring(L, lua_upvalueindex(1));
+  if (method == NULL) /* a metamethod */
+    return luaL_checkudata(L, 1, name);
+  luaL_error(L,
+             "calling '%s' on bad self (%s expected, got %s: use %s:%s(...), "
+             "not %s.%s(...))",
+             method, name, luaL_typename(L, 1), example, method, example,
+             method);
+  return NULL;
+}
+
+/* True if the table at the top is the module's own. Pops it. */
+static bool is_module(lua_State *L) {
+  lua_pushliteral(L, "_NAME");
+  lua_rawget(L, -2);
+  bool is = lua_type(L, -1) == LUA_TSTRING &&
+            strcmp(lua_tostring(L, -1), "uqpay") == 0;
+  lua_pop(L, 2);
+  return is;
+}
+
+void uqL_check_dot(lua_State *L, const char *function, const char *arguments) {
+  if (!lua_istable(L, 1))
+    return;
+  lua_pushvalue(L, 1);
+  bool is = is_module(L);
+  if (!is && luaL_getmetafield(L, 1, "__index")) { /* of an event loop */
+    if (lua_istable(L, -1))
+      is = is_module(L);
+    else
+      lua_pop(L, 1);
+  }
+  if (is)
+    luaL_error(L, "bad call of '%s' (use uqpay.%s%s, not uqpay:%s%s)", function,
+               function, arguments, function, arguments);
+}
+
+/* The key at the top belongs to no list. */
+static void bad_key(lua_State *L, int idx, const char *name) {
+  size_t len;
+  if (lua_type(L, -1) == LUA_TSTRING) {
+    const char *key = lua_tolstring(L, -1, &len);
+    uqL_push_shown(L, key, len, MAX_KEY);
+    lua_pushfstring(L, "%s: a list expected, but it has the key '%s'", name,
+                    lua_tostring(L, -1));
+  } else if (lua_type(L, -1) == LUA_TNUMBER) {
+    char key[UQ_NUMBER_TEXT];
+    uq_number_text((double)lua_tonumber(L, -1), 15, key);
+    lua_pushfstring(L, "%s: a list from 1 on expected, but it has the key %s",
+                    name, key);
+  } else {
+    lua_pushfstring(L, "%s: a list expected, but it has a %s as a key", name,
+                    luaL_typename(L, -1));
+  }
+  luaL_argerror(L, idx, lua_tostring(L, -1));
+}
+
+int uqL_check_list(lua_State *L, int idx, const char *name) {
+  double last = 0;
+  int count = 0;
+  if (luaL_getmetafield(L, idx, "__index")) {
+    lua_pushfstring(L, "%s: a list without __index expected", name);
+    luaL_argerror(L, idx, lua_tostring(L, -1));
+  }
+  for (lua_pushnil(L); lua_next(L, idx) != 0; count++) {
+    lua_pop(L, 1);
+    double key =
+        lua_type(L, -1) == LUA_TNUMBER ? (double)lua_tonumber(L, -1) : 0;
+    if (!(key >= 1) || floor(key) != key)
+      bad_key(L, idx, name);
+    last = key > last ? key : last;
+  }
+  if (last == count)
+    return count;
+  int hole = 1;
+  for (; lua_rawgeti(L, idx, hole), !lua_isnil(L, -1); hole++)
+    lua_pop(L, 1);
+  lua_pushfstring(L, "%s[%d] is nil: a list without holes expected", name,
+                  hole);
+  return luaL_argerror(L, idx, lua_tostring(L, -1));
+}

@@ -1,0 +1,37 @@
+/*
+** check.h - the forms that text from outside must have: what is not of its form
+** is never sent. Knows no Lua and no curl.
+** SPDX-License-Identifier: MIT
+*/
+#ifndef UQ_CHECK_H
+#define UQ_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#pragma GCC visibility push(hidden)
+
+#define UQ_CURRENCY_MAX 5 /* characters */
+#define UQ_ACCOUNT_MAX 36 /* of a UUID; a short id has fewer */
+
+/* Each returns NULL if the text has the form, else what is expected. A NUL is
+** at text[len], others may come before it. */
+typedef const char *uq_check(const char *text, size_t len);
+
+uq_check uq_check_text;       /* no control characters */
+uq_check uq_check_credential; /* visible ASCII */
+uq_check uq_check_proxy;      /* the URL of one, or "" */
+uq_check uq_check_base_url;   /* its length only: see uq_url_check */
+uq_check uq_check_pin;        /* "sha256//<base64>", several with ";" between */
+uq_check uq_check_currency;   /* "USD", "XUSD": the API lists none */
+uq_check uq_check_uuid;
+uq_check uq_check_account; /* a UUID, or a short id: "CB" and digits */
+uq_check uq_check_time;    /* a date with its time and zone */
+uq_check uq_check_word;    /* at most 64 visible ASCII characters */
+
+/* True if the text is visible ASCII that fits into User-Agent. */
+bool uq_check_agent(const char *text, size_t len);
+
+#pragma GCC visibility pop
+
+#endif

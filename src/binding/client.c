@@ -1,0 +1,307 @@
+/*
+** client.c - the client userdata: its making, its methods, its end.
+** SPDX-License-Identifier: MIT
+*/
+#include <string.h>
+
+#include "engine/base/clock.h"
+#include "binding/uqpay.h"
+
+static struct uq_client *check_client(lua_State *L) {
+  struct uq_client *c = uqL_self(L, UQ_CLIENT, "client");
+  if (c->transport == NULL)
+    luaL_error(L, UQ_CLOSED);
+  return c;
+}
+
+/* close(), __gc and __close: ends the calls in flight, then the transport. A
+** client that was never finished has no transport, but may have a token. */
+static int client_close(lua_State *L) {
+  struct uq_client *c = uqL_self(L, UQ_CLIENT, "client");
+  struct uq_transport *transport = c->transport;
+  uq_call_cancel_all(c);
+  c->transport = NULL;
+  uq_buf_free(&c->token);
+  uq_buf_free(&c->refused);
+  uq_buf_free(&c->api_key);
+  uq_wipe(c->keys, sizeof c->keys);
+  if (transport == NULL)
+    return 0;
+  if (uq_transport_forked(transport))
+    c->share_locked = false; /* the lock is the parent's */
+  uq_transport_free(transport);
+  uqL_get_user_value(L, 1);
+  uqL_token_store_end(L, c, lua_gettop(L)); /* the last: it may raise */
+  return 0;
+}
+
+static int client_tostring(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  if (c->transport == NULL)
+    lua_pushliteral(L, "uqpay.client (closed)");
+  else
+    lua_pushfstring(L, "uqpay.client (%s)", c->host);
+  return 1;
+}
+
+void uqL_client_user_value(lua_State *L, int idx) {
+  uqL_get_user_value(L, idx);
+  lua_getfield(L, -1, "client");
+  uqL_get_user_value(L, -1);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+/* The endpoint whose method is called, an upvalue behind the method's name. */
+static const struct uq_endpoint *called(lua_State *L) {
+  return &uq_endpoints[lua_tointeger(L, lua_upvalueindex(2))];
+}
+
+/* client:balance(currency [, options]), client:balance{...},
+** client:transactions{...} and so on: blocks up to the timeout. */
+static int client_call(lua_State *L) {
+  struct uq_client *c = check_client(L);
+  const struct uq_endpoint *e = called(L);
+  struct uq_options o = c->options;
+  if (!uqL_options_call(L, 2, e, e->name, &o))
+    return uqL_call_refuse(L, e, &o);
+  return uqL_call_run(L, 1, e, &o);
+}
+
+/* client:start_balance(...) and so on: the same without waiting; a call object.
+ */
+static int client_start(lua_State *L) {
+  struct uq_client *c = check_client(L);
+  const struct uq_endpoint *e = called(L);
+  struct uq_options o = c->options;
+  if (uqL_options_call(L, 2, e, lua_tostring(L, lua_upvalueindex(1)), &o))
+    uqL_call_start(L, 1, e, &o);
+  else
+    uqL_call_start_refused(L, 1, e, &o);
+  return 1;
+}
+
+/* client:invalidate_token(): the next call gets a new one. */
+static int client_invalidate_token(lua_State *L) {
+  struct uq_client *c = check_client(L);
+  if (!c->token_function && c->api_key.len == 0)
+    return luaL_error(L, "the token of this client is fixed");
+  uq_token_drop(c);
+  return 0;
+}
+
+/* client:balances(queries [, options]) -> an iterator: see uqpay/batch.lua. */
+static int client_balances(lua_State *L) {
+  struct uq_options o = check_client(L)->options;
+  lua_settop(L, 3);
+  bool called = lua_isfunction(L, 2) || luaL_getmetafield(L, 2, "__call") != 0;
+  if (!called && !lua_istable(L, 2)) {
+    lua_pushfstring(L, "list or iterator function expected, got %s",
+                    luaL_typename(L, 2));
+    luaL_argerror(L, 2, lua_tostring(L, -1));
+  }
+  lua_settop(L, 3);
+  int total = called ? -1 : uqL_check_list(L, 2, "queries");
+  if (uqL_options_batch(L, 3, &o))
+    lua_pushnil(L);
+  lua_insert(L, 4); /* why all queries are refused, or nil */
+  lua_settop(L, 4);
+  uqL_require(L, "uqpay.batch");
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  if (called)
+    lua_pushnil(L);
+  else
+    lua_pushinteger(L, total);
+  uqL_batch_new(L, &o);
+  lua_pushvalue(L, 4);
+  lua_pushinteger(L, o.concurrency);
+  lua_pushnil(L);
+  if (lua_istable(L, 3)) {
+    lua_pushliteral(L, "progress");
+    lua_rawget(L, 3);
+    lua_replace(L, -2);
+  }
+  lua_call(L, 7, LUA_MULTRET);
+  return lua_gettop(L) - 4;
+}
+
+/* client:each_transaction{...} and so on: see uqpay/pages.lua. A refused value
+** is the failure of the first page. */
+static int client_each(lua_State *L) {
+  struct uq_client *c = check_client(L);
+  const struct uq_endpoint *e = called(L);
+  struct uq_options o = c->options;
+  if (lua_isnone(L, 2))
+    lua_pushnil(L);
+  bool good = uqL_options_call(L, 2, e, e->each, &o);
+  if (!good)
+    uqL_call_refuse(L, e, &o);
+  lua_insert(L, 3); /* the query, or the error table */
+  lua_settop(L, 3);
+  lua_pushstring(L, e->each);
+  lua_pushstring(L, e->name);
+  lua_pushstring(L, e->items->name);
+  if (good)
+    lua_pushnil(L);
+  else
+    lua_pushvalue(L, 3);
+  lua_remove(L, 3);
+  uqL_require(L, "uqpay.pages");
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+/* client:step([seconds]) -> can a call be stepped? Lets the network go on,
+** waiting for at most so long: 0 by default. */
+static int client_step(lua_State *L) {
+  struct uq_client *c = check_client(L);
+  double limit = (double)luaL_optnumber(L, 2, 0);
+  luaL_argcheck(L, limit >= 0 && limit <= 86400, 2,
+                "seconds from 0 to 86400 expected");
+  lua_pushboolean(L, uqL_call_wait(L, c, limit));
+  return 1;
+}
+
+/* client:ready() -> the id of a call to be stepped now; nil: there is none.
+** Each is named once. */
+static int client_ready(lua_State *L) {
+  double id = uq_call_next(check_client(L));
+  if (id == 0)
+    lua_pushnil(L);
+  else
+    uqL_pushcount(L, id);
+  return 1;
+}
+
+/* client:pollfd() -> one descriptor for all calls, readable when client:step
+** has something to do; nil: there is none. */
+static int client_pollfd(lua_State *L) {
+  int fd = uqL_call_fd(L, check_client(L));
+  if (fd < 0)
+    lua_pushnil(L);
+  else
+    lua_pushinteger(L, fd);
+  return 1;
+}
+
+/* client:events() -> "r": what to wait for on the descriptor. */
+static int client_events(lua_State *L) {
+  check_client(L);
+  lua_pushliteral(L, "r");
+  return 1;
+}
+
+/* client:timeout() -> seconds after which client:step is due, whatever the
+** descriptor says; nil: none. */
+static int client_timeout(lua_State *L) {
+  double due = uq_call_due(check_client(L));
+  double left = due - uq_clock();
+  if (due < 0)
+    lua_pushnil(L);
+  else
+    lua_pushnumber(L, left > 0 ? left : 0);
+  return 1;
+}
+
+static void set_count(lua_State *L, const char *name, double value) {
+  uqL_pushcount(L, value);
+  lua_setfield(L, -2, name);
+}
+
+/* client:stats(): what the client has done so far. */
+static int client_stats(lua_State *L) {
+  const struct uq_stats *s = &check_client(L)->stats;
+  lua_newtable(L);
+  set_count(L, "calls", s->calls);
+  set_count(L, "succeeded", s->succeeded);
+  set_count(L, "failed", s->failed);
+  set_count(L, "attempts", s->attempts);
+  set_count(L, "retries", s->retries);
+  set_count(L, "connections", s->connections);
+  set_count(L, "logins", s->logins);
+  set_count(L, "hook_errors", s->hook_errors);
+  return 1;
+}
+
+int uqL_client_new(lua_State *L) {
+  uqL_check_dot(L, "new", "{...}");
+  lua_settop(L, 1);
+  luaL_checktype(L, 1, LUA_TTABLE);
+  struct uq_client *c = lua_newuserdata(L, sizeof *c);
+  memset(c, 0, sizeof *c);
+  uq_run_queue_init(&c->schedule);
+  luaL_getmetatable(L, UQ_CLIENT);
+  lua_setmetatable(L, 2);
+  lua_createtable(L, 2, 4);
+  lua_pushvalue(L, -1);
+  uqL_set_user_value(L, 2);
+  lua_pushvalue(L, 2);
+  lua_setfield(L, -2, "client"); /* a call holds this table, and so us */
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, -2, UQ_USER_VALUE_SPARE);
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, -2, UQ_USER_VALUE_LOGIN);
+  uq_buf_init(&c->token, 16384);
+  uq_buf_init(&c->api_key, 1024);
+  uqL_options_new(L, 1, c); /* may raise: __gc must free the token */
+  const struct uq_options *o = &c->options;
+  struct uq_transport_options transport = {
+      o->ca_file,
+      o->ca_path,
+      o->pinned_public_key,
+      o->proxy,
+      (enum uq_http_version)o->http_version,
+      uq_call_ready};
+  uq_rate_limiter_init(&c->pace, o->rate_limit);
+  uq_rate_limiter_init(&c->login_pace, o->login_limit);
+  c->transport = uq_transport_new(&transport);
+  if (c->transport == NULL)
+    return luaL_error(L, "not enough memory");
+  lua_settop(L, 2);
+  return 1;
+}
+
+static const luaL_Reg metamethods[] = {{"__gc", client_close},
+                                       {"__close", client_close},
+                                       {"__tostring", client_tostring},
+                                       {NULL, NULL}};
+
+static const luaL_Reg methods[] = {
+    {"balances", client_balances},
+    {"invalidate_token", client_invalidate_token},
+    {"step", client_step},
+    {"ready", client_ready},
+    {"pollfd", client_pollfd},
+    {"events", client_events},
+    {"timeout", client_timeout},
+    {"close", client_close},
+    {"stats", client_stats},
+    {NULL, NULL}};
+
+/* Adds a method of an endpoint to the table at the top. */
+static void add_method(lua_State *L, lua_CFunction method, const char *name,
+                       int endpoint) {
+  lua_pushstring(L, name);
+  lua_pushinteger(L, endpoint);
+  lua_pushcclosure(L, method, 2);
+  lua_setfield(L, -2, name);
+}
+
+void uqL_client_open(lua_State *L) {
+  uqL_class(L, UQ_CLIENT, metamethods, methods);
+  luaL_getmetatable(L, UQ_CLIENT);
+  lua_getfield(L, -1, "__index");
+  for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
+    const struct uq_endpoint *e = &uq_endpoints[i];
+    add_method(L, client_call, e->name, i);
+    lua_pushfstring(L, "start_%s", e->name);
+    lua_insert(L, -2);
+    add_method(L, client_start, lua_tostring(L, -2), i);
+    lua_remove(L, -2);
+    if (e->each != NULL)
+      add_method(L, client_each, e->each, i);
+  }
+  lua_pop(L, 2);
+}

@@ -1,0 +1,84 @@
+/*
+** hook.c - what the user's hooks are told of a call. They see no secret, and
+** change no result.
+** SPDX-License-Identifier: MIT
+*/
+#include "binding/call.h"
+#include "engine/base/clock.h"
+
+static void set_number(lua_State *L, const char *name, double value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, name);
+}
+
+/* Copies a field of the error table at from into the table at the top. */
+static void copy_field(lua_State *L, int from, const char *name) {
+  lua_getfield(L, from, name);
+  lua_setfield(L, -2, name);
+}
+
+/* Calls the hook with the table at the top, and pops it. Whatever it raises is
+** counted and forgotten: a hook never changes a result. */
+static void run_hook(lua_State *L, int idx, const char *name) {
+  uqL_client_user_value(L, idx);
+  lua_getfield(L, -1, name);
+  lua_replace(L, -2);
+  lua_insert(L, -2);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+    lua_pop(L, 1);
+    struct uq_call *call = lua_touserdata(L, idx);
+    call->home->stats.hook_errors++;
+  }
+}
+
+/* Pushes what all hooks are told. */
+static void push_info(lua_State *L, const struct uq_call *call, int attempt) {
+  char url[UQ_URL_MAX];
+  uq_endpoint_url(call->endpoint, call->home->options.base_url, call->query,
+                  url);
+  lua_newtable(L);
+  uqL_error_set_string(L, "endpoint", call->endpoint->name);
+  uqL_error_set_string(L, "method", call->endpoint->method);
+  uqL_error_set_string(L, "url", url);
+  uqL_error_set_string(L, "currency", call->options.currency);
+  uqL_error_set_string(L, "on_behalf_of", call->options.on_behalf_of);
+  uqL_error_set_string(L, "idempotency_key", call->key);
+  lua_pushinteger(L, attempt);
+  lua_setfield(L, -2, "attempt");
+}
+
+void uqL_hook_request(lua_State *L, int idx) {
+  struct uq_call *call = lua_touserdata(L, idx);
+  push_info(L, call, call->attempts + 1);
+  run_hook(L, idx, "on_request");
+}
+
+void uqL_hook_response(lua_State *L, int idx, bool good,
+                       const struct uq_secrets *secrets) {
+  struct uq_call *call = lua_touserdata(L, idx);
+  const struct uq_response *a = &call->answer;
+  int table = lua_gettop(L);
+  push_info(L, call, call->attempts);
+  set_number(L, "elapsed", uq_clock() - call->attempted);
+  if (a->status != 0) {
+    lua_pushinteger(L, a->status);
+    lua_setfield(L, -2, "status");
+  }
+  uqL_error_set_redacted(L, "request_id", a->received.request_id, secrets);
+  if (!good) {
+    copy_field(L, table, "kind");
+    copy_field(L, table, "message");
+  }
+  run_hook(L, idx, "on_response");
+}
+
+void uqL_hook_retry(lua_State *L, int idx, double wait) {
+  struct uq_call *call = lua_touserdata(L, idx);
+  int table = lua_gettop(L);
+  push_info(L, call, call->attempts);
+  set_number(L, "wait", wait);
+  copy_field(L, table, "status");
+  copy_field(L, table, "kind");
+  copy_field(L, table, "message");
+  run_hook(L, idx, "on_retry");
+}

@@ -1,0 +1,381 @@
+/*
+** internal.c - what the Lua files of uqpay share with the C module, and nobody
+** else: require "uqpay.internal" finds it in the same library.
+** SPDX-License-Identifier: MIT
+*/
+#include <string.h>
+
+#include "binding/call.h"
+#include "engine/base/clock.h"
+
+/* clock() -> seconds on a clock that never steps. */
+static int internal_clock(lua_State *L) {
+  lua_pushnumber(L, uq_clock());
+  return 1;
+}
+
+/* ------------------------------------------------------------------------ */
+/* batches                                                                   */
+/* ------------------------------------------------------------------------ */
+
+#define BATCH "uqpay.batch" /* metatable */
+
+struct batch {
+  struct uq_options options; /* for all of its calls */
+  struct uq_options query;   /* the same with those of the last query */
+  enum { NOT_READ, READING, READ } state; /* of that */
+  bool starting;                          /* a call, which has hooks */
+};
+
+void uqL_batch_new(lua_State *L, const struct uq_options *o) {
+  struct batch *b = lua_newuserdata(L, sizeof *b);
+  memset(b, 0, sizeof *b);
+  b->options = *o;
+  luaL_newmetatable(L, BATCH);
+  lua_setmetatable(L, -2);
+}
+
+/* Reads the query at 2 for the batch at 1. Returns why it is refused, or nil.
+ */
+static int read_query(lua_State *L) {
+  struct batch *b = lua_touserdata(L, 1);
+  b->state = READING;
+  b->query = b->options;
+  if (lua_type(L, 2) == LUA_TSTRING) {
+    lua_createtable(L, 0, 1);
+    lua_insert(L, 2);
+    lua_setfield(L, 2, "currency");
+  } else if (!lua_istable(L, 2)) {
+    return luaL_error(L,
+                      "bad query to 'balances' (a currency or table expected, "
+                      "got %s)",
+                      luaL_typename(L, 2));
+  }
+  if (uqL_options_call(L, 2, UQ_ENDPOINT_BALANCE, "balances", &b->query))
+    lua_pushnil(L);
+  b->state = READ;
+  return 1;
+}
+
+/* Starts the call of the batch at 2 that was read; at 3: nil, or why it is
+** refused. */
+static int start_call(lua_State *L) {
+  const struct batch *b = lua_touserdata(L, 2);
+  if (!lua_isnil(L, 3)) {
+    uqL_call_start_refused(L, 1, UQ_ENDPOINT_BALANCE, &b->query);
+    return 1;
+  }
+  lua_pushliteral(L, ""); /* its query */
+  uqL_call_start(L, 1, UQ_ENDPOINT_BALANCE, &b->query);
+  return 1;
+}
+
+/* start(client, batch, query [, refused]) -> a call object. It has ended if the
+** query is none, or refused: that is a message about the options of all. Raises
+** what is no fault of the query: out of memory, a debug hook, a closed client.
+*/
+static int internal_start(lua_State *L) {
+  luaL_checkudata(L, 1, UQ_CLIENT);
+  struct batch *b = luaL_checkudata(L, 2, BATCH);
+  lua_settop(L, 4);
+  b->state = NOT_READ;
+  lua_pushcfunction(L, read_query);
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 3);
+  int status = lua_pcall(L, 2, 1, 0);
+  if (status == LUA_ERRRUN && b->state == READING)
+    b->query = b->options; /* what was read so far means nothing */
+  else if (status != LUA_OK)
+    return lua_error(L);
+  if (lua_isnil(L, -1))
+    lua_pushvalue(L, 4);
+  lua_pushcfunction(L, start_call);
+  lua_insert(L, -2);
+  lua_pushvalue(L, 1);
+  lua_insert(L, -2);
+  lua_pushvalue(L, 2);
+  lua_insert(L, -2);
+  b->starting = true;
+  status = lua_pcall(L, 3, 1, 0);
+  b->starting = false;
+  return status == LUA_OK ? 1 : lua_error(L);
+}
+
+/* stepping(batch, call): true if a call of the batch is being started or the
+** call stepped, that is within their hooks. Each may be nil. */
+static int internal_stepping(lua_State *L) {
+  const struct batch *b = lua_touserdata(L, 1);
+  const struct uq_call *call = lua_touserdata(L, 2);
+  lua_pushboolean(L,
+                  (b != NULL && b->starting) || (call != NULL && call->busy));
+  return 1;
+}
+
+/* hook_failed(client): the user's function has raised an error. */
+static int internal_hook_failed(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  c->stats.hook_errors++;
+  return 0;
+}
+
+/* ------------------------------------------------------------------------ */
+/* the rest                                                                  */
+/* ------------------------------------------------------------------------ */
+
+/* yieldable() -> can the caller yield? nginx hides LuaJIT's own function. */
+static int internal_yieldable(lua_State *L) {
+  lua_pushboolean(L, uqL_yieldable(L));
+  return 1;
+}
+
+/* closed(client) -> is it? */
+static int internal_closed(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  lua_pushboolean(L, c->transport == NULL);
+  return 1;
+}
+
+/* pass(client, id): the call is none that the asker of client:ready() knows. */
+static int internal_pass(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  uq_call_pass(c, (double)luaL_checknumber(L, 2));
+  return 0;
+}
+
+/* recall(client): such calls, and those that were named and not stepped, are
+** named once more. */
+static int internal_recall(lua_State *L) {
+  uq_call_recall(luaL_checkudata(L, 1, UQ_CLIENT));
+  return 0;
+}
+
+/* peer(client) -> the table that lives and dies with the client. */
+static int internal_peer(lua_State *L) {
+  luaL_checkudata(L, 1, UQ_CLIENT);
+  uqL_get_user_value(L, 1);
+  return 1;
+}
+
+/* methods() -> the names of the client's methods that make a call. */
+static int internal_methods(lua_State *L) {
+  lua_createtable(L, UQ_ENDPOINT_COUNT, 0);
+  for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
+    lua_pushstring(L, uq_endpoints[i].name);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+/* misfit(client, endpoint, message, kind, requests, elapsed) -> the error table
+** of a list whose pages do not fit together: "schema", or "conflict" if the
+** list changed between two of them. */
+static int internal_misfit(lua_State *L) {
+  static const char *const names[] = {"schema", "conflict", NULL};
+  static const enum uq_kind kinds[] = {UQ_SCHEMA, UQ_CONFLICT};
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  const char *endpoint = luaL_checkstring(L, 2);
+  luaL_checkstring(L, 3);
+  enum uq_kind kind = kinds[luaL_checkoption(L, 4, NULL, names)];
+  int requests = (int)luaL_checkinteger(L, 5);
+  lua_settop(L, 6);
+  lua_pushfstring(L, "%s [%s, %d request%s]", lua_tostring(L, 3), c->host,
+                  requests, requests == 1 ? "" : "s");
+  uqL_error_new(L, kind);
+  uqL_error_set_string(L, "endpoint", endpoint);
+  lua_pushinteger(L, requests);
+  lua_setfield(L, -2, "attempts");
+  lua_pushvalue(L, 6);
+  lua_setfield(L, -2, "elapsed");
+  lua_pushboolean(L, kind == UQ_CONFLICT);
+  lua_setfield(L, -2, "retryable");
+  return 1;
+}
+
+/* refusal(endpoint, message [, elapsed]) -> the error table of a call that
+** cannot be made here; with seconds, of one that was waited for in vain. */
+static int internal_refusal(lua_State *L) {
+  const char *endpoint = luaL_checkstring(L, 1);
+  luaL_checkstring(L, 2);
+  bool late = !lua_isnoneornil(L, 3);
+  lua_settop(L, 3);
+  lua_pushvalue(L, 2);
+  uqL_error_unsent(L, late ? UQ_TIMEOUT : UQ_CONFIG);
+  uqL_error_set_string(L, "endpoint", endpoint);
+  if (late) {
+    lua_pushvalue(L, 3);
+    lua_setfield(L, -2, "elapsed");
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, "retryable");
+  }
+  return 1;
+}
+
+/* question(client, ...) -> what client:balance(...) would ask for, if it raises
+** nothing: currency, account ("": none), amounts (a number), timeout, true if
+** it has a key of its own, and max_retries; nil, message and error if a value
+** is refused. */
+static int internal_question(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  struct uq_options o = c->options;
+  if (!uqL_options_call(L, 2, UQ_ENDPOINT_BALANCE, "balance", &o))
+    return uqL_call_refuse(L, UQ_ENDPOINT_BALANCE, &o);
+  lua_pushstring(L, o.currency);
+  lua_pushstring(L, o.on_behalf_of);
+  lua_pushinteger(L, o.amounts);
+  lua_pushnumber(L, o.timeout);
+  lua_pushboolean(L, o.idempotency_key[0] != '\0');
+  lua_pushinteger(L, o.max_retries);
+  return 6;
+}
+
+/* budget(client) -> timeout and max_retries of the client's options. */
+static int internal_budget(lua_State *L) {
+  const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  lua_pushnumber(L, c->options.timeout);
+  lua_pushinteger(L, c->options.max_retries);
+  return 2;
+}
+
+/* keep_text(call): if the call object succeeds, internal.text gives the body of
+** its answer. To be called before it is over. */
+static int internal_keep_text(lua_State *L) {
+  struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
+  call->keeps_text = call->is_object;
+  return 0;
+}
+
+/* text(call) -> that body, as it came; nil: it is not over, or has failed. */
+static int internal_text(lua_State *L) {
+  const struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
+  lua_settop(L, 1);
+  lua_pushnil(L);
+  if (call->results != 1) /* a failure has three */
+    return 1;
+  uqL_get_user_value(L, 1);
+  lua_getfield(L, -1, "text");
+  return 1;
+}
+
+#define SCRATCH "uqpay.scratch" /* metatable */
+
+static int scratch_gc(lua_State *L) {
+  uq_buf_free(luaL_checkudata(L, 1, SCRATCH));
+  return 0;
+}
+
+/* Pushes a buffer for the JSON library. */
+static struct uq_buf *push_scratch(lua_State *L) {
+  struct uq_buf *b = lua_newuserdata(L, sizeof *b);
+  uq_buf_init(b, 0);
+  luaL_getmetatable(L, SCRATCH);
+  lua_setmetatable(L, -2);
+  return b;
+}
+
+/* read(client, currency, amounts, text) -> the balance that a call would have
+** returned for an answer with that body; nil and why: no call takes that body.
+** Raises if the client is closed. */
+static int internal_read(lua_State *L) {
+  const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  const char *currency = luaL_checkstring(L, 2);
+  int amounts = (int)luaL_checkinteger(L, 3);
+  size_t len;
+  const char *text = luaL_checklstring(L, 4, &len);
+  if (c->transport == NULL)
+    return luaL_error(L, UQ_CLOSED);
+  lua_settop(L, 4);
+  struct uq_response_context q = {
+      UQ_ENDPOINT_BALANCE, "",  currency, NULL, amounts, {NULL, NULL},
+      push_scratch(L),     NULL};
+  if (uqL_response_read(L, &q, (char *)text, len))
+    return 1;
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
+/* idle(client) -> seconds in which nothing is expected to happen for the calls
+** of the client; 0 or less: it can go on, or something has been expected for so
+** long; nil: it has no calls. */
+static int internal_idle(lua_State *L) {
+  const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  if (c->calls != NULL)
+    lua_pushnumber(L, uq_call_idle(c));
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+/* limit(client, connections, turn): see uq_transport_limit. */
+static int internal_limit(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  long connections = (long)luaL_checkinteger(L, 2);
+  if (c->transport != NULL)
+    uq_transport_limit(c->transport, connections, luaL_checknumber(L, 3));
+  return 0;
+}
+
+/* share_turns(client, make): make(limit), 0 being none, gives the functions by
+** which the client's calls keep to what other processes do: turns (not called
+** without a limit), hold and pause. See uqL_token_store_turn, _hold and _pause. */
+static int internal_share_turns(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  lua_settop(L, 2);
+  uqL_get_user_value(L, 1);
+  lua_insert(L, 2);
+  lua_pushinteger(L, c->options.rate_limit);
+  lua_call(L, 1, 3);
+  lua_setfield(L, 2, "pause");
+  lua_setfield(L, 2, "hold");
+  lua_setfield(L, 2, "turns");
+  c->turns_shared = c->options.rate_limit > 0;
+  c->pauses_shared = true;
+  return 0;
+}
+
+/* iterators() -> a table: the names of those that give all items of a list, and
+** of the endpoints that they ask. */
+static int internal_iterators(lua_State *L) {
+  lua_newtable(L);
+  for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
+    if (uq_endpoints[i].each == NULL)
+      continue;
+    lua_pushstring(L, uq_endpoints[i].name);
+    lua_setfield(L, -2, uq_endpoints[i].each);
+  }
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"clock", internal_clock},
+                                     {"start", internal_start},
+                                     {"stepping", internal_stepping},
+                                     {"hook_failed", internal_hook_failed},
+                                     {"closed", internal_closed},
+                                     {"pass", internal_pass},
+                                     {"recall", internal_recall},
+                                     {"peer", internal_peer},
+                                     {"methods", internal_methods},
+                                     {"iterators", internal_iterators},
+                                     {"misfit", internal_misfit},
+                                     {"yieldable", internal_yieldable},
+                                     {"refusal", internal_refusal},
+                                     {"question", internal_question},
+                                     {"budget", internal_budget},
+                                     {"keep_text", internal_keep_text},
+                                     {"text", internal_text},
+                                     {"read", internal_read},
+                                     {"idle", internal_idle},
+                                     {"limit", internal_limit},
+                                     {"share_turns", internal_share_turns},
+                                     {NULL, NULL}};
+
+UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);
+
+UQ_EXPORT int luaopen_uqpay_internal(lua_State *L) {
+  luaL_newmetatable(L, SCRATCH);
+  lua_pushcfunction(L, scratch_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_newtable(L);
+  uqL_setfuncs(L, functions);
+  return 1;
+}

@@ -1,0 +1,191 @@
+/*
+** token.c - the access token that a client has: its form, its end, and the
+** user's function that gives it. See login.c for the login.
+** SPDX-License-Identifier: MIT
+*/
+#include <math.h>
+#include <string.h>
+
+#include "engine/http/url.h"
+#include "engine/base/ascii.h"
+#include "engine/base/clock.h"
+#include "binding/uqpay.h"
+
+#define MAX_TOKEN 8192   /* bytes; servers take no longer header lines */
+#define MAX_MESSAGE 512  /* bytes of what the user's function says */
+#define MARGIN 60        /* seconds before its end that a token is renewed */
+#define SECONDS_MAX 1e11 /* beyond the year 5000: those are milliseconds */
+#define LIFE_MAX 1e8     /* seconds, three years: nobody minds the difference */
+#define EARLIEST 1.0     /* an end, by whatever clock; 0 is none */
+
+static const char bearer[] = "Bearer ";
+
+size_t uq_token_prefix(const char *text, size_t len) {
+  size_t prefix = sizeof bearer - 1;
+  bool has = len >= prefix && (text[0] == 'B' || text[0] == 'b') &&
+             memcmp(text + 1, bearer + 1, prefix - 1) == 0;
+  return has ? prefix : 0;
+}
+
+const char *uq_token_check(const char *text, size_t len) {
+  size_t prefix = uq_token_prefix(text, len);
+  text += prefix;
+  len -= prefix;
+  if (len == 0)
+    return "a token expected, got an empty string";
+  if (uq_begins(text, len, "bearer") && len == sizeof bearer - 2)
+    return "a token behind \"Bearer \" expected, got the word alone";
+  if (len > MAX_TOKEN)
+    return "a token of at most 8192 bytes expected";
+  if (!uq_is_visible(text, len))
+    return "a token without blanks, line ends, control or non-ASCII bytes "
+           "expected";
+  return NULL;
+}
+
+const char *uq_token_take(struct uq_buf *token, const char *text, size_t len) {
+  const char *wrong = uq_token_check(text, len);
+  size_t prefix = uq_token_prefix(text, len);
+  if (wrong != NULL)
+    return wrong;
+  if (uq_buf_append(token, bearer, sizeof bearer - 1) != UQ_BUF_OK ||
+      uq_buf_append(token, text + prefix, len - prefix) != UQ_BUF_OK)
+    return uq_no_memory;
+  return NULL;
+}
+
+/* How long a token is good for: until its end, unless that is nonsense. */
+static double life_of(double end, double now, double assumed) {
+  if (end > SECONDS_MAX) /* milliseconds */
+    end /= 1000;
+  double life = end - now;
+  if (!(end > 0) || (assumed > 0 && !(life > 0)))
+    return assumed;
+  return life < LIFE_MAX ? life : LIFE_MAX;
+}
+
+const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
+                         double end, double assumed) {
+  struct uq_buf fresh; /* no call of Lua as long as it is ours alone */
+  uq_buf_init(&fresh, c->token.max);
+  const char *wrong = uq_token_take(&fresh, text, len);
+  if (wrong != NULL) {
+    uq_buf_free(&fresh);
+    return wrong;
+  }
+  if (c->token.len != fresh.len ||
+      memcmp(c->token.data, fresh.data, fresh.len) != 0) {
+    c->token_serial++;
+    c->token_used = false;
+  }
+  uq_buf_free(&c->token);
+  c->token = fresh;
+  double now = uq_clock_unix();
+  c->token_life = life_of(end, now, assumed);
+  c->token_end = c->token_life == 0 ? 0 : fmax(now + c->token_life, EARLIEST);
+  c->token_until = uq_clock() + c->token_life;
+  return NULL;
+}
+
+void uq_token_drop(struct uq_client *c) {
+  if (c->token.len == 0)
+    return;
+  uq_buf_free(&c->refused);
+  c->refused = c->token;
+  uq_buf_init(&c->token, c->refused.max);
+}
+
+void uq_token_accepted(struct uq_client *c, unsigned serial) {
+  if (c->token_serial != serial)
+    return;
+  c->token_used = true;
+  c->token_refusals = 0;
+}
+
+/* Does the buffer hold this token? */
+static bool holds(const struct uq_buf *token, const char *text, size_t len) {
+  size_t prefix = uq_token_prefix(text, len), own = sizeof bearer - 1;
+  return token->len > own && token->len - own == len - prefix &&
+         memcmp(token->data + own, text + prefix, len - prefix) == 0;
+}
+
+bool uq_token_known(const struct uq_client *c, const char *text, size_t len) {
+  return holds(&c->token, text, len) || holds(&c->refused, text, len);
+}
+
+double uq_token_left(const struct uq_client *c) {
+  if (c->token.len == 0)
+    return 0;
+  return c->token_end == 0 ? HUGE_VAL : c->token_until - uq_clock();
+}
+
+const char *uq_token_need(const struct uq_client *c) {
+  if (!c->token_function)
+    return NULL;
+  if (c->token.len == 0 || c->token_end == 0)
+    return "new";
+  return uq_token_left(c) < MARGIN ? "expired" : NULL;
+}
+
+/* Pushes "<what><the user's text at idx, or its type>". */
+static void push_reason(lua_State *L, const char *what, int idx) {
+  size_t len = 0;
+  const char *text = lua_tolstring(L, idx, &len);
+  if (text == NULL) {
+    text = luaL_typename(L, idx);
+    len = strlen(text);
+  }
+  lua_pushstring(L, what);
+  uqL_push_shown(L, text, len, MAX_MESSAGE);
+  lua_concat(L, 2);
+}
+
+bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
+                   const char *reason) {
+  if (c->token_running) {
+    lua_pushliteral(L, "the token function must not use its own client");
+    return false;
+  }
+  uqL_client_user_value(L, owner);
+  lua_getfield(L, -1, "token");
+  lua_pushstring(L, reason);
+  c->token_running = true;
+  int status = lua_pcall(L, 1, 2, 0);
+  c->token_running = false;
+  int first = lua_gettop(L) - 1; /* token, end: when it has not raised */
+  if (status == LUA_ERRMEM)
+    lua_error(L);
+  if (status != LUA_OK) {
+    push_reason(L, "the token function raised: ", -1);
+    return false;
+  }
+  if (lua_type(L, first) != LUA_TSTRING) {
+    lua_pushfstring(L, "the token function gave no token but %s%s",
+                    luaL_typename(L, first),
+                    lua_isnil(L, first + 1) ? "" : ": ");
+    if (lua_isnil(L, first + 1))
+      return false;
+    push_reason(L, lua_tostring(L, -1), first + 1);
+    return false;
+  }
+  if (!lua_isnil(L, first + 1) && lua_type(L, first + 1) != LUA_TNUMBER) {
+    lua_pushfstring(L,
+                    "the token function gave %s as the token's end (Unix "
+                    "seconds expected)",
+                    luaL_typename(L, first + 1));
+    return false;
+  }
+  if (c->transport == NULL) {
+    lua_pushliteral(L, "the token function closed the client");
+    return false;
+  }
+  size_t len;
+  const char *text = lua_tolstring(L, first, &len);
+  const char *wrong =
+      uq_token_put(c, text, len, (double)lua_tonumber(L, first + 1), 0);
+  if (wrong == uq_no_memory)
+    luaL_error(L, "%s", wrong);
+  if (wrong != NULL)
+    lua_pushfstring(L, "the token function: %s", wrong);
+  return wrong == NULL;
+}

@@ -1,0 +1,55 @@
+/*
+** ascii.h - words and characters, whatever the process locale takes for a
+** letter. Knows no Lua and no curl.
+** SPDX-License-Identifier: MIT
+*/
+#ifndef UQ_BASE_ASCII_H
+#define UQ_BASE_ASCII_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+static inline char uq_lower(char c) {
+  return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+static inline bool uq_is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* True if the text is of visible ASCII only. */
+static inline bool uq_is_visible(const char *text, size_t len) {
+  for (size_t i = 0; i < len; i++) {
+    if (text[i] <= ' ' || text[i] >= 0x7F)
+      return false;
+  }
+  return true;
+}
+
+/* True if a control byte is in the text. */
+static inline bool uq_has_control(const char *text, size_t len) {
+  for (size_t i = 0; i < len; i++) {
+    if ((unsigned char)text[i] < ' ' || text[i] == 0x7F)
+      return true;
+  }
+  return false;
+}
+
+/* Does the text of len bytes begin with this lower-case word? */
+static inline bool uq_begins(const char *text, size_t len, const char *word) {
+  size_t i = 0;
+  for (; word[i] != '\0'; i++) {
+    if (i == len || uq_lower(text[i]) != word[i])
+      return false;
+  }
+  return true;
+}
+
+/* Is this lower-case word anywhere in the text? */
+static inline bool uq_contains(const char *text, size_t len, const char *word) {
+  for (size_t i = 0; i < len; i++) {
+    if (uq_begins(text + i, len - i, word))
+      return true;
+  }
+  return false;
+}
+
+#endif

@@ -1,0 +1,36 @@
+/*
+** response_headers.h - the few response headers that are kept. Knows no Lua and no
+** curl.
+** SPDX-License-Identifier: MIT
+*/
+#ifndef UQ_HTTP_RESPONSE_HEADERS_H
+#define UQ_HTTP_RESPONSE_HEADERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#pragma GCC visibility push(hidden)
+
+#define UQ_HEADER_MAX 256 /* bytes kept of a value, its NUL included */
+
+/* All zero: nothing received. Values are trimmed and cut, and their control
+** bytes are question marks: they end up in messages. */
+struct uq_response_headers {
+  char request_id[UQ_HEADER_MAX];
+  char retry_after[UQ_HEADER_MAX];
+  char location[UQ_HEADER_MAX];
+  char content_encoding[UQ_HEADER_MAX];
+  int request_id_rank; /* of the header it came in: the best one wins */
+  int status;    /* of the status line; -1: it has none; 0: no such line */
+  bool complete; /* the blank line after the headers has come */
+  size_t bytes;  /* of all header lines, kept or not */
+};
+
+/* Takes a line as it came, a status line beginning a new answer; without keep,
+** counts it only. False: there have been too many bytes of them. */
+bool uq_response_headers_line(struct uq_response_headers *r, const char *line, size_t len,
+                      bool keep);
+
+#pragma GCC visibility pop
+
+#endif

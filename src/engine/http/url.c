@@ -1,0 +1,127 @@
+/*
+** url.c - see url.h.
+** SPDX-License-Identifier: MIT
+*/
+#include "engine/http/url.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/ascii.h"
+
+/* Is this 127.0.0.0/8 in its one plain form? For any other, "127.0.0.08" for
+** one, a resolver would be asked. */
+static bool is_loopback_v4(const char *host) {
+  int parts = 0;
+  for (const char *p = host;; p++) {
+    size_t digits = strspn(p, "0123456789");
+    long part = digits > 0 && digits <= 3 ? strtol(p, NULL, 10) : 256;
+    if (part > 255 || (digits > 1 && *p == '0') || (parts == 0 && part != 127))
+      return false;
+    parts++;
+    p += digits;
+    if (*p != '.')
+      return *p == '\0' && parts == 4;
+  }
+}
+
+/* Loopback by its literal name: what a resolver says is not believed. */
+static bool is_loopback(const char *host) {
+  return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+         is_loopback_v4(host);
+}
+
+const char uq_no_memory[] = "not enough memory";
+
+/* A part of the URL, to be freed, or NULL; starved: there was no memory for it.
+ */
+static char *part(CURLU *url, CURLUPart what, bool *starved) {
+  char *text = NULL;
+  if (curl_url_get(url, what, &text, 0) == CURLUE_OUT_OF_MEMORY)
+    *starved = true;
+  return text;
+}
+
+static const char *check_parts(CURLU *url, char *host, size_t size) {
+  bool starved = false;
+  char *scheme = part(url, CURLUPART_SCHEME, &starved);
+  char *name = part(url, CURLUPART_HOST, &starved);
+  char *port = part(url, CURLUPART_PORT, &starved);
+  char *user = part(url, CURLUPART_USER, &starved);
+  char *password = part(url, CURLUPART_PASSWORD, &starved);
+  const char *why = NULL;
+  if (starved)
+    why = uq_no_memory;
+  else if (scheme == NULL || name == NULL)
+    why = "it names no host";
+  else if (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0)
+    why = "only https is spoken";
+  else if (strcmp(scheme, "http") == 0 && !is_loopback(name))
+    why = "http:// is for loopback hosts alone, use https://";
+  else if (user != NULL || password != NULL)
+    why = "it must bear no user or password";
+  else
+    snprintf(host, size, "%s%s%s", name, port != NULL ? ":" : "",
+             port != NULL ? port : "");
+  curl_free(scheme);
+  curl_free(name);
+  curl_free(port);
+  curl_free(user);
+  curl_free(password);
+  return why;
+}
+
+const char *uq_url_check(const char *url, char *host, size_t size) {
+  if (!uq_is_visible(url, strlen(url)))
+    return "a blank, control or non-ASCII byte is in it";
+  const char *host_begins = strstr(url, "://");
+  if (host_begins == NULL)
+    return "it must begin with https://";
+  if (host_begins[3] == '/') /* curl would take the next word for the host */
+    return "it names no host";
+  if (strpbrk(url, "?#") != NULL)
+    return "it must bear no query or fragment";
+  CURLU *parsed = curl_url();
+  if (parsed == NULL)
+    return uq_no_memory;
+  CURLUcode code = curl_url_set(parsed, CURLUPART_URL, url, 0);
+  const char *why =
+      code == CURLUE_OUT_OF_MEMORY ? uq_no_memory : "it is no URL";
+  if (code == CURLUE_OK)
+    why = check_parts(parsed, host, size);
+  curl_url_cleanup(parsed);
+  return why;
+}
+
+bool uq_url_encrypted(const char *url) {
+  return uq_begins(url, strlen(url), "https:"); /* schemes know no case */
+}
+
+const char *uq_proxy_check(const char *url) {
+  static const char *const schemes[] = {"http",    "https",  "socks4",
+                                        "socks4a", "socks5", "socks5h"};
+  const char *why = "the URL of an http, https or socks proxy expected";
+  bool starved = false;
+  CURLU *parsed = curl_url();
+  if (parsed == NULL)
+    return uq_no_memory;
+  CURLUcode code = curl_url_set(parsed, CURLUPART_URL, url,
+                                CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME);
+  char *scheme = part(parsed, CURLUPART_SCHEME, &starved);
+  char *host = part(parsed, CURLUPART_HOST, &starved);
+  if (starved || code == CURLUE_OUT_OF_MEMORY) {
+    why = uq_no_memory;
+  } else if (code == CURLUE_OK && scheme != NULL && host != NULL &&
+             host[0] != '\0') {
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+      if (strcmp(scheme, schemes[i]) == 0)
+        why = NULL;
+    }
+  }
+  curl_free(scheme);
+  curl_free(host);
+  curl_url_cleanup(parsed);
+  return why;
+}
