@@ -5,13 +5,18 @@
 ** raise.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/amount.h"
+
 #include <math.h>
 #include <string.h>
 
-#include "engine/number/number.h"
+#include "binding/auxlib.h"
+#include "binding/compat.h"
+#include "binding/error.h"
 #include "engine/number/currency.h"
 #include "engine/number/datetime.h"
-#include "binding/uqpay.h"
+#include "engine/number/decimal.h"
+#include "engine/number/number.h"
 
 #define MAX_SHOWN 40     /* bytes of a text in a message */
 #define MAX_EXACT 0x1p53 /* from here on a double may be a rounded number */

@@ -7,14 +7,34 @@
 ** too, for a key that it has seen. A caller's own key is never changed.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/attempt.h"
+
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 
-#include "engine/number/number.h"
-#include "engine/base/ascii.h"
 #include "binding/call.h"
+#include "binding/client.h"
+#include "binding/compat.h"
+#include "binding/error.h"
+#include "binding/hook.h"
+#include "binding/login.h"
+#include "binding/options.h"
+#include "binding/reclaim.h"
+#include "binding/response.h"
+#include "binding/token.h"
+#include "binding/token_store.h"
+#include "engine/api/endpoint.h"
+#include "engine/base/ascii.h"
+#include "engine/base/buf.h"
 #include "engine/base/clock.h"
+#include "engine/base/error_kind.h"
+#include "engine/base/uuid.h"
+#include "engine/http/transport.h"
+#include "engine/number/number.h"
+#include "engine/policy/rate_limiter.h"
+#include "engine/policy/retry.h"
+#include "engine/policy/run_queue.h"
 
 /* Seconds that the others wait for one's Retry-After: limits are a minute's. */
 #define MAX_PAUSE 60.0
@@ -136,7 +156,7 @@ static int fail_rate_limited(lua_State *L, struct uq_call *call, bool login,
   lua_pushnumber(L, wait);
   lua_setfield(L, -2, "retry_after");
   uqL_error_set_string(L, "endpoint",
-                (login ? UQ_ENDPOINT_TOKEN : call->endpoint)->name);
+                       (login ? UQ_ENDPOINT_TOKEN : call->endpoint)->name);
   return fail(L, call, "deadline");
 }
 
@@ -441,14 +461,14 @@ static void note_refused_token(lua_State *L, const struct uq_call *call) {
   lua_pushboolean(L, 1);
   lua_setfield(L, -2, "retryable");
   if (!call->home->share)
-    uqL_error_append_message(L,
-                  "; if other processes log in with these credentials, their "
-                  "logins may end this one's tokens: share one by "
-                  "token_store");
+    uqL_error_append_message(
+        L, "; if other processes log in with these credentials, their "
+           "logins may end this one's tokens: share one by "
+           "token_store");
 }
 
 struct uq_rate_limiter *uq_attempt_rate_limiter(const struct uq_call *call,
-                                struct uq_client *c) {
+                                                struct uq_client *c) {
   return call->is_login ? &c->login_pace : &c->pace;
 }
 
@@ -580,22 +600,22 @@ static int settle(lua_State *L, int idx) {
   }
   call->home->stats.connections += (double)call->answer.connects;
   struct uq_response_context q = {call->endpoint,
-                          call->query,
-                          call->options.currency,
-                          o->ca_file != NULL ? o->ca_file : o->ca_path,
-                          call->options.amounts,
-                          {uq_endpoint_secret(&call->answer.sent),
-                           uq_endpoint_secret(&call->earlier)},
-                          &call->scratch,
-                          call->is_login ? &call->token : NULL};
+                                  call->query,
+                                  call->options.currency,
+                                  o->ca_file != NULL ? o->ca_file : o->ca_path,
+                                  call->options.amounts,
+                                  {uq_endpoint_secret(&call->answer.sent),
+                                   uq_endpoint_secret(&call->earlier)},
+                                  &call->scratch,
+                                  call->is_login ? &call->token : NULL};
   bool good = uqL_response_decode(L, &q, &call->answer, &f);
   if (call->is_login)
     uq_login_took(call);
   else if (good)
     uq_token_accepted(call->home, call->token_serial);
   if (good || (f.status != 0 && f.status != 429))
-    uq_rate_limiter_accepted(uq_attempt_rate_limiter(call, call->home), uq_clock(),
-                     call->attempted);
+    uq_rate_limiter_accepted(uq_attempt_rate_limiter(call, call->home),
+                             uq_clock(), call->attempted);
   if (good && call->keeps_text)
     keep_text(L, idx);
   if (good)
@@ -667,7 +687,8 @@ static int take_turn(lua_State *L, int idx, bool *go) {
   bool queued = call->options.queued;
   bool first = call->called || c->schedule.in_line == 0;
   bool late = !queued && call->lined_up > 0 && now >= call->deadline;
-  *go = call->granted || (first && !late && uq_rate_limiter_next(&c->pace) <= now);
+  *go = call->granted ||
+        (first && !late && uq_rate_limiter_next(&c->pace) <= now);
   if (*go && c->pauses_shared)
     keep_pause(L, idx, now, go);
   if (call->client == NULL)
@@ -679,8 +700,9 @@ static int take_turn(lua_State *L, int idx, bool *go) {
       return results;
   }
   if (!*go) {
-    double when = first ? uq_rate_limiter_next(&c->pace)
-                        : uq_rate_limiter_due(&c->pace, now, c->schedule.in_line);
+    double when = first
+                      ? uq_rate_limiter_next(&c->pace)
+                      : uq_rate_limiter_due(&c->pace, now, c->schedule.in_line);
     if (late || (!queued && when >= call->deadline))
       return fail_rate_limited(L, call, false, now, when);
     if (call->lined_up == 0)
@@ -691,7 +713,7 @@ static int take_turn(lua_State *L, int idx, bool *go) {
     }
     call->state = UQ_CALL_QUEUED;
     uq_run_queue_enqueue(&c->schedule, &call->turn,
-                        queued ? HUGE_VAL : call->deadline);
+                         queued ? HUGE_VAL : call->deadline);
     return 0;
   }
   if (queued && call->attempts == 0) { /* its time begins now */
@@ -768,7 +790,8 @@ static bool is_too_late(const struct uq_call *call, double now) {
 static int ask_store(lua_State *L, int idx, bool *go) {
   struct uq_call *call = to_call(L, idx);
   uqL_client_user_value(L, idx);
-  enum uq_token_store_state state = uqL_token_store_begin(L, call->client, lua_gettop(L));
+  enum uq_token_store_state state =
+      uqL_token_store_begin(L, call->client, lua_gettop(L));
   if (call->client == NULL) /* a function of the store closed it */
     return fail_ended(L, call);
   switch (state) {
@@ -862,7 +885,8 @@ bool uq_attempt_ready(const struct uq_call *call) {
     return is_late(call) ||
            (call->exchange != NULL && uq_transfer_done(call->exchange));
   case UQ_CALL_QUEUED:
-    return call->turn.wake <= uq_clock() || !uq_run_queue_is_queued(&call->turn);
+    return call->turn.wake <= uq_clock() ||
+           !uq_run_queue_is_queued(&call->turn);
   case UQ_CALL_WAITING:
   case UQ_CALL_LOGIN:
     return is_due(call);

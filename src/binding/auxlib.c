@@ -3,11 +3,14 @@
 ** modules, and checks of the arguments that are not options.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/auxlib.h"
+
 #include <math.h>
 #include <string.h>
 
+#include "binding/compat.h"
+#include "binding/error.h"
 #include "engine/number/number.h"
-#include "binding/uqpay.h"
 
 #define MAX_KEY 40 /* bytes of a key in a message */
 

@@ -9,7 +9,21 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "binding/attempt.h"
+#include "binding/auxlib.h"
+#include "binding/client.h"
+#include "binding/compat.h"
+#include "binding/error.h"
+#include "binding/login.h"
+#include "binding/options.h"
+#include "binding/reclaim.h"
+#include "engine/api/endpoint.h"
+#include "engine/base/buf.h"
 #include "engine/base/clock.h"
+#include "engine/base/error_kind.h"
+#include "engine/http/transport.h"
+#include "engine/policy/rate_limiter.h"
+#include "engine/policy/run_queue.h"
 
 /* Seconds, the longest wait in one piece: a signal that came just before it
 ** would go unseen for so long. */
@@ -158,7 +172,8 @@ static void tell_others(struct uq_client *c) {
   if (c->transport == NULL || uq_transport_forked(c->transport))
     return;
   advance(c);
-  if (uq_run_queue_has_ready(&c->schedule) || uq_run_queue_has_unclaimed(&c->schedule))
+  if (uq_run_queue_has_ready(&c->schedule) ||
+      uq_run_queue_has_unclaimed(&c->schedule))
     uq_transport_notify(c->transport);
 }
 
@@ -288,7 +303,8 @@ static void give_spare(lua_State *L, int client, int idx) {
     return;
   uqL_get_user_value(L, client);
   lua_pushvalue(L, idx);
-  lua_rawseti(L, -2, UQ_USER_VALUE_SPARE); /* there is room: see uqL_client_new */
+  lua_rawseti(L, -2,
+              UQ_USER_VALUE_SPARE); /* there is room: see uqL_client_new */
   lua_pop(L, 1);
   c->spare = lua_touserdata(L, idx);
 }

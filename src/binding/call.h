@@ -1,14 +1,27 @@
 /*
-** call.h - what the files of a call share: its state. See call.c for its life,
-** attempt.c for its course, hook.c for what the user's hooks are told.
+** call.h - a call: its state, its life, and its object.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_CALL_H
 #define UQ_CALL_H
 
-#include "binding/uqpay.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "binding/compat.h"
+#include "binding/options.h"
+#include "engine/api/endpoint.h"
+#include "engine/base/buf.h"
+#include "engine/base/error_kind.h"
+#include "engine/base/uuid.h"
+#include "engine/http/transport.h"
+#include "engine/policy/run_queue.h"
 
 #pragma GCC visibility push(hidden)
+
+struct uq_client;
+
+#define UQ_CALL "uqpay.call" /* metatable */
 
 /* Seconds for the engine to notice a deadline by itself. */
 #define UQ_GRACE 0.1
@@ -18,7 +31,7 @@ enum uq_call_state {
   UQ_CALL_IN_FLIGHT, /* an exchange is; until turn.wake at the latest */
   UQ_CALL_WAITING,   /* until turn.wake */
   UQ_CALL_LOGIN,     /* for the client's login; until turn.wake, too */
-  UQ_CALL_QUEUED,   /* until it is called; until turn.wake at the latest */
+  UQ_CALL_QUEUED,    /* until it is called; until turn.wake at the latest */
   UQ_CALL_ENDED
 };
 
@@ -48,7 +61,7 @@ struct uq_call {
   enum uq_wait waits_for;
   const struct uq_ending *ended; /* why, if it was before its time */
   struct uq_transfer *exchange;  /* while in flight */
-  struct uq_response answer;       /* while it is judged */
+  struct uq_response answer;     /* while it is judged */
   struct uq_buf scratch;         /* the same */
   struct uq_buf earlier;         /* header block of an attempt before */
   struct uq_buf token;           /* what a login has come to */
@@ -81,8 +94,6 @@ struct uq_call {
   char body[UQ_BODY_MAX];
 };
 
-/* ---- call.c ------------------------------------------------------------- */
-
 /* Ends the call, as a success or a failure: its exchange and its turn go back,
 ** its client forgets it. Nothing if it has ended already. */
 void uq_call_end(struct uq_call *call, bool good);
@@ -99,41 +110,67 @@ bool uqL_call_step(lua_State *L, int idx);
 struct uq_call *uqL_call_login(lua_State *L, int client,
                                const struct uq_options *o);
 
-/* ---- attempt.c ---------------------------------------------------------- */
+/* Registers the class. */
+void uqL_call_open(lua_State *L);
 
-/* Lets the call at idx go on without waiting. 0: it is not finished; else the
-** number of results pushed: the balance, or nil, message and error. */
-int uqL_attempt_step(lua_State *L, int idx);
+/* Makes a call of the client at idx (absolute), whose query is the string at
+** the top, and blocks until it is finished, up to its timeout. Returns the
+** number of results pushed: the balance, or nil, message and error. Raises if
+** the client is closed, and what a debug hook raises (the interpreter's
+** Ctrl-C); the call is then canceled. */
+int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
+                 const struct uq_options *o);
 
-/* Is it at work, rather than waiting for a moment? */
-bool uq_attempt_ready(const struct uq_call *call);
+/* Replaces the query at the top by a call object, begun. Raises if the client
+** is closed. */
+void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
+                    const struct uq_options *o);
 
-/* Reads what may have come for a call in flight that no other step reads for.
- */
-void uq_attempt_look(const struct uq_call *call);
+/* The failure of a call that is not begun: the message at the top says which
+** value of its options is refused. Returns the number of results pushed. */
+int uqL_call_refuse(lua_State *L, const struct uq_endpoint *e,
+                    const struct uq_options *o);
 
-/* Counts the resends that libcurl has made by itself for a call in flight, and
-** charges them to the rate limit. */
-void uq_attempt_count_resends(struct uq_call *call);
+/* The same: replaces the message by a call object that has ended. */
+void uqL_call_start_refused(lua_State *L, int client,
+                            const struct uq_endpoint *e,
+                            const struct uq_options *o);
 
-/* Whose turns it takes under the rate limit. */
-struct uq_rate_limiter *uq_attempt_rate_limiter(const struct uq_call *call,
-                                struct uq_client *c);
+/* Lets the network go on until a call of the client can be stepped, at most for
+** `limit` seconds. Can one? The client may be closed afterwards. Raises what a
+** debug hook raises. */
+bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit);
 
-/* ---- hook.c ------------------------------------------------------------- */
+/* The client's descriptor, in line with its calls. -1: there is none. The
+** client may be closed afterwards. */
+int uqL_call_fd(lua_State *L, struct uq_client *c);
 
-/* Each is called only if the client has the hook. Afterwards the client may be
-** closed. */
+/* When uqL_call_wait is due on uq_clock, whatever the descriptor says; below 0:
+** not for its own sake. */
+double uq_call_due(const struct uq_client *c);
 
-/* Before an attempt. */
-void uqL_hook_request(lua_State *L, int idx);
+/* Seconds in which nothing is expected to happen for the calls of a client that
+** has some; 0: one can go on; below: something has been expected for so long.
+*/
+double uq_call_idle(const struct uq_client *c);
 
-/* Of the answer; at the top: the result, or the error table. */
-void uqL_hook_response(lua_State *L, int idx, bool good,
-                       const struct uq_secrets *secrets);
+/* The transport's word that the exchange of a call is finished. */
+void uq_call_ready(void *call);
 
-/* Of the retry that the error table at the top leads to. */
-void uqL_hook_retry(lua_State *L, int idx, double wait);
+/* The number of the next call that can be stepped; 0: there is none. Each is
+** named once. */
+double uq_call_next(struct uq_client *c);
+
+/* The call of that number was named to somebody who does not know it: whoever
+** waits for it must see it on the descriptor. */
+void uq_call_pass(struct uq_client *c, double id);
+
+/* Those calls, and whatever else was named and not stepped, are named once
+** more. */
+void uq_call_recall(struct uq_client *c);
+
+/* Ends every call of the client with kind `canceled`. */
+void uq_call_cancel_all(struct uq_client *c);
 
 #pragma GCC visibility pop
 

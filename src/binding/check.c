@@ -6,10 +6,10 @@
 
 #include <string.h>
 
-#include "engine/http/url.h"
 #include "engine/base/ascii.h"
-#include "engine/number/datetime.h"
 #include "engine/base/uuid.h"
+#include "engine/http/url.h"
+#include "engine/number/datetime.h"
 
 #define MAX_TEXT 512 /* bytes */
 #define MAX_BASE_URL 1024

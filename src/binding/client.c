@@ -2,10 +2,23 @@
 ** client.c - the client userdata: its making, its methods, its end.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/client.h"
+
 #include <string.h>
 
+#include "binding/auxlib.h"
+#include "binding/call.h"
+#include "binding/compat.h"
+#include "binding/internal.h"
+#include "binding/options.h"
+#include "binding/token.h"
+#include "binding/token_store.h"
+#include "engine/api/endpoint.h"
+#include "engine/base/buf.h"
 #include "engine/base/clock.h"
-#include "binding/uqpay.h"
+#include "engine/http/transport.h"
+#include "engine/policy/rate_limiter.h"
+#include "engine/policy/run_queue.h"
 
 static struct uq_client *check_client(lua_State *L) {
   struct uq_client *c = uqL_self(L, UQ_CLIENT, "client");

@@ -5,6 +5,8 @@
 #define _GNU_SOURCE /* dladdr, RTLD_DEFAULT */
 #include "binding/compat.h"
 
+#include "binding/compat.h"
+
 #if LUA_VERSION_NUM == 501
 
 #include <dlfcn.h>

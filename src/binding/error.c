@@ -3,9 +3,13 @@
 ** What came from outside gets into it through redact.c alone.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/error.h"
+
 #include <string.h>
 
-#include "binding/uqpay.h"
+#include "binding/compat.h"
+#include "engine/base/error_kind.h"
+#include "engine/base/redact.h"
 
 #define MAX_FIELD 128 /* bytes of a field's text */
 

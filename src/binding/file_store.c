@@ -3,10 +3,17 @@
 ** functions over one userdata, which they keep alive.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/file_store.h"
+
 #include <string.h>
 
+#include "binding/auxlib.h"
+#include "binding/compat.h"
+#include "binding/error.h"
+#include "binding/reclaim.h"
+#include "engine/base/buf.h"
+#include "engine/store/private_file.h"
 #include "engine/store/token_file.h"
-#include "binding/uqpay.h"
 
 #define UQ_FILE_STORE "uqpay.file_store" /* metatable */
 

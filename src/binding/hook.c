@@ -3,8 +3,16 @@
 ** change no result.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/hook.h"
+
 #include "binding/call.h"
+#include "binding/client.h"
+#include "binding/compat.h"
+#include "binding/error.h"
+#include "engine/api/endpoint.h"
 #include "engine/base/clock.h"
+#include "engine/base/redact.h"
+#include "engine/http/transport.h"
 
 static void set_number(lua_State *L, const char *name, double value) {
   lua_pushnumber(L, value);

@@ -3,10 +3,22 @@
 ** else: require "uqpay.internal" finds it in the same library.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/internal.h"
+
 #include <string.h>
 
+#include "binding/auxlib.h"
 #include "binding/call.h"
+#include "binding/client.h"
+#include "binding/compat.h"
+#include "binding/error.h"
+#include "binding/options.h"
+#include "binding/response.h"
+#include "engine/api/endpoint.h"
+#include "engine/base/buf.h"
 #include "engine/base/clock.h"
+#include "engine/base/error_kind.h"
+#include "engine/http/transport.h"
 
 /* clock() -> seconds on a clock that never steps. */
 static int internal_clock(lua_State *L) {
@@ -317,7 +329,8 @@ static int internal_limit(lua_State *L) {
 
 /* share_turns(client, make): make(limit), 0 being none, gives the functions by
 ** which the client's calls keep to what other processes do: turns (not called
-** without a limit), hold and pause. See uqL_token_store_turn, _hold and _pause. */
+** without a limit), hold and pause. See uqL_token_store_turn, _hold and _pause.
+ */
 static int internal_share_turns(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   lua_settop(L, 2);

@@ -5,12 +5,18 @@
 ** integers and takes hexadecimals and NaN.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/json.h"
+
 #include <limits.h>
 #include <string.h>
 
-#include "engine/number/number.h"
+#include "binding/amount.h"
+#include "binding/compat.h"
+#include "binding/options.h"
+#include "engine/base/buf.h"
+#include "engine/number/decimal.h"
 #include "engine/number/json_numbers.h"
-#include "binding/uqpay.h"
+#include "engine/number/number.h"
 
 /* money needs a double: a Lua of floats would round it unseen */
 typedef char lua_number_is_a_double[sizeof(lua_Number) >= 8 ? 1 : -1];

@@ -15,11 +15,23 @@
 ** https://developers.uqpay.com/account-center/v1.6/api-reference/access-token
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/login.h"
+
 #include <math.h>
 #include <string.h>
 
+#include "binding/attempt.h"
 #include "binding/call.h"
+#include "binding/client.h"
+#include "binding/compat.h"
+#include "binding/error.h"
+#include "binding/options.h"
+#include "binding/token.h"
+#include "binding/token_store.h"
+#include "engine/api/endpoint.h"
+#include "engine/base/buf.h"
 #include "engine/base/clock.h"
+#include "engine/base/error_kind.h"
 
 /* Seconds: documented; for an end that is nonsense. */
 #define LIFE_ASSUMED 1800.0
@@ -265,9 +277,9 @@ static enum uq_login_state fail(lua_State *L, const struct uq_call *call) {
   lua_pop(L, 1);
   if (retryable)
     uqL_error_set_string(L, "retry_stopped",
-                  call->login_failures > call->options.max_retries
-                      ? "max_retries"
-                      : "deadline");
+                         call->login_failures > call->options.max_retries
+                             ? "max_retries"
+                             : "deadline");
   return UQ_LOGIN_FAILED;
 }
 
@@ -305,7 +317,8 @@ static enum uq_login_state wait(lua_State *L, struct uq_call *call) {
   struct uq_client *c = call->client;
   if (c->login != NULL && !is_attended(c))
     uq_attempt_look(c->login);
-  call->state = UQ_CALL_LOGIN; /* uqL_login_abandon_if_unwanted must know of it */
+  call->state =
+      UQ_CALL_LOGIN; /* uqL_login_abandon_if_unwanted must know of it */
   do {
     if (c->login == NULL) {
       if (call->login != 0 && c->login_failed >= call->login)

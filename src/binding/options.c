@@ -6,17 +6,26 @@
 ** name the option, and never quote it.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/options.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "binding/auxlib.h"
+#include "binding/check.h"
+#include "binding/client.h"
+#include "binding/compat.h"
+#include "binding/error.h"
+#include "binding/query.h"
+#include "binding/token.h"
+#include "engine/api/endpoint.h"
+#include "engine/base/buf.h"
+#include "engine/http/trust.h"
 #include "engine/http/url.h"
 #include "engine/number/number.h"
-#include "binding/check.h"
-#include "engine/http/trust.h"
-#include "binding/uqpay.h"
 
 #define MAX_NAME 40 /* bytes of an unknown option in a message */
 

@@ -3,13 +3,16 @@
 ** percent-encoded ("+08:00" is "%2B08%3A00": a bare "+" would be a blank).
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/query.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "binding/check.h"
+#include "binding/compat.h"
+#include "binding/options.h"
+#include "engine/api/endpoint.h"
 #include "engine/number/datetime.h"
-#include "binding/uqpay.h"
 
 bool uq_query_knows(const struct uq_endpoint *e, const char *name) {
   const struct uq_param *p = e->params;

@@ -4,9 +4,12 @@
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE /* sigset_t, in process.h */
+#include "binding/reclaim.h"
+
+#include "binding/client.h"
+#include "binding/compat.h"
 #include "engine/base/clock.h"
 #include "engine/http/process.h"
-#include "binding/uqpay.h"
 
 #define TRIES 16  /* an error in a finalizer ends a collection early */
 #define PAUSE 1.0 /* seconds after a collection that was of no use */

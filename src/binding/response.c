@@ -4,16 +4,28 @@
 ** body's own code, but for success statuses whose body is an error.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/response.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/number/number.h"
+#include "binding/compat.h"
+#include "binding/error.h"
+#include "binding/json.h"
+#include "binding/options.h"
+#include "binding/token.h"
+#include "engine/api/endpoint.h"
 #include "engine/base/ascii.h"
+#include "engine/base/buf.h"
 #include "engine/base/clock.h"
+#include "engine/base/error_kind.h"
+#include "engine/base/redact.h"
+#include "engine/http/transport.h"
 #include "engine/number/flat_json.h"
-#include "binding/uqpay.h"
+#include "engine/number/number.h"
+#include "engine/policy/retry.h"
 
 #define MAX_MESSAGE 512 /* of the API's own message */
 #define MAX_TEXT 128    /* of its code and type */
@@ -55,7 +67,8 @@ static bool judge_failure(lua_State *L, const struct uq_response_context *q,
   uqL_error_new(L, a->kind);
   if (a->kind == UQ_TLS) {
     uqL_error_append_message(L, "; authorities in use: ");
-    uqL_error_append_message(L, q->ca_file != NULL ? q->ca_file : "the system's");
+    uqL_error_append_message(L,
+                             q->ca_file != NULL ? q->ca_file : "the system's");
     uqL_error_append_message(L, " (options ca_file and ca_path)");
   }
   if (a->status != 0)
@@ -100,8 +113,8 @@ static enum uq_kind kind_of_status(int status) {
 
 /* A login that is refused is refused for its credentials, whatever the status.
 ** (408 and 429 say nothing of them.) */
-static enum uq_kind kind_of_refusal(const struct uq_response_context *q, int status,
-                                    enum uq_kind kind) {
+static enum uq_kind kind_of_refusal(const struct uq_response_context *q,
+                                    int status, enum uq_kind kind) {
   bool refused =
       status >= 400 && status < 500 && status != 408 && status != 429;
   return q->endpoint->login && refused ? UQ_AUTH : kind;
@@ -359,7 +372,8 @@ static bool refuse_body(lua_State *L, const struct uq_response_context *q,
 
 /* An error status whose body is no JSON object: a proxy's page, or nothing. */
 static bool judge_bare_status(lua_State *L, const struct uq_response_context *q,
-                              const struct uq_response *a, struct uq_failure *f) {
+                              const struct uq_response *a,
+                              struct uq_failure *f) {
   f->status = a->status;
   f->token_refused = a->status == 401;
   if (a->status >= 300 && a->status < 400) {
@@ -388,7 +402,8 @@ static bool is_body_decisive(int status) {
          status != 429;
 }
 
-static bool judge_error_status(lua_State *L, const struct uq_response_context *q,
+static bool judge_error_status(lua_State *L,
+                               const struct uq_response_context *q,
                                const struct uq_response *a,
                                struct uq_failure *f) {
   size_t members;
@@ -442,7 +457,8 @@ static const char *check_count(lua_State *L, const char *text, size_t len,
   return NULL;
 }
 
-static const char *check_amount(lua_State *L, const struct uq_response_context *q,
+static const char *check_amount(lua_State *L,
+                                const struct uq_response_context *q,
                                 const char *text, size_t len,
                                 enum uq_json_type type) {
   bool number = type == UQ_JSON_NUMBER ||
@@ -490,8 +506,9 @@ static const char *check_names(lua_State *L, enum uq_json_type type,
 static const char other_currency[] = "another currency";
 
 /* What is wrong with a string that has no control bytes; NULL: nothing. */
-static const char *check_plain(const struct uq_response_context *q, const char *text,
-                               size_t len, enum uq_field_type wanted) {
+static const char *check_plain(const struct uq_response_context *q,
+                               const char *text, size_t len,
+                               enum uq_field_type wanted) {
   if (wanted > UQ_FIELD_PLAIN && len == 0)
     return "a string that is not empty expected";
   if (wanted == UQ_FIELD_CURRENCY && q->currency[0] != '\0' &&
@@ -500,8 +517,9 @@ static const char *check_plain(const struct uq_response_context *q, const char *
   return wanted == UQ_FIELD_TOKEN ? uq_token_check(text, len) : NULL;
 }
 
-static const char *check_text(const struct uq_response_context *q, const char *text,
-                              size_t len, enum uq_json_type type,
+static const char *check_text(const struct uq_response_context *q,
+                              const char *text, size_t len,
+                              enum uq_json_type type,
                               enum uq_field_type wanted) {
   if (type != UQ_JSON_STRING)
     return "a string expected";
@@ -512,7 +530,8 @@ static const char *check_text(const struct uq_response_context *q, const char *t
 
 /* At the top: a field's value, which what the schema wants is put in the place
 ** of. NULL: it is as the schema wants it; else what was expected. */
-static const char *check_field(lua_State *L, const struct uq_response_context *q,
+static const char *check_field(lua_State *L,
+                               const struct uq_response_context *q,
                                enum uq_field_type wanted) {
   const char *text = "";
   size_t len = 0;
@@ -550,7 +569,8 @@ static void push_misfit(lua_State *L, const struct uq_response_context *q,
 
 /* True if the page whose table is at idx, and whose totals are checked, can
 ** have no items: there are none at all, or it is behind the last page. */
-static bool is_beyond(lua_State *L, int idx, const struct uq_response_context *q) {
+static bool is_beyond(lua_State *L, int idx,
+                      const struct uq_response_context *q) {
   long size = 0, number = 1;
   lua_getfield(L, idx, "total_items");
   double total = (double)lua_tonumber(L, -1);
@@ -758,7 +778,8 @@ static const struct uq_field *find_field(const struct uq_response_context *q,
 }
 
 /* Takes the token of a login. */
-static bool take_token(const struct uq_response_context *q, const struct uq_member *m) {
+static bool take_token(const struct uq_response_context *q,
+                       const struct uq_member *m) {
   uq_buf_init(q->token, m->len);
   return m->string && uq_token_check(m->text, m->len) == NULL &&
          uq_buf_append(q->token, m->text, m->len) == UQ_BUF_OK;
@@ -881,7 +902,7 @@ static bool judge_success(lua_State *L, const struct uq_response_context *q,
 }
 
 bool uqL_response_decode(lua_State *L, const struct uq_response_context *q,
-                      const struct uq_response *a, struct uq_failure *f) {
+                         const struct uq_response *a, struct uq_failure *f) {
   int top = lua_gettop(L);
   bool good;
   memset(f, 0, sizeof *f);
@@ -905,8 +926,8 @@ bool uqL_response_decode(lua_State *L, const struct uq_response_context *q,
   return false;
 }
 
-bool uqL_response_read(lua_State *L, const struct uq_response_context *q, char *text,
-                     size_t len) {
+bool uqL_response_read(lua_State *L, const struct uq_response_context *q,
+                       char *text, size_t len) {
   struct uq_response a;
   struct uq_failure f;
   memset(&a, 0, sizeof a);

@@ -3,13 +3,18 @@
 ** user's function that gives it. See login.c for the login.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/token.h"
+
 #include <math.h>
 #include <string.h>
 
-#include "engine/http/url.h"
+#include "binding/client.h"
+#include "binding/compat.h"
+#include "binding/error.h"
 #include "engine/base/ascii.h"
+#include "engine/base/buf.h"
 #include "engine/base/clock.h"
-#include "binding/uqpay.h"
+#include "engine/http/url.h"
 
 #define MAX_TOKEN 8192   /* bytes; servers take no longer header lines */
 #define MAX_MESSAGE 512  /* bytes of what the user's function says */

@@ -1,14 +1,21 @@
 /*
-** token_store.c - the user's token store: several processes share one token, since on
+** token_store.c - the user's token store: several processes share one token,
+*since on
 ** some business lines a new token ends the one before. It is looked at before a
 ** login, locked during one, and fed after it.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/token_store.h"
+
 #include <math.h>
 #include <string.h>
 
-#include "binding/call.h"
+#include "binding/client.h"
+#include "binding/compat.h"
+#include "binding/error.h"
+#include "binding/token.h"
 #include "engine/base/clock.h"
+#include "engine/http/transport.h"
 
 #define SPARE 60.0 /* seconds that a stored token must outlast the client's */
 #define MAX_MESSAGE 256
@@ -65,7 +72,8 @@ static bool is_good(lua_State *L, const struct uq_client *c) {
 }
 
 /* Looks for a token in the store. FOUND: pushes it and its end. */
-static enum uq_token_store_state look(lua_State *L, struct uq_client *c, int peer) {
+static enum uq_token_store_state look(lua_State *L, struct uq_client *c,
+                                      int peer) {
   if (!ask(L, c, peer, GET, 0))
     return UQ_TOKEN_STORE_FAILED;
   if (lua_isnil(L, -2))
@@ -80,13 +88,13 @@ static enum uq_token_store_state look(lua_State *L, struct uq_client *c, int pee
   return UQ_TOKEN_STORE_FAILED;
 }
 
-enum uq_token_store_state uqL_token_store_begin(lua_State *L, struct uq_client *c,
-                                    int peer) {
+enum uq_token_store_state uqL_token_store_begin(lua_State *L,
+                                                struct uq_client *c, int peer) {
   if (c->share_running) /* this is within one of its functions */
     return UQ_TOKEN_STORE_BUSY;
   enum uq_token_store_state state = look(L, c, peer);
-  if (state != UQ_TOKEN_STORE_LOGIN || c->share_locked || c->transport == NULL ||
-      !has_lock(L, peer))
+  if (state != UQ_TOKEN_STORE_LOGIN || c->share_locked ||
+      c->transport == NULL || !has_lock(L, peer))
     return state;
   if (!ask(L, c, peer, LOCK, 0))
     return UQ_TOKEN_STORE_FAILED;
@@ -114,7 +122,7 @@ void uqL_token_store_end(lua_State *L, struct uq_client *c, int peer) {
 }
 
 void uqL_token_store_put(lua_State *L, struct uq_client *c, int peer,
-                   const char *token, size_t len) {
+                         const char *token, size_t len) {
   size_t prefix = uq_token_prefix(token, len);
   lua_pushlstring(L, token + prefix, len - prefix);
   uqL_pushcount(L, floor(c->token_end));
@@ -136,8 +144,8 @@ static bool call_shared(lua_State *L, struct uq_client *c, int idx,
   return good;
 }
 
-bool uqL_token_store_turn(lua_State *L, struct uq_client *c, int idx, double left,
-                    double *wait) {
+bool uqL_token_store_turn(lua_State *L, struct uq_client *c, int idx,
+                          double left, double *wait) {
   int top = lua_gettop(L);
   bool good = call_shared(L, c, idx, "turns", left, 2);
   bool in_time = !good || lua_toboolean(L, -2);
@@ -154,7 +162,8 @@ double uqL_token_store_pause(lua_State *L, struct uq_client *c, int idx) {
   return left;
 }
 
-void uqL_token_store_hold(lua_State *L, struct uq_client *c, int idx, double pause) {
+void uqL_token_store_hold(lua_State *L, struct uq_client *c, int idx,
+                          double pause) {
   int top = lua_gettop(L);
   (void)call_shared(L, c, idx, "hold", pause, 0);
   lua_settop(L, top);

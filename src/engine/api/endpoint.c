@@ -5,9 +5,11 @@
 ** https://developers.uqpay.com/account-center/v1.6/api-reference/
 ** SPDX-License-Identifier: MIT
 */
+#include "engine/api/endpoint.h"
+
 #include <string.h>
 
-#include "binding/uqpay.h"
+#include "engine/base/buf.h"
 
 /* ------------------------------------------------------------------------ */
 /* schemas: what is about money must be there and in its form: amounts,       */

@@ -110,7 +110,7 @@ static bool may_pass(CURLproxycode reason) {
 }
 
 bool uq_curl_error_proxy(CURL *easy, CURLcode code, bool *lost, char *text,
-                      size_t size) {
+                         size_t size) {
   long status = 0, reason = 0;
   curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
   if (status != 0 && status / 100 != 2) {
@@ -145,7 +145,8 @@ static bool is_not_tls(const char *text) {
 const char uq_tls_expected[] =
     "; does the server expect TLS (https) at this port?";
 
-const char *uq_curl_error_hint(CURLcode code, bool encrypted, const char *text) {
+const char *uq_curl_error_hint(CURLcode code, bool encrypted,
+                               const char *text) {
   if (encrypted)
     return code == CURLE_SSL_CONNECT_ERROR && is_not_tls(text)
                ? "; the server does not speak TLS at this port: plain http?"

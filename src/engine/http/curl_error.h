@@ -29,7 +29,7 @@ struct uq_curl_error uq_curl_error_of(CURLcode code, const char *text);
 /* True if the proxy refused: then the text says so in the place of curl's
 ** message, and *lost is true if another try might succeed. */
 bool uq_curl_error_proxy(CURL *easy, CURLcode code, bool *lost, char *text,
-                      size_t size);
+                         size_t size);
 
 /* What to add to the message of a transfer without any byte of an answer: the
 ** port may expect http instead of https, or https instead of http. "": nothing.

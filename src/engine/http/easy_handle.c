@@ -53,7 +53,8 @@ static int on_new_socket(void *unused, curl_socket_t fd, curlsocktype type) {
 #define MAXLIFETIME_CONN ((CURLoption)(CURLOPTTYPE_LONG + 314)) /* 7.80 */
 #define QUICK_EXIT ((CURLoption)(CURLOPTTYPE_LONG + 322))       /* 7.87 */
 
-CURLcode uq_easy_handle_setup(CURL *easy, const struct uq_transport_options *o) {
+CURLcode uq_easy_handle_setup(CURL *easy,
+                              const struct uq_transport_options *o) {
   UQ_SET(easy, CURLOPT_SOCKOPTFUNCTION, on_new_socket);
   UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
   UQ_SET(easy, CURLOPT_FOLLOWLOCATION, 0L); /* our headers would follow */
@@ -102,7 +103,7 @@ bool uq_easy_handle_reuses_dead(void) {
 }
 
 CURLcode uq_easy_handle_version(CURL *easy, enum uq_http_version *current,
-                           enum uq_http_version wanted) {
+                                enum uq_http_version wanted) {
   if (*current == wanted)
     return CURLE_OK;
   bool two = wanted == UQ_HTTP_2;

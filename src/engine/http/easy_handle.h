@@ -1,5 +1,6 @@
 /*
-** easy_handle.h - how every easy handle is set: TLS, trust, protocols, connections.
+** easy_handle.h - how every easy handle is set: TLS, trust, protocols,
+*connections.
 ** The security of the transport is decided here and nowhere else. Knows no
 ** Lua.
 ** SPDX-License-Identifier: MIT
@@ -35,7 +36,7 @@ bool uq_easy_handle_reuses_dead(void);
 
 /* Sets the HTTP version for the next request, unless that is *current. */
 CURLcode uq_easy_handle_version(CURL *easy, enum uq_http_version *current,
-                           enum uq_http_version wanted);
+                                enum uq_http_version wanted);
 
 #pragma GCC visibility pop
 

@@ -59,7 +59,8 @@ void uq_idle_connections_shut(int fd) {
   }
 }
 
-bool uq_idle_connections_check_dead(struct uq_idle_connections *idle, struct uq_activity *a, double now) {
+bool uq_idle_connections_check_dead(struct uq_idle_connections *idle,
+                                    struct uq_activity *a, double now) {
   bool spoiled = false;
   if (idle->count == 0 || now < idle->looked + SILENCE)
     return false;

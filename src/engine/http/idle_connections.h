@@ -1,5 +1,6 @@
 /*
-** idle_connections.h - the connections that wait for their next request. Whatever arrives
+** idle_connections.h - the connections that wait for their next request.
+*Whatever arrives
 ** on one of them answers no question: it is the end of the connection, or the
 ** remains of something else, and would be taken for the next answer. Knows no
 ** Lua and no curl.
@@ -38,7 +39,8 @@ void uq_idle_connections_shut(int fd);
 
 /* Has anything arrived on one of them? Those are given up and forgotten. now is
 ** on uq_clock: within a millisecond nobody looks twice. */
-bool uq_idle_connections_check_dead(struct uq_idle_connections *idle, struct uq_activity *a, double now);
+bool uq_idle_connections_check_dead(struct uq_idle_connections *idle,
+                                    struct uq_activity *a, double now);
 
 #pragma GCC visibility pop
 

@@ -55,8 +55,8 @@ struct uq_pending {
 
 /* What a transport knows of its connections. */
 struct uq_liveness {
-  struct uq_pending *requests; /* in flight */
-  struct uq_idle_connections idle;         /* connections of HTTP/1.1 */
+  struct uq_pending *requests;     /* in flight */
+  struct uq_idle_connections idle; /* connections of HTTP/1.1 */
   struct uq_activity activity;
   struct uq_latency latencies[UQ_LATENCIES];
   long limit;       /* of connections at once; 0: none */

@@ -55,8 +55,8 @@ static int read_status(const char *line, size_t len) {
   return digits == 3 ? status : -1;
 }
 
-bool uq_response_headers_line(struct uq_response_headers *r, const char *line, size_t len,
-                      bool keep) {
+bool uq_response_headers_line(struct uq_response_headers *r, const char *line,
+                              size_t len, bool keep) {
   size_t bytes = r->bytes + len;
   if (!keep) {
     r->bytes = bytes;

@@ -1,5 +1,6 @@
 /*
-** response_headers.h - the few response headers that are kept. Knows no Lua and no
+** response_headers.h - the few response headers that are kept. Knows no Lua and
+*no
 ** curl.
 ** SPDX-License-Identifier: MIT
 */
@@ -28,8 +29,8 @@ struct uq_response_headers {
 
 /* Takes a line as it came, a status line beginning a new answer; without keep,
 ** counts it only. False: there have been too many bytes of them. */
-bool uq_response_headers_line(struct uq_response_headers *r, const char *line, size_t len,
-                      bool keep);
+bool uq_response_headers_line(struct uq_response_headers *r, const char *line,
+                              size_t len, bool keep);
 
 #pragma GCC visibility pop
 

@@ -21,17 +21,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "engine/http/activity.h"
-#include "engine/http/url.h"
 #include "engine/base/ascii.h"
 #include "engine/base/clock.h"
+#include "engine/event/poller.h"
+#include "engine/http/activity.h"
+#include "engine/http/curl_error.h"
 #include "engine/http/easy_handle.h"
 #include "engine/http/idle_connections.h"
 #include "engine/http/liveness.h"
-#include "engine/http/curl_error.h"
-#include "engine/event/poller.h"
 #include "engine/http/process.h"
 #include "engine/http/trust.h"
+#include "engine/http/url.h"
 
 #define MAX_HEADERS 8             /* lines of a request */
 #define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
@@ -724,7 +724,8 @@ static CURLcode set_request(struct uq_transfer *x, const struct uq_request *r) {
     UQ_SET(easy, CURLOPT_POSTFIELDS, r->body); /* makes it a POST */
   else
     UQ_SET(easy, CURLOPT_HTTPGET, 1L);
-  bool fresh = r->fresh || uq_idle_connections_check_dead(&l->idle, &l->activity, l->now);
+  bool fresh = r->fresh ||
+               uq_idle_connections_check_dead(&l->idle, &l->activity, l->now);
   const long numbers[NUMBERS] = {r->timeout_ms, r->connect_timeout_ms,
                                  (long)r->max_response_bytes, fresh};
   return set_numbers(x, numbers);
@@ -992,7 +993,7 @@ static void describe(const struct uq_transfer *x, struct uq_response *a) {
   if (!x->started)
     return;
   if (uq_curl_error_proxy(x->easy, x->code, &a->lost, a->message,
-                       sizeof a->message))
+                          sizeof a->message))
     a->kind = UQ_CONNECT;
   else if (!name_lack(x, a) && !name_trust(x, a) && a->connects > 0 &&
            x->received.bytes == 0)

@@ -71,7 +71,8 @@ static const char *read_fraction(const char *p, const char *end,
 }
 
 enum uq_datetime_status uq_datetime_parse(const char *text, size_t len,
-                                      const int *zone, struct uq_datetime *m) {
+                                          const int *zone,
+                                          struct uq_datetime *m) {
   static const char form[] = "0000-00-00T00:00:00";
   const char *end = text + len;
   int32_t nanoseconds;

@@ -33,7 +33,8 @@ enum uq_datetime_status {
 ** fraction, and Z, z or an offset as its zone; zone (seconds east of UTC, NULL:
 ** none) stands in for one that is missing. Sets m only if OK. */
 enum uq_datetime_status uq_datetime_parse(const char *text, size_t len,
-                                      const int *zone, struct uq_datetime *m);
+                                          const int *zone,
+                                          struct uq_datetime *m);
 
 /* Is the whole text a zone? If so, sets the seconds east of UTC. */
 bool uq_zone_parse(const char *text, size_t len, int *zone);

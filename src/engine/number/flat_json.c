@@ -80,7 +80,7 @@ static bool take_member(struct rest *r, struct uq_member *m) {
 }
 
 int uq_flat_json_parse(const char *text, size_t len, struct uq_member *members,
-                 int max) {
+                       int max) {
   struct rest r = {text, text + len};
   int n = 0;
   if (!take(&r, '{'))

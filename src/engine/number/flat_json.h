@@ -1,5 +1,6 @@
 /*
-** flat_json.h - reads a JSON object that is nothing but plain strings and numbers,
+** flat_json.h - reads a JSON object that is nothing but plain strings and
+*numbers,
 ** as nearly every answer is: a short way past the JSON library. Knows no Lua
 ** and no curl.
 ** SPDX-License-Identifier: MIT
@@ -29,7 +30,7 @@ struct uq_member {
 ** follow the text.
 */
 int uq_flat_json_parse(const char *text, size_t len, struct uq_member *members,
-                 int max);
+                       int max);
 
 #pragma GCC visibility pop
 

@@ -16,7 +16,7 @@ struct scan {
 };
 
 static enum uq_json_numbers_status bad(struct scan *s, const char *at,
-                                const char *why) {
+                                       const char *why) {
   s->result->why = why;
   s->result->at = (size_t)(at - s->text) + 1;
   return UQ_JSON_NUMBERS_BAD;
@@ -61,7 +61,8 @@ static size_t utf8_length(const unsigned char *p, const unsigned char *end) {
 }
 
 /* *at is an opening quote; moves it behind the closing one. */
-static enum uq_json_numbers_status skip_string(struct scan *s, const char **at) {
+static enum uq_json_numbers_status skip_string(struct scan *s,
+                                               const char **at) {
   const char *p = *at + 1;
   while (p < s->end && *p != '"') {
     unsigned char c = (unsigned char)*p;
@@ -127,9 +128,9 @@ static bool trailing_comma(const char *comma, const char *end) {
   return p < end && (*p == '}' || *p == ']');
 }
 
-enum uq_json_numbers_status uq_json_stringify_numbers(const char *text, size_t len, bool mend,
-                                      struct uq_buf *out,
-                                      struct uq_json_numbers *result) {
+enum uq_json_numbers_status
+uq_json_stringify_numbers(const char *text, size_t len, bool mend,
+                          struct uq_buf *out, struct uq_json_numbers *result) {
   struct scan s = {text, text + len, text, out, result};
   enum uq_json_numbers_status status;
   bool after_string = false; /* only a string may come before a colon */

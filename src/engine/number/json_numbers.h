@@ -1,5 +1,6 @@
 /*
-** json_numbers.h - turns every number of a JSON text into a marked string, so that
+** json_numbers.h - turns every number of a JSON text into a marked string, so
+*that
 ** the JSON library never converts a number: money digits stay as they were
 ** sent. Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
@@ -21,7 +22,11 @@
 /* Deeper nesting is refused. The API's own answers are three deep. */
 #define UQ_JSON_DEPTH 32
 
-enum uq_json_numbers_status { UQ_JSON_NUMBERS_OK, UQ_JSON_NUMBERS_BAD, UQ_JSON_NUMBERS_NOMEM };
+enum uq_json_numbers_status {
+  UQ_JSON_NUMBERS_OK,
+  UQ_JSON_NUMBERS_BAD,
+  UQ_JSON_NUMBERS_NOMEM
+};
 
 struct uq_json_numbers {
   size_t members;  /* "name": value pairs, duplicates counted each time */
@@ -36,9 +41,9 @@ struct uq_json_numbers {
 ** are left to the library. With mend, a comma right before a closing bracket
 ** is left out (the API's printed 429 body has one).
 */
-enum uq_json_numbers_status uq_json_stringify_numbers(const char *text, size_t len, bool mend,
-                                      struct uq_buf *out,
-                                      struct uq_json_numbers *result);
+enum uq_json_numbers_status
+uq_json_stringify_numbers(const char *text, size_t len, bool mend,
+                          struct uq_buf *out, struct uq_json_numbers *result);
 
 #pragma GCC visibility pop
 

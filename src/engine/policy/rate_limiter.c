@@ -1,5 +1,6 @@
 /*
-** rate_limiter.c - see rate_limiter.h. The bucket is kept as the moment when it would be full
+** rate_limiter.c - see rate_limiter.h. The bucket is kept as the moment when it
+*would be full
 ** (the generic cell rate algorithm).
 ** SPDX-License-Identifier: MIT
 */
@@ -81,7 +82,8 @@ bool uq_rate_limiter_admit(struct uq_rate_limiter *p, double now) {
   return true;
 }
 
-double uq_rate_limiter_due(const struct uq_rate_limiter *p, double now, double others) {
+double uq_rate_limiter_due(const struct uq_rate_limiter *p, double now,
+                           double others) {
   return later(p->held, p->calling - p->burst) + others * interval(p, now);
 }
 
@@ -105,7 +107,8 @@ static void learn(struct uq_rate_limiter *p, double now) {
   p->refused = now;
 }
 
-int uq_rate_limiter_refused(struct uq_rate_limiter *p, double now, double sent) {
+int uq_rate_limiter_refused(struct uq_rate_limiter *p, double now,
+                            double sent) {
   if (p->count > 0)
     p->count--;
   if (p->refused == 0 || sent > p->refused)
@@ -113,14 +116,16 @@ int uq_rate_limiter_refused(struct uq_rate_limiter *p, double now, double sent) 
   return p->refusals;
 }
 
-void uq_rate_limiter_pause(struct uq_rate_limiter *p, double now, double pause) {
+void uq_rate_limiter_pause(struct uq_rate_limiter *p, double now,
+                           double pause) {
   p->pause = pause;
   p->held = later(p->held, now + pause);
   p->next = later(p->next, p->held + p->burst); /* the bucket is empty then */
   p->calling = later(p->calling, p->next);
 }
 
-void uq_rate_limiter_pause_shared(struct uq_rate_limiter *p, double now, double pause) {
+void uq_rate_limiter_pause_shared(struct uq_rate_limiter *p, double now,
+                                  double pause) {
   double before = p->refusals > 0 ? p->pause : 0;
   if (p->refusals == 0)
     learn(p, now);
@@ -128,13 +133,15 @@ void uq_rate_limiter_pause_shared(struct uq_rate_limiter *p, double now, double 
   p->pause = later(before, pause); /* the rest of one may be told again */
 }
 
-void uq_rate_limiter_accepted(struct uq_rate_limiter *p, double now, double sent) {
+void uq_rate_limiter_accepted(struct uq_rate_limiter *p, double now,
+                              double sent) {
   if (p->refusals == 0 || sent <= p->refused)
     return;
   p->refusals = 0;
   p->held = now;
 }
 
-bool uq_rate_limiter_worth_waiting(const struct uq_rate_limiter *p, double now) {
+bool uq_rate_limiter_worth_waiting(const struct uq_rate_limiter *p,
+                                   double now) {
   return now - p->trouble < PATIENCE;
 }

@@ -1,5 +1,6 @@
 /*
-** rate_limiter.h - how fast a client may ask: a bucket of turns that refills steadily,
+** rate_limiter.h - how fast a client may ask: a bucket of turns that refills
+*steadily,
 ** and what the server's refusals for haste teach. Pure: the clock is an
 ** argument. Knows no Lua and no curl.
 **
@@ -42,7 +43,8 @@ double uq_rate_limiter_next(const struct uq_rate_limiter *p);
 /* Takes a turn, if there is one now. */
 bool uq_rate_limiter_take(struct uq_rate_limiter *p, double now);
 
-/* Charges turns that were used without uq_rate_limiter_take: later ones are delayed. */
+/* Charges turns that were used without uq_rate_limiter_take: later ones are
+ * delayed. */
 void uq_rate_limiter_charge(struct uq_rate_limiter *p, double now, int turns);
 
 /* May the first of a line go and take a turn? Each is called once, whether he
@@ -50,7 +52,8 @@ void uq_rate_limiter_charge(struct uq_rate_limiter *p, double now, int turns);
 bool uq_rate_limiter_admit(struct uq_rate_limiter *p, double now);
 
 /* When the one behind so many others in the line will be called. */
-double uq_rate_limiter_due(const struct uq_rate_limiter *p, double now, double others);
+double uq_rate_limiter_due(const struct uq_rate_limiter *p, double now,
+                           double others);
 
 /* The server has refused what was sent at `sent`. How many of its refusals
 ** there were in a row; those that were sent before one of them count with it.
@@ -61,10 +64,12 @@ int uq_rate_limiter_refused(struct uq_rate_limiter *p, double now, double sent);
 void uq_rate_limiter_pause(struct uq_rate_limiter *p, double now, double pause);
 
 /* The same, since the server has refused what another process has sent. */
-void uq_rate_limiter_pause_shared(struct uq_rate_limiter *p, double now, double pause);
+void uq_rate_limiter_pause_shared(struct uq_rate_limiter *p, double now,
+                                  double pause);
 
 /* The server has not refused what was sent at `sent`. */
-void uq_rate_limiter_accepted(struct uq_rate_limiter *p, double now, double sent);
+void uq_rate_limiter_accepted(struct uq_rate_limiter *p, double now,
+                              double sent);
 
 /* Is it worth while to wait for a server that refuses? Not when it has done
 ** nothing else for two minutes. */

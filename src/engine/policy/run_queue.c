@@ -54,7 +54,7 @@ void uq_run_queue_leave(struct uq_run_queue *s, struct uq_task *turn) {
 }
 
 void uq_run_queue_wait(struct uq_run_queue *s, struct uq_task *turn,
-                      double wake) {
+                       double wake) {
   uq_run_queue_leave(s, turn);
   turn->wake = wake;
   struct uq_link *place = s->waiting.prev; /* who comes last waits longest */
@@ -64,7 +64,7 @@ void uq_run_queue_wait(struct uq_run_queue *s, struct uq_task *turn,
 }
 
 void uq_run_queue_enqueue(struct uq_run_queue *s, struct uq_task *turn,
-                         double wake) {
+                          double wake) {
   if (wake < HUGE_VAL)
     uq_run_queue_wait(s, turn, wake);
   else

@@ -37,12 +37,13 @@ struct uq_run_queue {
 void uq_run_queue_init(struct uq_run_queue *s);
 
 /* Puts a turn, wherever it was, among those that wait. */
-void uq_run_queue_wait(struct uq_run_queue *s, struct uq_task *turn, double wake);
+void uq_run_queue_wait(struct uq_run_queue *s, struct uq_task *turn,
+                       double wake);
 
 /* Puts a turn, wherever it was, at the end of the line: it waits until wake, or
 ** until it is called. HUGE_VAL: until it is called. */
 void uq_run_queue_enqueue(struct uq_run_queue *s, struct uq_task *turn,
-                         double wake);
+                          double wake);
 
 /* The first of the line can go on, and leaves it. */
 void uq_run_queue_admit(struct uq_run_queue *s);

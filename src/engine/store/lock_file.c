@@ -142,8 +142,8 @@ static enum uq_result take(const char *path, long byte, const void *owner,
   return UQ_FAILED;
 }
 
-enum uq_result uq_lock_file_acquire(const char *path, long byte, const void *owner,
-                                char *message) {
+enum uq_result uq_lock_file_acquire(const char *path, long byte,
+                                    const void *owner, char *message) {
   pthread_once(&once, watch_forks);
   enter();
   enum uq_result result = take(path, byte, owner, message);

@@ -14,8 +14,8 @@
 
 /* Locks a byte of the private file at path, which is made if need be. UQ_NOT:
 ** it is locked, by whomever; may be by this owner. */
-enum uq_result uq_lock_file_acquire(const char *path, long byte, const void *owner,
-                                char *message);
+enum uq_result uq_lock_file_acquire(const char *path, long byte,
+                                    const void *owner, char *message);
 
 /* Unlocks that byte, or all of them, of what the owner has locked. */
 #define UQ_LOCK_FILE_ALL (-1L)

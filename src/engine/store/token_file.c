@@ -17,8 +17,8 @@
 #include "engine/base/ascii.h"
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
-#include "engine/store/lock_file.h"
 #include "engine/base/uuid.h"
+#include "engine/store/lock_file.h"
 
 #define FILE_MAX 65536 /* bytes */
 #define END_DIGITS 15
@@ -57,7 +57,8 @@ static enum uq_buf_status read_all(int fd, struct uq_buf *content) {
 }
 
 /* Reads the file into an empty buffer, which the caller frees. */
-static enum uq_result read_file(struct uq_token_file *s, struct uq_buf *content) {
+static enum uq_result read_file(struct uq_token_file *s,
+                                struct uq_buf *content) {
   if (!uq_private_file_folder(s->path, s->message))
     return UQ_FAILED;
   int fd = uq_private_file_open(s->path, O_RDONLY, s->message);
@@ -72,7 +73,8 @@ static enum uq_result read_file(struct uq_token_file *s, struct uq_buf *content)
 }
 
 /* Reads the entry at *at and goes behind it. False: it is none. */
-static bool read_entry(const char **at, const char *end, struct uq_stored_token *e) {
+static bool read_entry(const char **at, const char *end,
+                       struct uq_stored_token *e) {
   const char *p = *at;
   const char *line_end = memchr(p, '\n', (size_t)(end - p));
   if (line_end == NULL)
@@ -114,12 +116,13 @@ static enum uq_result next_entry(struct uq_token_file *s,
               "damaged, or no token store (if it is nothing else, remove it)");
 }
 
-static bool same_key(const struct uq_stored_token *a, const struct uq_stored_token *b) {
+static bool same_key(const struct uq_stored_token *a,
+                     const struct uq_stored_token *b) {
   return a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0;
 }
 
-enum uq_result uq_token_file_get(struct uq_token_file *s, struct uq_stored_token *entry,
-                            char *token) {
+enum uq_result uq_token_file_get(struct uq_token_file *s,
+                                 struct uq_stored_token *entry, char *token) {
   const char *at = NULL;
   struct uq_buf content;
   struct uq_stored_token e;
@@ -142,7 +145,8 @@ enum uq_result uq_token_file_get(struct uq_token_file *s, struct uq_stored_token
 
 /* ---- writing ------------------------------------------------------------ */
 
-static enum uq_buf_status append(struct uq_buf *b, const struct uq_stored_token *e) {
+static enum uq_buf_status append(struct uq_buf *b,
+                                 const struct uq_stored_token *e) {
   char line[LINE_SIZE];
   int n = snprintf(line, sizeof line, "%lld\t%.*s\t%.*s\n", (long long)e->end,
                    (int)e->token_len, e->token, (int)e->key_len, e->key);
@@ -230,11 +234,13 @@ static long key_byte(const char *key, size_t len) {
   return FIRST_KEY + (long)(hash % KEY_BYTES);
 }
 
-enum uq_result uq_token_file_lock(struct uq_token_file *s, const char *key, size_t len) {
+enum uq_result uq_token_file_lock(struct uq_token_file *s, const char *key,
+                                  size_t len) {
   return lock(s, key_byte(key, len));
 }
 
-void uq_token_file_unlock(const struct uq_token_file *s, const char *key, size_t len) {
+void uq_token_file_unlock(const struct uq_token_file *s, const char *key,
+                          size_t len) {
   uq_lock_file_release(key_byte(key, len), s->owner);
 }
 
@@ -255,7 +261,8 @@ static enum uq_result lock_writer(struct uq_token_file *s) {
   return result;
 }
 
-enum uq_result uq_token_file_set(struct uq_token_file *s, const struct uq_stored_token *entry) {
+enum uq_result uq_token_file_set(struct uq_token_file *s,
+                                 const struct uq_stored_token *entry) {
   struct uq_buf old, fresh;
   enum uq_result result = lock_writer(s);
   if (result != UQ_DONE)

@@ -1,5 +1,6 @@
 /*
-** token_file.h - access tokens in a file that processes share. Knows no Lua and no
+** token_file.h - access tokens in a file that processes share. Knows no Lua and
+*no
 ** curl.
 **
 ** The file is text: a first line that says what it is, and a line for each
@@ -40,19 +41,23 @@ struct uq_stored_token {
 bool uq_token_file_takes(const char *text, size_t len, size_t max);
 
 /* Looks up entry->key and sets the rest, with the token in a buffer of
-** UQ_TOKEN_FILE_TOKEN_MAX bytes, which the caller wipes. UQ_NOT: there is none. */
-enum uq_result uq_token_file_get(struct uq_token_file *s, struct uq_stored_token *entry,
-                            char *token);
+** UQ_TOKEN_FILE_TOKEN_MAX bytes, which the caller wipes. UQ_NOT: there is none.
+ */
+enum uq_result uq_token_file_get(struct uq_token_file *s,
+                                 struct uq_stored_token *entry, char *token);
 
 /* Puts the entry in the place of the one with its key, and drops others whose
 ** end is past. It needs no lock of the caller's; writers wait for each other.
 ** When it fails the file is as it was. Never UQ_NOT. */
-enum uq_result uq_token_file_set(struct uq_token_file *s, const struct uq_stored_token *entry);
+enum uq_result uq_token_file_set(struct uq_token_file *s,
+                                 const struct uq_stored_token *entry);
 
 /* Locks a key. UQ_NOT: it is locked, by whomever. Keys that hash to the same
 ** byte of the lock file share a lock. */
-enum uq_result uq_token_file_lock(struct uq_token_file *s, const char *key, size_t len);
-void uq_token_file_unlock(const struct uq_token_file *s, const char *key, size_t len);
+enum uq_result uq_token_file_lock(struct uq_token_file *s, const char *key,
+                                  size_t len);
+void uq_token_file_unlock(const struct uq_token_file *s, const char *key,
+                          size_t len);
 
 /* Unlocks all that the owner has locked. */
 void uq_token_file_unlock_all(const struct uq_token_file *s);

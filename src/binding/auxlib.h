@@ -1,0 +1,63 @@
+/*
+** auxlib.h - what every class and function of the module needs.
+**
+** Resource rules, which every file of the binding keeps:
+** 1. A userdata is made closed, with its metatable, and then acquires. Every
+**    release sets its field to NULL first; __gc, __close and close() are one
+**    idempotent function; use after close raises one fixed message.
+** 2. A C allocation may be live across a Lua API call only if a userdata on
+**    the stack owns it: any Lua call may longjmp.
+** 3. No Lua API below a libcurl callback. The engine fills C buffers; results
+**    are pushed after curl has returned.
+** 4. Close order: exchanges, then the transport (handles, multi, poller).
+** 5. A call keeps its client alive (peer table); the client knows its calls by
+**    an intrusive list. No weak tables, no light userdata, no globals.
+** 6. Tokens and header memory are wiped before they are freed.
+** 7. After a fork the child refuses with kind `forked` and abandons what it
+**    inherited: it never writes on the parent's connections.
+** 8. Any call of Lua that allocates may run a user's finalizer, which may use
+**    the client, close it, or fork; so may hooks, the token function and
+**    metamethods. What is used after such a call belongs to a userdata on the
+**    stack and to nobody else, or is looked at again.
+**
+** uqL_ functions touch a Lua state and may raise its memory error; what else
+** they raise is said at each.
+** SPDX-License-Identifier: MIT
+*/
+#ifndef UQ_AUXLIB_H
+#define UQ_AUXLIB_H
+
+#include "binding/compat.h"
+
+#pragma GCC visibility push(hidden)
+
+#if defined(__GNUC__)
+#define UQ_EXPORT __attribute__((visibility("default")))
+#else
+#define UQ_EXPORT
+#endif
+
+#define UQ_VERSION "0.1.0"
+
+/* Registers a class: its metatable, and methods behind __index. */
+void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
+               const luaL_Reg *methods);
+
+/* Pushes what a Lua module returns. */
+void uqL_require(lua_State *L, const char *module);
+
+/* The userdata of the class `name` at 1. If there is another value, raises and
+** says how the method is called, by an example of a variable's name. */
+void *uqL_self(lua_State *L, const char *name, const char *example);
+
+/* Raises if the value at 1 is the module, as in uqpay:new{...}: of that call
+** `arguments` is "{...}". */
+void uqL_check_dot(lua_State *L, const char *function, const char *arguments);
+
+/* The length of the list that is the argument at idx, called name in messages.
+** Raises if it has holes, keys of other kinds, or inherits elements. */
+int uqL_check_list(lua_State *L, int idx, const char *name);
+
+#pragma GCC visibility pop
+
+#endif
