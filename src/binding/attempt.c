@@ -139,7 +139,7 @@ static int fail_rate_limited(lua_State *L, struct uq_call *call, bool login,
                              double now, double when) {
   const struct uq_client *c = call->client;
   double wait = when > now ? when - now : 0;
-  bool held = (login ? &c->login_pace : &c->pace)->held > now;
+  bool held = (login ? &c->login.limiter : &c->limiter)->held > now;
   char soonest[UQ_NUMBER_TEXT], timeout[UQ_NUMBER_TEXT];
   uq_number_text(wait, 3, soonest);
   uq_number_text(call->options.timeout, 15, timeout);
@@ -224,7 +224,7 @@ static bool start_exchange(struct uq_call *call) {
     return false;
   struct uq_headers headers = {
       c->options.user_agent, NULL,      NULL,
-      c->token.data,         call->key, call->options.on_behalf_of,
+      c->token.text.data,         call->key, call->options.on_behalf_of,
       call->body[0] != '\0'};
   if (call->is_login) {
     headers.client_id = c->options.client_id;
@@ -246,7 +246,7 @@ static bool start_exchange(struct uq_call *call) {
   request.connect_timeout_ms = to_ms(call->options.connect_timeout);
   request.max_response_bytes = (size_t)call->options.max_response_bytes;
   request.crowd = call->is_object && !call->is_login;
-  call->token_serial = c->token_serial;
+  call->token_serial = c->token.serial;
   if (!call->is_login)
     call->login = 0;
   call->login_failures = 0;
@@ -282,11 +282,11 @@ static int before_attempt(lua_State *L, int idx) {
   if (keyed && call->key[0] == '\0' && !uq_uuid_v4(call->key))
     return fail_with(L, call, UQ_CONFIG,
                      "the system gives no random bytes for a key");
-  if (call->client->on_request)
+  if (call->client->hooks.request)
     uqL_hook_request(L, idx);
   if (call->client == NULL)
     return fail_ended(L, call);
-  if (call->client->token.len == 0 && !call->is_login)
+  if (call->client->token.text.len == 0 && !call->is_login)
     return fail_with(L, call, UQ_AUTH,
                      "the token was dropped before it could be sent");
   return 0;
@@ -312,7 +312,7 @@ static int send_attempt(lua_State *L, struct uq_call *call) {
   if (!start_exchange(call))
     return fail_with(L, call, UQ_MEMORY, "not enough memory");
   if (!call->is_login && !uq_transfer_done(call->exchange))
-    uq_run_queue_wait(&c->schedule, &call->turn, flight_end(call));
+    uq_run_queue_wait(&c->queue, &call->turn, flight_end(call));
   return 0;
 }
 
@@ -335,7 +335,7 @@ static void pay_for_resends(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   struct uq_client *c = call->home;
   double wait;
-  bool shared = c->turns_shared && !call->is_login;
+  bool shared = c->shared.slots && !call->is_login;
   for (int i = 0; shared && i < call->resends && c->transport != NULL; i++)
     (void)uqL_token_store_turn(L, c, idx, MAX_DEBT, &wait);
 }
@@ -379,7 +379,7 @@ static bool resume(lua_State *L, struct uq_call *call) {
   call->resumed = true;
   (void)uqL_reclaim(L, c);
   if (call->client == NULL || uq_transport_forked(c->transport) ||
-      (c->token.len == 0 && !call->is_login))
+      (c->token.text.len == 0 && !call->is_login))
     return false;
   call->attempted = uq_clock();
   return call->attempted < call->deadline;
@@ -403,13 +403,13 @@ static struct uq_retry_policy policy_of(const struct uq_call *call) {
 static void drop_token(const struct uq_call *call) {
   struct uq_client *c = call->client;
   struct uq_retry_policy policy = policy_of(call);
-  if (c->token.len == 0)
+  if (c->token.text.len == 0)
     return;
   uq_token_drop(c);
-  if (c->token_used || c->token_stored)
+  if (c->token.accepted || c->token.from_store)
     return;
-  double wait = uq_retry_wait(&policy, (int)++c->token_refusals, chance());
-  c->login_after = uq_clock() + wait;
+  double wait = uq_retry_wait(&policy, (int)++c->token.refusals, chance());
+  c->login.after = uq_clock() + wait;
 }
 
 /* Calls the token function for another token, once a call. True: there is one.
@@ -427,7 +427,7 @@ static bool renew_by_function(lua_State *L, int idx) {
     lua_replace(L, table);
   }
   lua_settop(L, table);
-  return asked && call->client != NULL && c->token_serial != call->token_serial;
+  return asked && call->client != NULL && c->token.serial != call->token_serial;
 }
 
 /* The token was refused; the error table is at the top. Is there another one
@@ -439,18 +439,18 @@ static struct uq_retry renew_token(lua_State *L, int idx) {
   struct uq_call *call = to_call(L, idx);
   struct uq_client *c = call->client;
   bool login = c->api_key.len > 0;
-  if (call->is_login || (!login && !c->token_function))
+  if (call->is_login || (!login && !c->token.function))
     return none;
-  if (login && c->token_serial == call->token_serial)
+  if (login && c->token.serial == call->token_serial)
     drop_token(call);
   int most =
       login && call->options.max_retries > 1 ? call->options.max_retries : 1;
   if (call->renewals == most)
     return login ? (struct uq_retry){false, 0, "max_retries"} : none;
   call->renewals++;
-  if (c->token_serial != call->token_serial) /* another call has renewed it */
+  if (c->token.serial != call->token_serial) /* another call has renewed it */
     return renewed;
-  if (login && c->login_after >= call->deadline)
+  if (login && c->login.after >= call->deadline)
     return (struct uq_retry){false, 0, "deadline"};
   return login || renew_by_function(L, idx) ? renewed : none;
 }
@@ -460,7 +460,7 @@ static struct uq_retry renew_token(lua_State *L, int idx) {
 static void note_refused_token(lua_State *L, const struct uq_call *call) {
   lua_pushboolean(L, 1);
   lua_setfield(L, -2, "retryable");
-  if (!call->home->share)
+  if (!call->home->store.given)
     uqL_error_append_message(
         L, "; if other processes log in with these credentials, their "
            "logins may end this one's tokens: share one by "
@@ -469,7 +469,7 @@ static void note_refused_token(lua_State *L, const struct uq_call *call) {
 
 struct uq_rate_limiter *uq_attempt_rate_limiter(const struct uq_call *call,
                                                 struct uq_client *c) {
-  return call->is_login ? &c->login_pace : &c->pace;
+  return call->is_login ? &c->login.limiter : &c->limiter;
 }
 
 /* Waits for the moment, if that is not past. Nobody steps a login for its own
@@ -479,7 +479,7 @@ static void wait_until(struct uq_call *call, enum uq_wait what, double wake) {
   call->waits_for = what;
   call->turn.wake = wake;
   if (!call->is_login)
-    uq_run_queue_wait(&call->client->schedule, &call->turn, wake);
+    uq_run_queue_wait(&call->client->queue, &call->turn, wake);
 }
 
 /* The server has refused for haste: that concerns every call of the client.
@@ -508,7 +508,7 @@ static struct uq_retry decide(struct uq_call *call, const struct uq_failure *f,
   double now = uq_clock();
   if (f->status == 429) {
     *pause = slow_down(call, f, &policy, now);
-    if (o->queued && uq_rate_limiter_worth_waiting(&call->client->pace, now)) {
+    if (o->queued && uq_rate_limiter_worth_waiting(&call->client->limiter, now)) {
       call->deadline += *pause;
       return (struct uq_retry){true, *pause, NULL};
     }
@@ -546,7 +546,7 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
     verdict.again = true;
   else if (!renewed)
     verdict = decide(call, f, &pause);
-  if (pause > 0 && call->client->pauses_shared && !call->is_login)
+  if (pause > 0 && call->client->shared.pauses && !call->is_login)
     uqL_token_store_hold(L, call->client, idx, pause);
   if (call->client == NULL)
     return fail(L, call, call->ended->stopped);
@@ -554,7 +554,7 @@ static int after_failure(lua_State *L, int idx, const struct uq_failure *f) {
     return fail(L, call, verdict.stopped);
   if (!call->is_login)
     call->home->stats.retries++;
-  if (call->client->on_retry)
+  if (call->client->hooks.retry)
     uqL_hook_retry(L, idx, verdict.wait);
   if (call->client == NULL)
     return fail(L, call, call->ended->stopped);
@@ -620,7 +620,7 @@ static int settle(lua_State *L, int idx) {
     keep_text(L, idx);
   if (good)
     uq_call_end(call, true);
-  if (call->home->on_response)
+  if (call->home->hooks.response)
     uqL_hook_response(L, idx, good, &q.secrets);
   if (!good)
     results = call->client == NULL ? fail(L, call, call->ended->stopped)
@@ -636,7 +636,7 @@ static int settle(lua_State *L, int idx) {
 /* The same for a login, which has its own limit and no queue. The calls that
 ** wait for it see whether that is too long. */
 static void take_login_turn(struct uq_call *call, double now, bool *go) {
-  struct uq_rate_limiter *pace = &call->client->login_pace;
+  struct uq_rate_limiter *pace = &call->client->login.limiter;
   *go = uq_rate_limiter_take(pace, now);
   if (!*go)
     wait_until(call, UQ_WAIT_TURN, uq_rate_limiter_next(pace));
@@ -649,7 +649,7 @@ static void keep_pause(lua_State *L, int idx, double now, bool *go) {
   double pause = uqL_token_store_pause(L, call->client, idx);
   if (call->client == NULL || !(pause > 0))
     return;
-  uq_rate_limiter_pause_shared(&call->client->pace, now, pause);
+  uq_rate_limiter_pause_shared(&call->client->limiter, now, pause);
   call->granted = false;
   *go = false;
 }
@@ -685,24 +685,24 @@ static int take_turn(lua_State *L, int idx, bool *go) {
     return 0;
   }
   bool queued = call->options.queued;
-  bool first = call->called || c->schedule.in_line == 0;
+  bool first = call->called || c->queue.in_line == 0;
   bool late = !queued && call->lined_up > 0 && now >= call->deadline;
   *go = call->granted ||
-        (first && !late && uq_rate_limiter_next(&c->pace) <= now);
-  if (*go && c->pauses_shared)
+        (first && !late && uq_rate_limiter_next(&c->limiter) <= now);
+  if (*go && c->shared.pauses)
     keep_pause(L, idx, now, go);
   if (call->client == NULL)
     return fail_ended(L, call);
-  *go = *go && (call->granted || uq_rate_limiter_take(&c->pace, now));
-  if (*go && c->turns_shared && !call->granted) {
+  *go = *go && (call->granted || uq_rate_limiter_take(&c->limiter, now));
+  if (*go && c->shared.slots && !call->granted) {
     int results = take_shared_turn(L, idx, now, go);
     if (!*go)
       return results;
   }
   if (!*go) {
     double when = first
-                      ? uq_rate_limiter_next(&c->pace)
-                      : uq_rate_limiter_due(&c->pace, now, c->schedule.in_line);
+                      ? uq_rate_limiter_next(&c->limiter)
+                      : uq_rate_limiter_due(&c->limiter, now, c->queue.in_line);
     if (late || (!queued && when >= call->deadline))
       return fail_rate_limited(L, call, false, now, when);
     if (call->lined_up == 0)
@@ -712,7 +712,7 @@ static int take_turn(lua_State *L, int idx, bool *go) {
       return 0;
     }
     call->state = UQ_CALL_QUEUED;
-    uq_run_queue_enqueue(&c->schedule, &call->turn,
+    uq_run_queue_enqueue(&c->queue, &call->turn,
                          queued ? HUGE_VAL : call->deadline);
     return 0;
   }
@@ -731,13 +731,13 @@ static int take_turn(lua_State *L, int idx, bool *go) {
 ** pushed: see rule 8. */
 static int give_token(lua_State *L, struct uq_call *call) {
   const struct uq_client *c = call->client;
-  size_t prefix = uq_token_prefix(c->token.data, c->token.len);
-  double end = c->token_end;
-  if (c->token.len == 0)
+  size_t prefix = uq_token_prefix(c->token.text.data, c->token.text.len);
+  double end = c->token.end;
+  if (c->token.text.len == 0)
     return fail_with(L, call, UQ_AUTH, "the token was dropped at once");
-  uq_buf_init(&call->scratch, c->token.max);
-  if (uq_buf_append(&call->scratch, c->token.data + prefix,
-                    c->token.len - prefix) != UQ_BUF_OK)
+  uq_buf_init(&call->scratch, c->token.text.max);
+  if (uq_buf_append(&call->scratch, c->token.text.data + prefix,
+                    c->token.text.len - prefix) != UQ_BUF_OK)
     return fail_with(L, call, UQ_MEMORY, "not enough memory");
   uq_call_end(call, true);
   lua_pushlstring(L, call->scratch.data, call->scratch.len);
@@ -750,7 +750,7 @@ static int give_token(lua_State *L, struct uq_call *call) {
 
 /* When a call that waits for the login must be stepped at the latest. */
 static double login_end(const struct uq_call *call) {
-  const struct uq_call *login = call->client->login;
+  const struct uq_call *login = call->client->login.call;
   double end = call->deadline;
   if (login != NULL && login->state == UQ_CALL_WAITING)
     end = fmin(end, login->turn.wake);
@@ -765,7 +765,7 @@ static double login_end(const struct uq_call *call) {
 
 /* The call cannot wait for the login any longer. */
 static int fail_without_token(lua_State *L, struct uq_call *call) {
-  const struct uq_call *login = call->client->login;
+  const struct uq_call *login = call->client->login.call;
   bool waits = login != NULL && login->state == UQ_CALL_WAITING;
   if (waits && login->waits_for == UQ_WAIT_TURN)
     return fail_rate_limited(L, call, true, uq_clock(), login->turn.wake);
@@ -779,7 +779,7 @@ static int fail_without_token(lua_State *L, struct uq_call *call) {
 /* True if the call's time is over, or will be before the login, which waits,
 ** makes its next attempt. */
 static bool is_too_late(const struct uq_call *call, double now) {
-  const struct uq_call *login = call->client->login;
+  const struct uq_call *login = call->client->login.call;
   return now >= call->deadline ||
          (login != NULL && login->state == UQ_CALL_WAITING &&
           login->waits_for != UQ_WAIT_RETRY &&
@@ -821,11 +821,11 @@ static int ask_store(lua_State *L, int idx, bool *go) {
 static int prepare_login(lua_State *L, int idx, bool *go) {
   struct uq_call *call = to_call(L, idx);
   const struct uq_client *c = call->client;
-  if (uq_clock() < c->login_after) {
-    wait_until(call, UQ_WAIT_RETRY, c->login_after);
+  if (uq_clock() < c->login.after) {
+    wait_until(call, UQ_WAIT_RETRY, c->login.after);
     return 0;
   }
-  *go = !c->share;
+  *go = !c->store.given;
   return *go ? 0 : ask_store(L, idx, go);
 }
 
@@ -871,7 +871,7 @@ static int prepare(lua_State *L, int idx) {
 
 /* Is it time for a call that waits? */
 static bool is_due(const struct uq_call *call) {
-  const struct uq_call *login = call->client->login;
+  const struct uq_call *login = call->client->login.call;
   if (uq_clock() >= call->turn.wake)
     return true;
   if (call->state != UQ_CALL_LOGIN)

@@ -55,7 +55,7 @@ void uq_call_end(struct uq_call *call, bool good) {
     return;
   if (x != NULL)
     uq_transfer_release(x);
-  uq_run_queue_leave(&c->schedule, &call->turn);
+  uq_run_queue_leave(&c->queue, &call->turn);
   if (call->prev != NULL)
     call->prev->next = call->next;
   else
@@ -89,12 +89,12 @@ void uq_call_ready(void *owner) {
   struct uq_call *call = owner;
   struct uq_client *c = call->client;
   if (!call->is_login) {
-    uq_run_queue_ready(&c->schedule, &call->turn);
+    uq_run_queue_ready(&c->queue, &call->turn);
     return;
   }
   for (call = c->calls; call != NULL; call = call->next) { /* who wait for it */
     if (call->state == UQ_CALL_LOGIN)
-      uq_run_queue_ready(&c->schedule, &call->turn);
+      uq_run_queue_ready(&c->queue, &call->turn);
   }
 }
 
@@ -150,19 +150,19 @@ static struct uq_call *set_up(lua_State *L, struct uq_call *call, int client,
 /* When the next call's wait is over, or the first of the line is called; below
 ** 0: nobody waits. */
 static double next_wake(const struct uq_client *c) {
-  double wake = uq_run_queue_wake(&c->schedule);
-  if (c->schedule.in_line == 0)
+  double wake = uq_run_queue_wake(&c->queue);
+  if (c->queue.in_line == 0)
     return wake;
-  double due = uq_rate_limiter_due(&c->pace, uq_clock(), 0);
+  double due = uq_rate_limiter_due(&c->limiter, uq_clock(), 0);
   return wake >= 0 && wake < due ? wake : due;
 }
 
 /* The calls whose wait is over are ready; the descriptor knows of the next. */
 static void advance(struct uq_client *c) {
   double now = uq_clock();
-  uq_run_queue_advance(&c->schedule, now);
-  while (c->schedule.in_line > 0 && uq_rate_limiter_admit(&c->pace, now))
-    uq_run_queue_admit(&c->schedule);
+  uq_run_queue_advance(&c->queue, now);
+  while (c->queue.in_line > 0 && uq_rate_limiter_admit(&c->limiter, now))
+    uq_run_queue_admit(&c->queue);
   uq_transport_alarm(c->transport, next_wake(c));
 }
 
@@ -172,8 +172,8 @@ static void tell_others(struct uq_client *c) {
   if (c->transport == NULL || uq_transport_forked(c->transport))
     return;
   advance(c);
-  if (uq_run_queue_has_ready(&c->schedule) ||
-      uq_run_queue_has_unclaimed(&c->schedule))
+  if (uq_run_queue_has_ready(&c->queue) ||
+      uq_run_queue_has_unclaimed(&c->queue))
     uq_transport_notify(c->transport);
 }
 
@@ -198,7 +198,7 @@ static bool run_debug_hook(lua_State *L) {
 /* In a forked child each call can be stepped, to say so itself. */
 static bool wake_all(struct uq_client *c) {
   for (struct uq_call *call = c->calls; call != NULL; call = call->next)
-    uq_run_queue_ready(&c->schedule, &call->turn);
+    uq_run_queue_ready(&c->queue, &call->turn);
   return c->calls != NULL;
 }
 
@@ -207,11 +207,11 @@ bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit) {
   for (;;) {
     if (uq_transport_forked(c->transport)) /* before us, or by a debug hook */
       return wake_all(c);
-    bool any = uq_run_queue_has_ready(&c->schedule);
+    bool any = uq_run_queue_has_ready(&c->queue);
     double left = any ? 0 : end - uq_clock();
     step_engine(c, left);
-    if (uq_run_queue_has_ready(&c->schedule) || left <= 0)
-      return uq_run_queue_has_ready(&c->schedule);
+    if (uq_run_queue_has_ready(&c->queue) || left <= 0)
+      return uq_run_queue_has_ready(&c->queue);
     if (!run_debug_hook(L))
       lua_error(L);
     if (c->transport == NULL)
@@ -237,7 +237,7 @@ int uqL_call_fd(lua_State *L, struct uq_client *c) {
 double uq_call_due(const struct uq_client *c) {
   if (uq_transport_forked(c->transport))
     return c->calls != NULL ? 0 : -1;
-  if (uq_run_queue_has_ready(&c->schedule))
+  if (uq_run_queue_has_ready(&c->queue))
     return 0;
   double due = uq_transport_due(c->transport);
   double wake = next_wake(c);
@@ -245,7 +245,7 @@ double uq_call_due(const struct uq_client *c) {
 }
 
 double uq_call_idle(const struct uq_client *c) {
-  if (uq_transport_forked(c->transport) || uq_run_queue_has_ready(&c->schedule))
+  if (uq_transport_forked(c->transport) || uq_run_queue_has_ready(&c->queue))
     return 0;
   double now = uq_clock(), wake = next_wake(c);
   double idle = uq_transport_idle(c->transport, now);
@@ -256,7 +256,7 @@ double uq_call_idle(const struct uq_client *c) {
 
 double uq_call_next(struct uq_client *c) {
   struct uq_task *turn;
-  while ((turn = uq_run_queue_next(&c->schedule)) != NULL) {
+  while ((turn = uq_run_queue_next(&c->queue)) != NULL) {
     const struct uq_call *call = (struct uq_call *)(void *)turn;
     if (!call->is_login) /* nobody knows that one */
       return call->id;
@@ -267,13 +267,13 @@ double uq_call_next(struct uq_client *c) {
 void uq_call_pass(struct uq_client *c, double id) {
   for (struct uq_call *call = c->calls; call != NULL; call = call->next) {
     if (call->id == id)
-      uq_run_queue_requeue(&c->schedule, &call->turn);
+      uq_run_queue_requeue(&c->queue, &call->turn);
   }
   tell_others(c);
 }
 
 void uq_call_recall(struct uq_client *c) {
-  uq_run_queue_requeue_all(&c->schedule);
+  uq_run_queue_requeue_all(&c->queue);
   tell_others(c);
 }
 
@@ -282,15 +282,15 @@ void uq_call_recall(struct uq_client *c) {
 ** an error has left is the collector's. */
 static struct uq_call *take_spare(lua_State *L, int client) {
   struct uq_client *c = lua_touserdata(L, client);
-  struct uq_call *call = c->spare;
+  struct uq_call *call = c->cached_call;
   uqL_get_user_value(L, client);
   if (call == NULL)
     return make_call(L);
-  c->spare = NULL;
-  lua_rawgeti(L, -1, UQ_USER_VALUE_SPARE);
+  c->cached_call = NULL;
+  lua_rawgeti(L, -1, UQ_USER_VALUE_CACHED_CALL);
   lua_insert(L, -2);
   lua_pushboolean(L, 0);
-  lua_rawseti(L, -2, UQ_USER_VALUE_SPARE);
+  lua_rawseti(L, -2, UQ_USER_VALUE_CACHED_CALL);
   lua_pop(L, 1);
   clear(call);
   return call;
@@ -299,14 +299,14 @@ static struct uq_call *take_spare(lua_State *L, int client) {
 /* The call at idx, which blocked, has ended. */
 static void give_spare(lua_State *L, int client, int idx) {
   struct uq_client *c = lua_touserdata(L, client);
-  if (c->spare != NULL) /* that of a hook's call */
+  if (c->cached_call != NULL) /* that of a hook's call */
     return;
   uqL_get_user_value(L, client);
   lua_pushvalue(L, idx);
   lua_rawseti(L, -2,
-              UQ_USER_VALUE_SPARE); /* there is room: see uqL_client_new */
+              UQ_USER_VALUE_CACHED_CALL); /* there is room: see uqL_client_new */
   lua_pop(L, 1);
-  c->spare = lua_touserdata(L, idx);
+  c->cached_call = lua_touserdata(L, idx);
 }
 
 int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
@@ -543,8 +543,8 @@ static int call_cancel(lua_State *L) {
 
 static int call_gc(lua_State *L) {
   struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
-  if (call->home != NULL && call->home->spare == call)
-    call->home->spare = NULL;
+  if (call->home != NULL && call->home->cached_call == call)
+    call->home->cached_call = NULL;
   cancel(call);
   forget(call);
   uqL_login_abandon_if_unwanted(L, 1);

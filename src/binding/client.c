@@ -34,14 +34,14 @@ static int client_close(lua_State *L) {
   struct uq_transport *transport = c->transport;
   uq_call_cancel_all(c);
   c->transport = NULL;
-  uq_buf_free(&c->token);
-  uq_buf_free(&c->refused);
+  uq_buf_free(&c->token.text);
+  uq_buf_free(&c->token.refused);
   uq_buf_free(&c->api_key);
   uq_wipe(c->keys, sizeof c->keys);
   if (transport == NULL)
     return 0;
   if (uq_transport_forked(transport))
-    c->share_locked = false; /* the lock is the parent's */
+    c->store.locked = false; /* the lock is the parent's */
   uq_transport_free(transport);
   uqL_get_user_value(L, 1);
   uqL_token_store_end(L, c, lua_gettop(L)); /* the last: it may raise */
@@ -97,7 +97,7 @@ static int client_start(lua_State *L) {
 /* client:invalidate_token(): the next call gets a new one. */
 static int client_invalidate_token(lua_State *L) {
   struct uq_client *c = check_client(L);
-  if (!c->token_function && c->api_key.len == 0)
+  if (!c->token.function && c->api_key.len == 0)
     return luaL_error(L, "the token of this client is fixed");
   uq_token_drop(c);
   return 0;
@@ -244,7 +244,7 @@ int uqL_client_new(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   struct uq_client *c = lua_newuserdata(L, sizeof *c);
   memset(c, 0, sizeof *c);
-  uq_run_queue_init(&c->schedule);
+  uq_run_queue_init(&c->queue);
   luaL_getmetatable(L, UQ_CLIENT);
   lua_setmetatable(L, 2);
   lua_createtable(L, 2, 4);
@@ -253,10 +253,10 @@ int uqL_client_new(lua_State *L) {
   lua_pushvalue(L, 2);
   lua_setfield(L, -2, "client"); /* a call holds this table, and so us */
   lua_pushboolean(L, 0);
-  lua_rawseti(L, -2, UQ_USER_VALUE_SPARE);
+  lua_rawseti(L, -2, UQ_USER_VALUE_CACHED_CALL);
   lua_pushboolean(L, 0);
   lua_rawseti(L, -2, UQ_USER_VALUE_LOGIN);
-  uq_buf_init(&c->token, 16384);
+  uq_buf_init(&c->token.text, 16384);
   uq_buf_init(&c->api_key, 1024);
   uqL_options_new(L, 1, c); /* may raise: __gc must free the token */
   const struct uq_options *o = &c->options;
@@ -267,8 +267,8 @@ int uqL_client_new(lua_State *L) {
       o->proxy,
       (enum uq_http_version)o->http_version,
       uq_call_ready};
-  uq_rate_limiter_init(&c->pace, o->rate_limit);
-  uq_rate_limiter_init(&c->login_pace, o->login_limit);
+  uq_rate_limiter_init(&c->limiter, o->rate_limit);
+  uq_rate_limiter_init(&c->login.limiter, o->login_limit);
   c->transport = uq_transport_new(&transport);
   if (c->transport == NULL)
     return luaL_error(L, "not enough memory");

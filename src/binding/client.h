@@ -34,40 +34,60 @@ struct uq_stats {
 
 #define UQ_KEYS_REMEMBERED 32
 
+/* The access token that the client has: see token.h. Texts as they are sent. */
+struct uq_client_token {
+  struct uq_buf text;    /* empty: there is none yet */
+  struct uq_buf refused; /* the one that the API last refused */
+  double end;            /* Unix seconds; 0: not known */
+  double until;          /* the same on uq_clock, which is never set back */
+  double life;           /* seconds, when it was received */
+  unsigned serial;       /* counts the tokens */
+  unsigned refusals;     /* tokens of logins in a row that were never accepted */
+  bool accepted;         /* the API has accepted it */
+  bool from_store;       /* it is out of the token store, not of a login */
+  bool function;         /* the user gives tokens by a function ... */
+  bool asking;           /* ... which is running */
+};
+
+/* The login: see login.h. Times are seconds on uq_clock. */
+struct uq_client_login {
+  struct uq_call *call; /* in progress, or NULL */
+  double limit;         /* seconds for its next attempt; 0: not known yet */
+  double pause;         /* no login ahead of need before */
+  double after;         /* no login at all before */
+  unsigned begun;       /* counts the logins ... */
+  unsigned failed;      /* ... and names the last that failed */
+  struct uq_rate_limiter limiter;
+};
+
+/* The token store: see token_store.h. */
+struct uq_client_store {
+  bool given;
+  bool locked;  /* the client has its lock */
+  bool running; /* one of its functions runs, or a login is being finished */
+};
+
 struct uq_client {
   struct uq_transport *transport; /* NULL: closed */
   struct uq_options options;
   char host[UQ_HOST_MAX]; /* for messages */
-  struct uq_buf token;    /* as sent; empty: there is none yet */
-  struct uq_buf refused;  /* the token that the API last refused, as sent */
   struct uq_buf api_key;  /* empty: no login */
-  double token_end;       /* Unix seconds; 0: not told */
-  double token_until;     /* the same on uq_clock, which nobody sets back */
-  double token_life;      /* seconds, when it was got */
-  unsigned token_serial;  /* counts the tokens */
-  bool token_used;        /* the API has accepted the token */
-  unsigned
-      token_refusals;    /* tokens of logins in a row that it never accepted */
-  struct uq_call *login; /* the login in progress, see login.c */
-  double login_limit;    /* seconds for its next attempt; 0: not known yet */
-  double login_pause;    /* on uq_clock: none ahead of need before */
-  double login_after;    /* the same: none at all */
-  unsigned logins;       /* counts those begun ... */
-  unsigned login_failed; /* ... and names the last that failed */
-  bool token_function, token_running;
-  bool share;         /* there is a token store; ... */
-  bool share_locked;  /* ... the client has its lock; ... */
-  bool share_running; /* ... a function of it runs, or a login is finished */
-  bool token_stored;  /* the token is out of it, not of a login of ours */
-  bool turns_shared;  /* other processes count the same turns */
-  bool pauses_shared; /* they keep to the same pauses */
-  bool on_request, on_response, on_retry;
-  struct uq_call *calls;
-  struct uq_call *spare;        /* for the next blocking call; NULL: none */
-  struct uq_run_queue schedule; /* of its calls */
-  struct uq_rate_limiter pace, login_pace;
-  double ids;           /* given to calls so far */
-  double reclaim_pause; /* on uq_clock: no collection for descriptors before */
+  struct uq_client_token token;
+  struct uq_client_login login;
+  struct uq_client_store store;
+  struct {
+    bool request, response, retry;
+  } hooks;
+  struct {
+    bool slots;  /* other processes count the same calls */
+    bool pauses; /* they keep to the same pauses */
+  } shared;
+  struct uq_rate_limiter limiter;
+  struct uq_run_queue queue;   /* of its calls */
+  struct uq_call *calls;       /* in progress, a list */
+  struct uq_call *cached_call; /* for the next blocking call; NULL: none */
+  double ids;                  /* given to calls so far */
+  double reclaim_pause;        /* no collection for descriptors before */
   struct uq_stats stats;
   char keys[UQ_KEYS_REMEMBERED][UQ_UUID_LEN + 1]; /* callers' own, a ring */
   unsigned next_key;
@@ -81,7 +101,7 @@ int uqL_client_new(lua_State *L);
 
 /* Where the peer table of a client keeps its spare call and its login, or
 ** false. To change these fields allocates nothing. */
-#define UQ_USER_VALUE_SPARE 1
+#define UQ_USER_VALUE_CACHED_CALL 1
 #define UQ_USER_VALUE_LOGIN 2
 
 /* Pushes the peer table of the client, or of the client of the call, at idx. */

@@ -341,8 +341,8 @@ static int internal_share_turns(lua_State *L) {
   lua_setfield(L, 2, "pause");
   lua_setfield(L, 2, "hold");
   lua_setfield(L, 2, "turns");
-  c->turns_shared = c->options.rate_limit > 0;
-  c->pauses_shared = true;
+  c->shared.slots = c->options.rate_limit > 0;
+  c->shared.pauses = true;
   return 0;
 }
 

@@ -56,12 +56,12 @@ static double shorter(double seconds, double life, int share) {
 }
 
 static bool has_token(const struct uq_client *c) {
-  return uq_token_left(c) > shorter(TOO_LATE, c->token_life, TOO_LATE_SHARE);
+  return uq_token_left(c) > shorter(TOO_LATE, c->token.life, TOO_LATE_SHARE);
 }
 
 static bool is_old(const struct uq_client *c) {
-  return uq_token_left(c) < shorter(AHEAD, c->token_life, AHEAD_SHARE) &&
-         uq_clock() >= c->login_pause;
+  return uq_token_left(c) < shorter(AHEAD, c->token.life, AHEAD_SHARE) &&
+         uq_clock() >= c->login.pause;
 }
 
 /* ------------------------------------------------------------------------ */
@@ -76,7 +76,7 @@ static double first_limit(const struct uq_client *c) {
 }
 
 double uq_login_limit(const struct uq_client *c) {
-  return c->login_limit > 0 ? c->login_limit : first_limit(c);
+  return c->login.limit > 0 ? c->login.limit : first_limit(c);
 }
 
 /* After silence the next attempt has more time: the server may be slow. Then
@@ -91,7 +91,7 @@ void uq_login_took(const struct uq_call *login) {
   else
     return;
   double most = fmax(LIMIT_GROWN, c->options.timeout * LIMIT_SHARE_MAX);
-  c->login_limit =
+  c->login.limit =
       fmax(first_limit(c), fmin(2 * seconds, fmin(most, LIMIT_MAX)));
 }
 
@@ -103,7 +103,7 @@ static void set_login(lua_State *L, struct uq_client *c, int peer, int idx) {
   else
     lua_pushboolean(L, 0);
   lua_rawseti(L, peer, UQ_USER_VALUE_LOGIN);
-  c->login = idx != 0 ? lua_touserdata(L, idx) : NULL;
+  c->login.call = idx != 0 ? lua_touserdata(L, idx) : NULL;
 }
 
 /* Begins a login, unless the client is closed. The peer table is at the top. */
@@ -115,11 +115,11 @@ static void begin(lua_State *L, struct uq_client *c) {
   lua_getfield(L, peer, "client");
   struct uq_call *login = uqL_call_login(L, peer + 1, &o);
   if (login != NULL &&
-      c->login != NULL) { /* a finalizer's call has begun one */
+      c->login.call != NULL) { /* a finalizer's call has begun one */
     uq_call_cancel(login);
   } else if (login != NULL) {
     set_login(L, c, peer, lua_gettop(L));
-    login->login = ++c->logins;
+    login->login = ++c->login.begun;
   }
   lua_settop(L, peer);
 }
@@ -152,12 +152,12 @@ static int finish(lua_State *L) {
     }
     if (uq_token_put(c, text, len, read_end(L, 6), LIFE_ASSUMED) != NULL)
       luaL_error(L, "not enough memory"); /* the schema has seen to the rest */
-    c->token_stored = lua_toboolean(L, 7) != 0;
-    if (c->share && !c->token_stored)
+    c->token.from_store = lua_toboolean(L, 7) != 0;
+    if (c->store.given && !c->token.from_store)
       uqL_token_store_put(L, c, 1, text, len);
   } else {
-    c->login_failed = login->login;
-    c->login_pause = uq_clock() + PAUSE;
+    c->login.failed = login->login;
+    c->login.pause = uq_clock() + PAUSE;
     lua_rawgeti(L, 3, 3);
     lua_setfield(L, 1, "login_error");
   }
@@ -169,13 +169,13 @@ static int finish(lua_State *L) {
 ** it. The peer table is at peer. */
 static void end_login(lua_State *L, struct uq_client *c, int peer, int idx) {
   struct uq_call *login = lua_touserdata(L, idx);
-  bool within = c->share_running;
+  bool within = c->store.running;
   set_login(L, c, peer, 0);
-  c->share_running = true;
+  c->store.running = true;
   lua_pushvalue(L, peer);
   lua_pushvalue(L, idx);
   int status = lua_pcall(L, 2, 0, 0);
-  c->share_running = within;
+  c->store.running = within;
   uq_buf_free(&login->token);
   uqL_token_store_end(L, c, peer);
   if (status != LUA_OK)
@@ -185,11 +185,11 @@ static void end_login(lua_State *L, struct uq_client *c, int peer, int idx) {
 /* Lets the login go on. The peer table of the client is at the top. */
 static void go_on(lua_State *L, struct uq_client *c) {
   int peer = lua_gettop(L);
-  struct uq_call *login = c->login;
+  struct uq_call *login = c->login.call;
   lua_rawgeti(L, peer, UQ_USER_VALUE_LOGIN);
   lua_pushcfunction(L, finish); /* allocates on 5.1: nothing has happened yet */
   /* it may be busy, or finished by another call's step in the same moment */
-  if (uqL_call_step(L, peer + 1) && c->login == login)
+  if (uqL_call_step(L, peer + 1) && c->login.call == login)
     end_login(L, c, peer, peer + 1);
   lua_settop(L, peer);
 }
@@ -218,7 +218,7 @@ bool uq_login_wanted(const struct uq_call *login, double wake) {
   for (struct uq_call *call = c->calls; call != NULL; call = call->next) {
     if (call->state != UQ_CALL_LOGIN)
       continue;
-    if (call->login == c->logins)
+    if (call->login == c->login.begun)
       call->login_failures++;
     wanted = wanted || can_wait(call, wake);
   }
@@ -235,16 +235,16 @@ void uqL_login_keep_error(lua_State *L, int idx) {
 void uqL_login_abandon_if_unwanted(lua_State *L, int idx) {
   const struct uq_call *call = lua_touserdata(L, idx);
   struct uq_client *c = call->home;
-  if (c == NULL || c->transport == NULL || !c->share_locked ||
-      c->share_running || (c->login != NULL && c->login->busy) ||
+  if (c == NULL || c->transport == NULL || !c->store.locked ||
+      c->store.running || (c->login.call != NULL && c->login.call->busy) ||
       is_attended(c))
     return;
   uqL_client_user_value(L, idx);
   int peer = lua_gettop(L);
-  if (c->login != NULL) {
-    uq_call_cancel(c->login);
+  if (c->login.call != NULL) {
+    uq_call_cancel(c->login.call);
     set_login(L, c, peer, 0);
-    c->login_pause = uq_clock() + PAUSE;
+    c->login.pause = uq_clock() + PAUSE;
   }
   uqL_token_store_end(L, c, peer);
   lua_pop(L, 1);
@@ -294,17 +294,17 @@ static enum uq_login_state refuse(lua_State *L, const char *why) {
 ** call, however short its life. */
 static bool is_served(const struct uq_call *call) {
   const struct uq_client *c = call->client;
-  return call->login != 0 && c->login == NULL &&
-         c->login_failed < call->login && c->token.len > 0;
+  return call->login != 0 && c->login.call == NULL &&
+         c->login.failed < call->login && c->token.text.len > 0;
 }
 
 /* The call waits for the login, too. */
-static void join(struct uq_call *call) { call->login = call->home->logins; }
+static void join(struct uq_call *call) { call->login = call->home->login.begun; }
 
 /* True if the login has failed, and its next attempt is too late for the call.
  */
 static bool is_over_for(const struct uq_call *call) {
-  const struct uq_call *login = call->client->login;
+  const struct uq_call *login = call->client->login.call;
   return login != NULL && login->state == UQ_CALL_WAITING &&
          login->waits_for == UQ_WAIT_RETRY && login->retries > 0 &&
          !can_wait(call, login->turn.wake);
@@ -315,13 +315,13 @@ static bool is_over_for(const struct uq_call *call) {
 ** The client's peer table is at the top. */
 static enum uq_login_state wait(lua_State *L, struct uq_call *call) {
   struct uq_client *c = call->client;
-  if (c->login != NULL && !is_attended(c))
-    uq_attempt_look(c->login);
+  if (c->login.call != NULL && !is_attended(c))
+    uq_attempt_look(c->login.call);
   call->state =
       UQ_CALL_LOGIN; /* uqL_login_abandon_if_unwanted must know of it */
   do {
-    if (c->login == NULL) {
-      if (call->login != 0 && c->login_failed >= call->login)
+    if (c->login.call == NULL) {
+      if (call->login != 0 && c->login.failed >= call->login)
         return fail(L, call);
       if (call->login_begun)
         return refuse(L, "its token was dropped before it could be used");
@@ -329,14 +329,14 @@ static enum uq_login_state wait(lua_State *L, struct uq_call *call) {
       begin(L, c);
       join(call);
     }
-    bool busy = c->share_running || (c->login != NULL && c->login->busy);
+    bool busy = c->store.running || (c->login.call != NULL && c->login.call->busy);
     if (busy && !call->is_object)
       return refuse(L, "its hooks and the token store must not use its client");
-    if (c->login != NULL)
+    if (c->login.call != NULL)
       go_on(L, c);
     if (call->client != NULL && is_over_for(call))
       return fail(L, call);
-    if (call->client != NULL && c->login != NULL) {
+    if (call->client != NULL && c->login.call != NULL) {
       join(call);
       return UQ_LOGIN_WAIT;
     }
@@ -349,7 +349,7 @@ static enum uq_login_state wait(lua_State *L, struct uq_call *call) {
 static bool attends(struct uq_call *call) {
   const struct uq_client *c = call->client;
   double now = uq_clock();
-  if (!c->share_locked || c->login == NULL || c->login->busy)
+  if (!c->store.locked || c->login.call == NULL || c->login.call->busy)
     return false;
   if (call->attends == 0 && is_attended(c))
     return false;
@@ -363,9 +363,9 @@ static bool attends(struct uq_call *call) {
 static enum uq_login_state look_ahead(lua_State *L, int idx) {
   struct uq_call *call = lua_touserdata(L, idx);
   struct uq_client *c = call->client;
-  if (c->login == NULL)
+  if (c->login.call == NULL)
     begin(L, c);
-  if (c->login != NULL)
+  if (c->login.call != NULL)
     go_on(L, c);
   if (call->client == NULL)
     return UQ_LOGIN_DONE;
@@ -383,7 +383,7 @@ enum uq_login_state uqL_login(lua_State *L, int idx) {
   if (c->api_key.len == 0 || call->is_login)
     return UQ_LOGIN_DONE;
   bool needy = !has_token(c);
-  if (!needy && c->login == NULL && (!is_old(c) || call->attends != 0))
+  if (!needy && c->login.call == NULL && (!is_old(c) || call->attends != 0))
     return UQ_LOGIN_DONE;
   int top = lua_gettop(L);
   luaL_checkstack(L, LUA_MINSTACK, "a login");

@@ -341,14 +341,14 @@ static void read_token(lua_State *L, const struct reading *r,
   size_t len;
   assert(c != NULL); /* an option FOR_NEW */
   if (lua_isfunction(L, -1)) {
-    c->token_function = true;
+    c->token.function = true;
     keep(L, r, o->name);
     return;
   }
   if (lua_type(L, -1) != LUA_TSTRING)
     bad_type(L, r, o->name, "string or function");
   const char *text = lua_tolstring(L, -1, &len);
-  const char *expected = uq_token_take(&c->token, text, len);
+  const char *expected = uq_token_take(&c->token.text, text, len);
   if (expected != NULL)
     bad_option(L, r, o->name, expected);
 }
@@ -387,7 +387,7 @@ static void read_store(lua_State *L, const struct reading *r,
   if (found[2] != found[3])
     bad_option(L, r, o->name, "lock and unlock, or neither, expected in it");
   assert(r->client != NULL); /* an option FOR_NEW */
-  r->client->share = true;
+  r->client->store.given = true;
   keep(L, r, o->name);
 }
 
@@ -398,9 +398,9 @@ static void read_hook(lua_State *L, const struct reading *r,
   if (!lua_isfunction(L, -1))
     bad_type(L, r, o->name, "function");
   keep(L, r, o->name);
-  c->on_request |= strcmp(o->name, "on_request") == 0;
-  c->on_response |= strcmp(o->name, "on_response") == 0;
-  c->on_retry |= strcmp(o->name, "on_retry") == 0;
+  c->hooks.request |= strcmp(o->name, "on_request") == 0;
+  c->hooks.response |= strcmp(o->name, "on_response") == 0;
+  c->hooks.retry |= strcmp(o->name, "on_retry") == 0;
 }
 
 /* What a table would inherit is not in it, and must not be thought to count. */
@@ -557,7 +557,7 @@ static void read_table(lua_State *L, const struct reading *r, int idx) {
 static void settle_new(lua_State *L, const struct reading *r) {
   struct uq_options *o = r->options;
   struct uq_client *c = r->client;
-  bool token = c->token.len > 0 || c->token_function;
+  bool token = c->token.text.len > 0 || c->token.function;
   bool login = c->api_key.len > 0;
   if (login && o->client_id == NULL)
     bad_option(L, r, "client_id", "expected together with api_key, got nil");
@@ -588,9 +588,9 @@ static void settle_new(lua_State *L, const struct reading *r) {
   const char *why = uq_url_check(o->base_url, c->host, sizeof c->host);
   if (why != NULL)
     bad_option(L, r, "base_url", why);
-  if (c->share && !login)
+  if (c->store.given && !login)
     bad_option(L, r, "token_store", "client_id and api_key expected with it");
-  if (c->share) {
+  if (c->store.given) {
     lua_pushfstring(L, "%s %s", o->base_url, o->client_id);
     lua_setfield(L, r->peer, "token_store_key");
   }

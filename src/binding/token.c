@@ -72,39 +72,39 @@ static double life_of(double end, double now, double assumed) {
 const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
                          double end, double assumed) {
   struct uq_buf fresh; /* no call of Lua as long as it is ours alone */
-  uq_buf_init(&fresh, c->token.max);
+  uq_buf_init(&fresh, c->token.text.max);
   const char *wrong = uq_token_take(&fresh, text, len);
   if (wrong != NULL) {
     uq_buf_free(&fresh);
     return wrong;
   }
-  if (c->token.len != fresh.len ||
-      memcmp(c->token.data, fresh.data, fresh.len) != 0) {
-    c->token_serial++;
-    c->token_used = false;
+  if (c->token.text.len != fresh.len ||
+      memcmp(c->token.text.data, fresh.data, fresh.len) != 0) {
+    c->token.serial++;
+    c->token.accepted = false;
   }
-  uq_buf_free(&c->token);
-  c->token = fresh;
+  uq_buf_free(&c->token.text);
+  c->token.text = fresh;
   double now = uq_clock_unix();
-  c->token_life = life_of(end, now, assumed);
-  c->token_end = c->token_life == 0 ? 0 : fmax(now + c->token_life, EARLIEST);
-  c->token_until = uq_clock() + c->token_life;
+  c->token.life = life_of(end, now, assumed);
+  c->token.end = c->token.life == 0 ? 0 : fmax(now + c->token.life, EARLIEST);
+  c->token.until = uq_clock() + c->token.life;
   return NULL;
 }
 
 void uq_token_drop(struct uq_client *c) {
-  if (c->token.len == 0)
+  if (c->token.text.len == 0)
     return;
-  uq_buf_free(&c->refused);
-  c->refused = c->token;
-  uq_buf_init(&c->token, c->refused.max);
+  uq_buf_free(&c->token.refused);
+  c->token.refused = c->token.text;
+  uq_buf_init(&c->token.text, c->token.refused.max);
 }
 
 void uq_token_accepted(struct uq_client *c, unsigned serial) {
-  if (c->token_serial != serial)
+  if (c->token.serial != serial)
     return;
-  c->token_used = true;
-  c->token_refusals = 0;
+  c->token.accepted = true;
+  c->token.refusals = 0;
 }
 
 /* Does the buffer hold this token? */
@@ -115,19 +115,19 @@ static bool holds(const struct uq_buf *token, const char *text, size_t len) {
 }
 
 bool uq_token_known(const struct uq_client *c, const char *text, size_t len) {
-  return holds(&c->token, text, len) || holds(&c->refused, text, len);
+  return holds(&c->token.text, text, len) || holds(&c->token.refused, text, len);
 }
 
 double uq_token_left(const struct uq_client *c) {
-  if (c->token.len == 0)
+  if (c->token.text.len == 0)
     return 0;
-  return c->token_end == 0 ? HUGE_VAL : c->token_until - uq_clock();
+  return c->token.end == 0 ? HUGE_VAL : c->token.until - uq_clock();
 }
 
 const char *uq_token_need(const struct uq_client *c) {
-  if (!c->token_function)
+  if (!c->token.function)
     return NULL;
-  if (c->token.len == 0 || c->token_end == 0)
+  if (c->token.text.len == 0 || c->token.end == 0)
     return "new";
   return uq_token_left(c) < MARGIN ? "expired" : NULL;
 }
@@ -147,16 +147,16 @@ static void push_reason(lua_State *L, const char *what, int idx) {
 
 bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
                    const char *reason) {
-  if (c->token_running) {
+  if (c->token.asking) {
     lua_pushliteral(L, "the token function must not use its own client");
     return false;
   }
   uqL_client_user_value(L, owner);
   lua_getfield(L, -1, "token");
   lua_pushstring(L, reason);
-  c->token_running = true;
+  c->token.asking = true;
   int status = lua_pcall(L, 1, 2, 0);
-  c->token_running = false;
+  c->token.asking = false;
   int first = lua_gettop(L) - 1; /* token, end: when it has not raised */
   if (status == LUA_ERRMEM)
     lua_error(L);

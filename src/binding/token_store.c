@@ -32,14 +32,14 @@
 static bool ask(lua_State *L, struct uq_client *c, int peer, const char *name,
                 int n) {
   int base = lua_gettop(L) - n;
-  bool within = c->share_running;
+  bool within = c->store.running;
   lua_getfield(L, peer, name);
   lua_insert(L, base + 1);
   lua_getfield(L, peer, "token_store_key");
   lua_insert(L, base + 2);
-  c->share_running = true;
+  c->store.running = true;
   bool good = lua_pcall(L, n + 1, 2, 0) == LUA_OK;
-  c->share_running = within;
+  c->store.running = within;
   if (good && (!lua_isnil(L, -2) || lua_isnil(L, -1)))
     return true;
   const char *text = lua_tostring(L, -1);
@@ -90,17 +90,17 @@ static enum uq_token_store_state look(lua_State *L, struct uq_client *c,
 
 enum uq_token_store_state uqL_token_store_begin(lua_State *L,
                                                 struct uq_client *c, int peer) {
-  if (c->share_running) /* this is within one of its functions */
+  if (c->store.running) /* this is within one of its functions */
     return UQ_TOKEN_STORE_BUSY;
   enum uq_token_store_state state = look(L, c, peer);
-  if (state != UQ_TOKEN_STORE_LOGIN || c->share_locked ||
+  if (state != UQ_TOKEN_STORE_LOGIN || c->store.locked ||
       c->transport == NULL || !has_lock(L, peer))
     return state;
   if (!ask(L, c, peer, LOCK, 0))
     return UQ_TOKEN_STORE_FAILED;
   if (!lua_toboolean(L, -2))
     return UQ_TOKEN_STORE_BUSY;
-  c->share_locked = true;
+  c->store.locked = true;
   return look(L, c, peer); /* somebody may have logged in just before */
 }
 
@@ -114,9 +114,9 @@ static void tell(lua_State *L, struct uq_client *c, int peer, const char *name,
 }
 
 void uqL_token_store_end(lua_State *L, struct uq_client *c, int peer) {
-  bool locked = c->share_locked;
+  bool locked = c->store.locked;
   bool forked = c->transport != NULL && uq_transport_forked(c->transport);
-  c->share_locked = false;
+  c->store.locked = false;
   if (locked && !forked) /* the lock is the parent's otherwise */
     tell(L, c, peer, UNLOCK, 0);
 }
@@ -125,7 +125,7 @@ void uqL_token_store_put(lua_State *L, struct uq_client *c, int peer,
                          const char *token, size_t len) {
   size_t prefix = uq_token_prefix(token, len);
   lua_pushlstring(L, token + prefix, len - prefix);
-  uqL_pushcount(L, floor(c->token_end));
+  uqL_pushcount(L, floor(c->token.end));
   tell(L, c, peer, SET, 2);
 }
 
