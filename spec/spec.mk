@@ -3,7 +3,7 @@
 # The engine's leaves as a Lua module, for the specs alone.
 $(OUT)/engine.so: spec/support/engine.c $(OBJECTS) $(EXTRA)
 	$(COMPILE) $(LIBFLAG) $(LDFLAGS) -o $@ $< \
-		$(ENGINE:src/%.c=$(OUT)/%.o) $(EXTRA) $(LIBS)
+		$(ENGINE:src/%.c=$(OUT)/%.o) $(OUT)/binding/check.o $(EXTRA) $(LIBS)
 
 # fork(2) and signals, and a failing disk, for the specs alone; preloaded by some, so
 # never sanitized.

@@ -2,6 +2,7 @@
 ** uqpay.c - luaopen_uqpay: the module table. Nothing else.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/batch.h"
 #include "binding/amount.h"
 #include "binding/auxlib.h"
 #include "binding/call.h"
@@ -66,7 +67,7 @@ static const luaL_Reg functions[] = {{"new", uqL_client_new},
                                      {"info", uqpay_info},
                                      {"amount", uqL_amount_new},
                                      {"sum", uqL_amount_sum},
-                                     {"time", uqL_parse_time},
+                                     {"parse_time", uqL_parse_time},
                                      {"file_store", uqL_file_store_new},
                                      {NULL, NULL}};
 
@@ -76,6 +77,7 @@ UQ_EXPORT int luaopen_uqpay(lua_State *L) {
   uqL_json_open(L);
   uqL_error_open(L);
   uqL_amount_open(L);
+  uqL_batch_open(L);
   uqL_call_open(L);
   uqL_client_open(L);
   uqL_file_store_open(L);

@@ -41,7 +41,7 @@ local function script(lua, name)
   return lua.env, lua.run .. " spec/bench/" .. name .. ".lua"
 end
 
--- A client without client:balances can make its calls one after another only.
+-- A client without client:batch can make its calls one after another only.
 local function crowds(lua)
   local code = 'print(require "uqpay".new { token = "x" }.balances)'
   return ask(lua, code) ~= "nil" and "crowds" or nil

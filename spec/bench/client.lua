@@ -37,7 +37,7 @@ else
   end
   contender.pass(0)
   local options = { concurrency = contender.in_flight }
-  for _, balance, message in client:balances(currencies, options) do
+  for _, balance, message in client:batch(currencies, options) do
     if not balance then error(message) end
     answered = answered + 1
     contender.pass(answered)

@@ -198,7 +198,7 @@ describe("a short account id", function()
 
   it("is sent with lists and by iterators", function()
     local client = client_of { max_retries = 0 }
-    client:list_balances { on_behalf_of = ids[1] }
+    client:balances { on_behalf_of = ids[1] }
     client:transactions { on_behalf_of = ids[2] }
     pcall(client:each_balance { on_behalf_of = ids[3] })
     pcall(client:each_transaction { on_behalf_of = ids[4] })
@@ -222,7 +222,7 @@ describe("a short account id", function()
       sandbox.fault { kind = "answer", body = body(n),
         match = { ["x-on-behalf-of"] = id } }
     end
-    for query, balance, message in client_of():balances(queries) do
+    for query, balance, message in client_of():batch(queries) do
       assert.is_truthy(balance, message)
       got[query.on_behalf_of] = balance.available_balance
     end

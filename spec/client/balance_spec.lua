@@ -715,7 +715,7 @@ describe("the module", function()
     local types = {}
     for name, value in pairs(uqpay) do types[name] = type(value) end
     assert.same({ new = "function", from_env = "function", uuid = "function",
-      info = "function", amount = "function", sum = "function", time = "function",
+      info = "function", amount = "function", sum = "function", parse_time = "function",
       file_store = "function", kinds = "table", _NAME = "string",
       _VERSION = "string" }, types)
   end)

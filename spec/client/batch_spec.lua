@@ -1,4 +1,4 @@
--- client:balances: many balances a few at a time, in order of completion. Whatever comes
+-- client:batch: many balances a few at a time, in order of completion. Whatever comes
 -- of one query, the others go on.
 
 local fixture = require "spec.support.fixture"
@@ -24,7 +24,7 @@ end
 -- All that a batch gives: a list of { query, balance, message, err }.
 local function collect(client, queries, options)
   local list = {}
-  for query, balance, message, err in client:balances(queries, options) do
+  for query, balance, message, err in client:batch(queries, options) do
     list[#list + 1] = { query = query, balance = balance, message = message, err = err }
   end
   return list
@@ -66,7 +66,7 @@ describe("a batch", function()
       }
       local left = {}
       for _, query in ipairs(queries) do left[query] = (left[query] or 0) + 1 end
-      for query, balance, message, err in client:balances(queries) do
+      for query, balance, message, err in client:batch(queries) do
         assert.equal(expected(query), balance.available_balance)
         assert.is_nil(message)
         assert.is_nil(err)
@@ -88,7 +88,7 @@ describe("a batch", function()
     it("nothing at all", function()
       assert.equal(0, #collect(client, {}))
       assert.equal(0, #collect(client, function() end))
-      local iterator = client:balances {}
+      local iterator = client:batch {}
       assert.is_nil(iterator())
       assert.is_nil(iterator())
       assert.equal(0, #sandbox.requests())
@@ -107,7 +107,7 @@ describe("a batch", function()
   end)
 
   it("gives two results for a balance and four for a failure", function()
-    local iterator = client:balances({ "USD", "ZZZ", false }, { concurrency = 1 })
+    local iterator = client:batch({ "USD", "ZZZ", false }, { concurrency = 1 })
     assert.equal(2, select("#", iterator()))
     assert.equal(4, select("#", iterator()))
     local query, balance, message, err = iterator()
@@ -140,7 +140,7 @@ describe("a batch", function()
           local err = fixture.failed("invalid_request", nil, over.message, over.err)
           assert.equal(0, err.attempts)
           assert.is_false(err.retryable)
-          assert.is_truthy(over.message:find("balances", 1, true), over.message)
+          assert.is_truthy(over.message:find("batch", 1, true), over.message)
         end
       end
       assert.equal(1, #sandbox.requests())
@@ -160,7 +160,7 @@ describe("a batch", function()
     it("says what is wrong with them, and how it may be meant", function()
       local list = check { { currency = "USD", timeuot = 3 } }
       local failure = list[1].message or list[2].message
-      assert.is_truthy(failure:find("unknown option 'timeuot' to 'balances' (did you "
+      assert.is_truthy(failure:find("unknown option 'timeuot' to 'batch' (did you "
         .. "mean 'timeout'?)", 1, true), failure)
     end)
 
@@ -251,7 +251,7 @@ describe("a batch", function()
           local currency = n % 3 ~= 1 and n % 2 == 0 and "SGD" or "USD"
           queries[n] = { currency = currency, on_behalf_of = account }
         end
-        for query, balance, message in client:balances(queries, { concurrency = 50 }) do
+        for query, balance, message in client:batch(queries, { concurrency = 50 }) do
           assert.is_truthy(balance, message)
           assert.equal(query.currency, balance.currency)
           assert.equal(accounts[query.on_behalf_of or "master"][query.currency],
@@ -264,7 +264,7 @@ describe("a batch", function()
 
       it("lets the body of its loop use the client", function()
         local n = 0
-        for _, balance in client:balances((source_of(10)), { concurrency = 3 }) do
+        for _, balance in client:batch((source_of(10)), { concurrency = 3 }) do
           assert.equal(5000.25, balance.available_balance)
           assert.equal(10000, fixture.succeeded(client:balance "SGD").available_balance)
           n = n + 1
@@ -274,8 +274,8 @@ describe("a batch", function()
 
       it("goes beside other batches and call objects", function()
         local call = client:start_balance("USD", { on_behalf_of = sandbox.sub_account })
-        local usd = client:balances((source_of(12, "USD")), { concurrency = 3 })
-        local sgd = client:balances((source_of(12, "SGD")), { concurrency = 5 })
+        local usd = client:batch((source_of(12, "USD")), { concurrency = 3 })
+        local sgd = client:batch((source_of(12, "SGD")), { concurrency = 5 })
         for _ = 1, 12 do
           local query, balance = usd()
           assert.equal("USD", query)
@@ -297,7 +297,7 @@ describe("a batch", function()
           sandbox.fault { kind = "delay", seconds = 0 }
           local source, given = source_of(100)
           local n = 0
-          for query in client:balances(function()
+          for query in client:batch(function()
             return given.n == 0 and source() and "usd" or source()
           end, { concurrency = 8 }) do
             assert.equal("usd", query)
@@ -315,7 +315,7 @@ describe("a batch", function()
       it("ends its calls when it is collected", function()
         sandbox.fault { kind = "hang", times = 100 }
         do
-          local iterator = client:balances({ "usd", "USD", "USD", "USD" })
+          local iterator = client:batch({ "usd", "USD", "USD", "USD" })
           assert.equal("usd", (iterator()))
           assert.equal(3, client:stats().calls)
         end
@@ -331,7 +331,7 @@ describe("a batch", function()
     it("for no more than it has room for", function()
       local source, given = source_of(100)
       local handed = 0
-      local iterator = client:balances(source, { concurrency = 7 })
+      local iterator = client:batch(source, { concurrency = 7 })
       assert.equal(0, given.n)
       while iterator() do
         handed = handed + 1
@@ -342,7 +342,7 @@ describe("a batch", function()
 
     it("until it gives nil, and not again", function()
       local asked = 0
-      local iterator = client:balances(function()
+      local iterator = client:batch(function()
         asked = asked + 1
         return asked < 4 and "USD" or nil
       end)
@@ -353,7 +353,7 @@ describe("a batch", function()
 
     it("and raises the message that comes with nil: the list is not complete", function()
       local n = 0
-      local iterator = client:balances(function()
+      local iterator = client:batch(function()
         n = n + 1
         if n == 3 then return nil, "page 2 is lost", {} end
         return "USD"
@@ -368,7 +368,7 @@ describe("a batch", function()
 
     it("and raises what it raises, but loses no result by it", function()
       local n = 0
-      local iterator = client:balances(function()
+      local iterator = client:batch(function()
         n = n + 1
         if n == 5 then error("no more accounts", 0) end
         return "USD"
@@ -400,7 +400,7 @@ describe("a batch", function()
     it("for 100,000 queries than for a few", function()
       local source = source_of(100000, { currency = "USD", on_behalf_of = "nobody" })
       local n, before, most = 0, nil, 0
-      for _, balance, _, err in client:balances(source) do
+      for _, balance, _, err in client:batch(source) do
         n = n + 1
         assert(balance == nil and err.kind == "invalid_request")
         if n == 1000 then before = used() end
@@ -414,7 +414,7 @@ describe("a batch", function()
     it("for a thousand calls than for a hundred", function()
       local source = source_of(1000)
       local n, before, after = 0, nil, nil
-      for _, balance, message in client:balances(source, { concurrency = 40 }) do
+      for _, balance, message in client:batch(source, { concurrency = 40 }) do
         assert.is_truthy(balance, message)
         n = n + 1
         if n == 100 then before = used() end
@@ -430,7 +430,7 @@ describe("a batch", function()
       local told = {}
       local before = os.time()
       local n = 0
-      for _ in client:balances({ "USD", "usd", "SGD", "ZZZ" }, {
+      for _ in client:batch({ "USD", "usd", "SGD", "ZZZ" }, {
         progress = function(state) told[#told + 1] = state end,
       }) do
         n = n + 1
@@ -509,43 +509,43 @@ describe("a batch", function()
     it("options that are none, and says which", function()
       local function with(options)
         return function()
-          local iterator = client:balances({}, options) -- no tail call: it has a name
+          local iterator = client:batch({}, options) -- no tail call: it has a name
           return iterator
         end
       end
-      refused("unknown option 'concurency' to 'balances' (did you mean 'concurrency'?)",
+      refused("unknown option 'concurency' to 'batch' (did you mean 'concurrency'?)",
         with { concurency = 3 })
-      refused("unknown option 'timeuot' to 'balances' (did you mean 'timeout'?)",
+      refused("unknown option 'timeuot' to 'batch' (did you mean 'timeout'?)",
         with { timeuot = 3 })
-      refused("'token' to 'balances'", with { token = "t" })
+      refused("'token' to 'batch'", with { token = "t" })
       for _, value in ipairs { 0, 1001, 1.5, -1, "3", true, {}, 0 / 0 } do
-        refused("option 'concurrency' to 'balances'", with { concurrency = value })
+        refused("option 'concurrency' to 'batch'", with { concurrency = value })
       end
       for _, value in ipairs { 1, "x", true, {} } do
-        refused("option 'progress' to 'balances'", with { progress = value })
+        refused("option 'progress' to 'batch'", with { progress = value })
       end
       for _, name in ipairs { "currency", "idempotency_key", "allow_key_reuse" } do
-        refused("option '" .. name .. "' to 'balances' (it belongs to a query)",
+        refused("option '" .. name .. "' to 'batch' (it belongs to a query)",
           with { [name] = "USD" })
       end
       refused("__index", with(setmetatable({}, { __index = { timeout = 1 } })))
-      refused("argument #2 to 'balances' (table expected, got number)", with(5))
+      refused("argument #2 to 'batch' (table expected, got number)", with(5))
     end)
 
     it("sources that are none", function()
       for _, source in ipairs { 5, "USD", true, io.stdout } do
-        refused("argument #1 to 'balances' (list or iterator function expected, got "
+        refused("argument #1 to 'batch' (list or iterator function expected, got "
           .. type(source) .. ")", function()
-            local iterator = client:balances(source)
+            local iterator = client:batch(source)
             return iterator
           end)
       end
-      refused("got nil)", client.balances, client)
+      refused("got nil)", client.batch, client)
     end)
 
     it("a closed client", function()
       client:close()
-      refused("closed uqpay client", client.balances, client, {})
+      refused("closed uqpay client", client.batch, client, {})
     end)
   end)
 
@@ -558,7 +558,7 @@ describe("a batch", function()
         return asked == 1 and "usd" or "USD"
       end
       refused("attempt to use a closed uqpay client", function()
-        for query, balance, message, err in client:balances(source,
+        for query, balance, message, err in client:batch(source,
           { concurrency = 5 }) do
           n = n + 1
           if query == "usd" then
@@ -573,7 +573,7 @@ describe("a batch", function()
 
     it("by its source", function()
       local n = 0
-      local iterator = client:balances(function()
+      local iterator = client:batch(function()
         n = n + 1
         if n == 4 then client:close() end
         return "USD"
@@ -596,7 +596,7 @@ describe("a batch", function()
       one = fixture.client { on_response = function() one:close() end }
       local handed = 0
       refused("attempt to use a closed uqpay client", function()
-        for _ in one:balances((source_of(50)), { concurrency = 4 }) do
+        for _ in one:batch((source_of(50)), { concurrency = 4 }) do
           handed = handed + 1
         end
       end)
@@ -621,8 +621,12 @@ describe("a batch", function()
         end, "c")
         return "USD"
       end
-      local ok, query, balance, message, err = pcall(client:balances(source))
-      debug.sethook()
+      local iterator = client:batch(source)
+      local ok, query, balance, message, err = pcall(function()
+        local query, balance, message, err = iterator()
+        debug.sethook()
+        return query, balance, message, err
+      end)
       if not ok then
         assert.equal("interrupted!", query)
         interrupted = interrupted + 1

@@ -118,7 +118,7 @@ end)
 describe("client:ready", function()
   common()
 
-  it("names each call that can be stepped", function()
+  it("gives each call that can be stepped", function()
     local calls, left = {}, 20
     for _ = 1, left do
       local call = client:start_balance("USD", failing())
@@ -128,12 +128,13 @@ describe("client:ready", function()
     while left > 0 do
       assert.is_true(client:step(20))
       local before = named
-      for id in client.ready, client do
+      for call in client.ready, client do
         named = named + 1
-        assert.is_true(calls[id]:dirty())
-        if calls[id]:step() then
-          succeeded(calls[id]:result())
-          calls[id] = nil
+        assert.is_true(call:dirty())
+        assert.equal(call, calls[call:id()])
+        if call:step() then
+          succeeded(call:result())
+          calls[call:id()] = nil
           left = left - 1
         end
       end
@@ -144,36 +145,35 @@ describe("client:ready", function()
     assert.is_true(named >= 40)       -- each was stepped for its retry, too
   end)
 
-  it("names it once, unless it can be stepped once more", function()
+  it("gives it once, unless it can be stepped once more", function()
     local first = client:start_balance("USD", failing())
     local second = client:start_balance "USD"
     while not (first:dirty() and second:dirty()) do client:step(20) end
     local named = { [client:ready()] = true, [client:ready()] = true }
-    assert.same({ [first:id()] = true, [second:id()] = true }, named)
+    assert.same({ [first] = true, [second] = true }, named)
     assert.is_nil(client:ready())
     assert.is_false(client:step(0))
     assert.is_true(second:step())
     for _ = 1, 2 do       -- after the wait for its retry, and with the answer to that
       assert.is_false(first:step())
       assert.is_true(client:step(20))
-      assert.equal(first:id(), client:ready())
+      assert.equal(first, client:ready())
     end
     assert.is_true(first:step())
   end)
 
-  it("names none that was cancelled, collected or stepped meanwhile", function()
+  it("gives none that was cancelled, collected or stepped meanwhile", function()
     local calls = {}
     for n = 1, 4 do calls[n] = client:start_balance "USD" end
     for n = 1, 4 do
       while not calls[n]:dirty() do client:step(1) end
     end
-    local last = calls[4]:id()
     calls[1]:cancel()
     assert.is_true(calls[2]:step())
     calls[3] = nil
     collectgarbage()
     collectgarbage()
-    assert.equal(last, client:ready())
+    assert.equal(calls[4], client:ready())
     assert.is_nil(client:ready())
     assert.is_true(calls[4]:step())     -- named, and to be stepped all the same
   end)

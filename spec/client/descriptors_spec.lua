@@ -49,13 +49,13 @@ describe("next to no descriptors", function()
       local c = uqpay.new(options())
       package.loaded.uqpay = nil
       for _, load in ipairs { function() return require "uqpay" end,
-        function() return c:balances { "USD" } end } do
+        function() return c:each_balance() end } do
         local ok, message = pcall(load)
         assert(not ok and message:find("not found", 1, true), message)
       end
       free()
       assert(require "uqpay".new)
-      for _, balance, message in c:balances { "USD" } do assert(balance, message) end
+      for _, balance, message in c:batch { "USD" } do assert(balance, message) end
     ]]
   end)
 
@@ -110,21 +110,21 @@ describe("next to no descriptors", function()
       local key = sandbox.http_url .. " " .. sandbox.client_id
       local shared, alone, failed = 0, 0, 0
       each(function(n)
-        assert(theirs.set(key))
+        assert(theirs:set(key))
         local c = uqpay.new(options { token_store = ours })
         leave(n)
         local result = styles[1].all(c, times(1))[1]
         free()
         if not check(n, result) then
           failed = failed + 1
-        elseif theirs.get(key) then
+        elseif theirs:get(key) then
           shared = shared + 1
         else
           alone = alone + 1
           assert(c:stats().hook_errors > 0)
         end
-        assert(theirs.lock(key) == true, "the lock is not given back")
-        assert(theirs.unlock(key))
+        assert(theirs:lock(key) == true, "the lock is not given back")
+        assert(theirs:unlock(key))
         assert(c:balance "USD")
         c:close()
       end)

@@ -1,4 +1,4 @@
--- The family: one page of a list by list_balances, transactions and accounts. What is
+-- The family: one page of a list by balances, transactions and accounts. What is
 -- sent, what is taken and refused, what comes back and what must not be believed.
 
 local cjson = require "cjson"
@@ -30,7 +30,7 @@ end
 -- name, the sandbox's name, path, and the fields of an item: those that must be there,
 -- those that may be missing.
 local lists = {
-  { name = "list_balances", endpoint = "balances", path = "/api/v1/issuing/balances",
+  { name = "balances", endpoint = "balances", path = "/api/v1/issuing/balances",
     amounts = { "available_balance", "margin_balance", "frozen_balance" },
     needed = { "balance_id", "currency", "available_balance", "margin_balance",
       "frozen_balance" },
@@ -96,7 +96,7 @@ end
 
 -- The JSON of a good item; changes are JSON texts, false leaves a member out.
 local plain = {
-  list_balances = { balance_id = '"b"', currency = '"USD"', available_balance = "1.5",
+  balances = { balance_id = '"b"', currency = '"USD"', available_balance = "1.5",
     margin_balance = "2", frozen_balance = "3", create_time = '"x"',
     last_trade_time = '""', balance_status = '"ACTIVE"' },
   transactions = { transaction_id = '"t"', transaction_type = '"FEE"',
@@ -180,7 +180,7 @@ describe("the family", function()
     it("amounts in each form, sent as numbers or as strings", function()
       for _, sent in ipairs { "number", "string" } do
         sandbox.settings { amounts = sent }
-        for _, name in ipairs { "list_balances", "transactions" } do
+        for _, name in ipairs { "balances", "transactions" } do
           local list = by_name[name]
           local function of(form)
             return succeeded(client[name](client, { amounts = form })).data
@@ -209,7 +209,7 @@ describe("the family", function()
     end)
 
     it("a connected account's own", function()
-      for _, name in ipairs { "list_balances", "transactions" } do
+      for _, name in ipairs { "balances", "transactions" } do
         local own = { on_behalf_of = sandbox.sub_account, page_size = 100 }
         local page = succeeded(client[name](client, own))
         assert.equal(#sandbox[by_name[name].endpoint](sandbox.sub_account),
@@ -262,8 +262,8 @@ describe("the family", function()
         assert.equal(head(list.path, "page_size=10&page_number=1"), request.raw_headers)
         assert.equal("", request.body)
       end)
-      client:list_balances { on_behalf_of = sandbox.sub_account, page_number = 2 }
-      assert.equal(head(by_name.list_balances.path, "page_size=10&page_number=2",
+      client:balances { on_behalf_of = sandbox.sub_account, page_number = 2 }
+      assert.equal(head(by_name.balances.path, "page_size=10&page_number=2",
         "\r\nx-on-behalf-of: " .. sandbox.sub_account), last_request().raw_headers)
     end)
 
@@ -420,7 +420,7 @@ describe("the family", function()
         uuid:sub(2), uuid .. "\0", uuid:gsub("-", "_"), 5 } },
     }
     local of = {
-      list_balances = { "page_size", "page_number" },
+      balances = { "page_size", "page_number" },
       accounts = { "page_size", "page_number" },
       transactions = { "page_size", "page_number", "start_time", "end_time",
         "transaction_type", "transaction_status", "currency", "transaction_id" },
@@ -504,7 +504,7 @@ describe("the family", function()
     end)
 
     it("an account to act for where that is possible, and nowhere else", function()
-      for _, name in ipairs { "list_balances", "transactions" } do
+      for _, name in ipairs { "balances", "transactions" } do
         refuses("bad option 'on_behalf_of'", name, client[name](client,
           { on_behalf_of = "" }))
       end
@@ -609,7 +609,7 @@ describe("the family", function()
         err.message, 1, true)
       local one = fixture.client { currency = "SGD" }
       succeeded(ask_for(one, by_name.transactions, { currency = '"USD"' }))
-      succeeded(ask_for(one, by_name.list_balances, { currency = '"USD"' }))
+      succeeded(ask_for(one, by_name.balances, { currency = '"USD"' }))
       succeeded(ask_for(client, by_name.transactions, nil, { currency = "USD" }))
     end)
 
@@ -764,7 +764,7 @@ describe("the family", function()
     end)
 
     it("when the API refuses the page", function()
-      local err = failed("invalid_request", client:list_balances { page_size = 9 })
+      local err = failed("invalid_request", client:balances { page_size = 9 })
       assert.equal("page_size: must be an integer from 10 to 100",
         err.message:match "error: (.-);? %[")
       assert.equal(1, #succeeded(client:accounts { page_size = 1 }).data)
@@ -826,7 +826,7 @@ describe("the family", function()
         loop:wrap(function() pages[list.name] = one[list.name](one) end)
       end)
       loop:wrap(function()
-        while not (pages.list_balances and pages.transactions and pages.accounts) do
+        while not (pages.balances and pages.transactions and pages.accounts) do
           cqueues.sleep(0.01)
           ticks = ticks + 1
         end

@@ -39,8 +39,8 @@ local function drive(client, calls, done)
   while not done() do
     assert.is_true(socket.gettime() < deadline, "the calls do not end")
     client:step(0.1)
-    for id in function() return client:ready() end do
-      if by_id[id] then by_id[id]:step() end
+    for call in function() return client:ready() end do
+      if by_id[call:id()] then call:step() end
     end
   end
 end
@@ -201,7 +201,7 @@ describe("HTTP/2", function()
         queries[i] = { currency = question[1], on_behalf_of = question[2] }
         expected[queries[i]] = question[3]
       end
-      for query, balance, message in client:balances(queries, { concurrency = 60 }) do
+      for query, balance, message in client:batch(queries, { concurrency = 60 }) do
         assert.is_truthy(balance, message)
         assert.equal(expected[query], balance.available_balance)
         n = n + 1
@@ -240,7 +240,7 @@ describe("HTTP/2", function()
       client = fixture.client { base_url = sandbox.goaway_url, http_version = "2" }
       for _ = 1, 12 do succeeded(client:balance "USD") end
       together(client, 30)
-      for _, balance in client:balances(function() return "USD" end,
+      for _, balance in client:batch(function() return "USD" end,
         { concurrency = 8 }) do
         assert.is_truthy(balance)
         if #sandbox.requests() >= 80 then break end

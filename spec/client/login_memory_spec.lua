@@ -12,7 +12,7 @@ local store = [[
   local locks, unlocks = 0, 0
   local token_store = {
     get = function() return token, ends end,
-    set = function(_, ...) token, ends = ... end,
+    set = function(_, _, ...) token, ends = ... end,
     lock = function()
       if held then return false end
       held, locks = true, locks + 1

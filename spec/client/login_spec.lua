@@ -226,7 +226,7 @@ for _, style in ipairs(styles) do
       local c = style.new(options())
       local n = 0
       local function batch()
-        local next_one = c:balances(times(30, "USD"))
+        local next_one = c:batch(times(30, "USD"))
         while true do -- on Lua 5.1 a `for` cannot yield
           local query, balance, message = next_one()
           if not query then return end
@@ -841,7 +841,7 @@ describe("a call object that waits for a login", function()
     assert.is_nil(next(gone))
   end)
 
-  it("has no id that nobody knows come from ready()", function()
+  it("lets no other call come from ready()", function()
     fault { kind = "html", times = 2 } -- the login waits, too
     local c = client()
     local calls, ids = {}, {}
@@ -852,8 +852,8 @@ describe("a call object that waits for a login", function()
     local done = 0
     until_so(function() return done == 5 end, function()
       c:step(0.01)
-      for id in function() return c:ready() end do
-        local call = assert(ids[id], "an unknown call")
+      for call in function() return c:ready() end do
+        assert.equal(call, ids[call:id()])
         if call:step() then done = done + 1 end
       end
     end)

@@ -629,8 +629,8 @@ describe("options", function()
         { "(currency: string or table", client.balance, client, nil },
         { "argument 'currency' to 'balance'", client.balance, client,
           { currency = settings.currency, timeout = 5 } },
-        { "(list or iterator function", client.balances, client, nil },
-        { "(amount, ", uqpay.amount, nil }, { "(string", uqpay.time, nil },
+        { "(list or iterator function", client.batch, client, nil },
+        { "(amount, ", uqpay.amount, nil }, { "(string", uqpay.parse_time, nil },
       } do
         local message = select(2, pcall(case[2], case[3], case[4]))
         assert.matches(case[1], message, 1, true)

@@ -81,8 +81,8 @@ local function ranges()
     local first, last = query:match "&start_time=([^&]*)", query:match "&end_time=([^&]*)"
     first, last = first and decoded(first), last and decoded(last)
     all[n] = {
-      first = first, from = first and uqpay.time(first),
-      last = last, to = last and uqpay.time(last),
+      first = first, from = first and uqpay.parse_time(first),
+      last = last, to = last and uqpay.parse_time(last),
       page = tonumber((query:match "&page_number=(%d+)")),
     }
   end
@@ -284,7 +284,7 @@ describe("every item", function()
 
     before_each(function()
       first, last = sandbox.first_transaction, sandbox.last_transaction
-      from, to = uqpay.time(first), uqpay.time(last)
+      from, to = uqpay.parse_time(first), uqpay.parse_time(last)
     end)
 
     -- The ids of those of the range, whose ends belong to it or not.
@@ -823,7 +823,7 @@ describe("every item", function()
       assert.equal(1, (err.message:find(message, 1, true)), err.message)
       assert.equal(0, err.attempts)
       assert.is_false(err.retryable)
-      assert.equal(({ each_balance = "list_balances", each_account = "accounts",
+      assert.equal(({ each_balance = "balances", each_account = "accounts",
         each_transaction = "transactions" })[list.name], err.endpoint)
     end
 

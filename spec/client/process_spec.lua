@@ -845,7 +845,7 @@ describe("a child", function()
         if pid == 0 then
           c:step(0.2)
           local ready = 0
-          for id in function() return c:ready() end do ready = ready + 1 end
+          for call in function() return c:ready() end do ready = ready + 1 end
           for _, call in ipairs(calls) do
             assert(call:step())
             say(select(3, call:result()).kind, ready)
@@ -988,7 +988,7 @@ describe("a program with calls in flight", function()
     ["a collection of the client"] = { 0, "c = nil collectgarbage() collectgarbage()" },
     ["a collection of all"] = { 0, "c, calls = nil, nil collectgarbage()" },
     ["a loop that is left"] = { 0,
-      "for q in c:balances({ 'SGD', 'USD', 'XUSD' }) do break end" },
+      "for q in c:batch({ 'SGD', 'USD', 'XUSD' }) do break end" },
   }
 
   for name, case in pairs(ends) do
@@ -1021,9 +1021,9 @@ describe("a client in its own hooks", function()
     "c:start_balance 'USD'", "Kept = c:start_balance 'USD' Kept:step() c:step(0.01)",
     "c:step(0)", "c:step(0.01)", "c:ready()", "c:pollfd()", "c:events()", "c:timeout()",
     "c:stats()", "tostring(c)", "c:token()", "c:invalidate_token()",
-    "c:list_balances { page_size = 10 }",
+    "c:balances { page_size = 10 }",
     "for _ in c:each_balance() do end",
-    "for _ in c:balances { 'SGD', 'USD' } do end",
+    "for _ in c:batch { 'SGD', 'USD' } do end",
     "Call:cancel()", "Call:step()", "Call:result()", "Call:done()", "c:close()",
     "Call = nil c = nil collectgarbage()",
     "coroutine.wrap(function() c:balance 'USD' end)()",
@@ -1049,7 +1049,7 @@ describe("a client in its own hooks", function()
           end,
           function()
             local options = hook == "progress" and { progress = Within } or nil
-            for _, balance, message, err in c:balances({ "USD" }, options) do
+            for _, balance, message, err in c:batch({ "USD" }, options) do
               if balance then return balance end
               return balance, message, err
             end
@@ -1132,7 +1132,7 @@ describe("the collector", function()
         while not call:step() do c:step(1) end
         count(call:result())
       end
-      for _, balance, message, err in c:balances({ "USD", "SGD", "ZZZ" },
+      for _, balance, message, err in c:batch({ "USD", "SGD", "ZZZ" },
         { progress = all }) do count(balance, message, err) end
       for item in c:each_balance() do assert(item.currency) end
       for item in c:each_account() do assert(item.account_id) end
@@ -1164,7 +1164,7 @@ describe("call objects and iterators", function()
 
     local currencies, seen = { "USD", "SGD", "XUSD" }, {}
     local iterate
-    coroutine.wrap(function() iterate = client:balances(currencies) end)()
+    coroutine.wrap(function() iterate = client:batch(currencies) end)()
     for n = 1, 4 do
       coroutine.wrap(function()
         local query, balance = iterate()

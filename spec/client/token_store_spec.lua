@@ -17,7 +17,7 @@ local function new_store(instead)
   local store = { log = {}, held = false, keys = {} }
   local own = {
     get = function() return store.token, store.ends end,
-    set = function(_, token, ends) store.token, store.ends = token, ends end,
+    set = function(_, _, token, ends) store.token, store.ends = token, ends end,
     lock = function()
       if store.held then return false end
       store.held = true
@@ -27,10 +27,10 @@ local function new_store(instead)
   }
   for name, f in pairs(instead or {}) do own[name] = f or nil end
   for name, f in pairs(own) do
-    store[name] = function(key, ...)
+    store[name] = function(self, key, ...)
       store.log[#store.log + 1] = name
       store.keys[key] = true
-      return f(key, ...)
+      return f(self, key, ...)
     end
   end
   function store.said()
@@ -158,6 +158,7 @@ describe("a token store", function()
       ["client_id and api_key expected with it"] = { token = "t", client_id = false,
         api_key = false },
       ["table expected, got string"] = { token_store = "/tmp/tokens" },
+      ["table expected, got number"] = { token_store = 1 },
       ["functions get and set, and lock and unlock or neither, expected in it"] =
         { token_store = { get = print } },
       ["lock and unlock, or neither, expected in it"] =
@@ -185,7 +186,7 @@ describe("a token store", function()
 
   it("is told the bare token, and a whole number", function()
     sandbox.settings { token_form = "bearer" }
-    local store = new_store { set = function(key, token, ends, more)
+    local store = new_store { set = function(_, key, token, ends, more)
       assert(type(key) == "string" and more == nil)
       assert(token == sandbox.mints()[1].minted)
       assert(type(ends) == "number" and ends % 1 == 0)
@@ -320,10 +321,10 @@ describe("a token store", function()
     local n = 0
     local store = new_store()
     local own = store.unlock
-    store.unlock = function(key)
+    store.unlock = function(self, key)
       n = n + 1
       if n < 4 then c:invalidate_token() end
-      return own(key)
+      return own(self, key)
     end
     c = client(store)
     local err = login_failed("auth", c:balance "USD")
@@ -579,7 +580,7 @@ describe("the lock of a token store", function()
         local held_at_request = false   -- for a balance
         local token_store = {
           get = function() return token, ends end,
-          set = function(_, ...) token, ends = ... end,
+          set = function(_, _, ...) token, ends = ... end,
           lock = function()
             if held then return false end
             held = true
@@ -653,7 +654,7 @@ describe("the lock of a token store", function()
     local held, token, ends = false, nil, nil
     local c = uqpay.new(options { token_store = {
       get = function() return token, ends end,
-      set = function(_, ...) token, ends = ... end,
+      set = function(_, _, ...) token, ends = ... end,
       lock = function()
         held = not held
         return held

@@ -146,14 +146,14 @@ describe("a wall clock that is set, before, behind or back,", function()
         local theirs, ours = uqpay.file_store(path), uqpay.file_store(path)
         local key = sandbox.http_url .. " " .. sandbox.client_id
         for _, granted in ipairs { true, false } do
-          assert(theirs.lock(key))
+          assert(theirs:lock(key))
           local c = uqpay.new(options { token_store = ours, timeout = 20 })
           local call = c:start_balance "USD"
           patient(c, call, 20)
           if granted then
-            assert(theirs.unlock(key))
+            assert(theirs:unlock(key))
             assert(finish(c, call))
-            assert(theirs.set(key))
+            assert(theirs:set(key))
           else
             shift.monotonic(21)
             local balance, message, err = finish(c, call)
@@ -259,7 +259,7 @@ describe("a wall clock that is set, before, behind or back,", function()
           assert(c:balance "USD")
         end
         same(before + 1, count "token", came)
-        assert(store.set(sandbox.http_url .. " " .. sandbox.client_id))
+        assert(store:set(sandbox.http_url .. " " .. sandbox.client_id))
       end
       os.remove(path)
       os.remove(path .. ".lock")

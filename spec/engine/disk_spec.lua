@@ -44,19 +44,19 @@ describe("a token store on a disk that fails", function()
   it("keeps what it has and says why", function()
     run([[
       local store = uqpay.file_store(path)
-      assert(store.set("key", "secret"))
+      assert(store:set("key", "secret"))
       local before = listing()
       each(function(why, where)
         for _, token in ipairs { "another", false } do
-          local ok, message = store.set("key", token or nil)
+          local ok, message = store:set("key", token or nil)
           assert(ok == nil, where)
           assert(message:find(path, 1, true) and message:find(why, 1, true), message)
         end
         same(before, listing())
-        same("secret", (store.get "key"))
+        same("secret", (store:get "key"))
       end)
-      assert(store.set("key", "another"))
-      same("another", (store.get "key"))
+      assert(store:set("key", "another"))
+      same("another", (store:get "key"))
     ]], "disk")
   end)
 
@@ -64,8 +64,8 @@ describe("a token store on a disk that fails", function()
     run([[
       local store, other = uqpay.file_store(path), uqpay.file_store(path)
       local key = sandbox.http_url .. " " .. sandbox.client_id
-      assert(store.set(key, sandbox.expired_token))
-      assert(store.set("another", "secret"))
+      assert(store:set(key, sandbox.expired_token))
+      assert(store:set("another", "secret"))
       local before, logins = listing(), 0
       each(function(_, where)
         local style = styles[logins % #styles + 1]
@@ -76,8 +76,8 @@ describe("a token store on a disk that fails", function()
         same(1, c:stats().hook_errors)
         same(logins, count "token")
         same(before, listing())
-        assert(other.lock(key), where)
-        assert(other.unlock(key))
+        assert(other:lock(key), where)
+        assert(other:unlock(key))
       end)
       for _ = 1, 2 do
         local c = uqpay.new(options { token_store = store })
@@ -85,7 +85,7 @@ describe("a token store on a disk that fails", function()
         same(0, c:stats().hook_errors)
       end
       same(logins + 1, count "token")
-      same("secret", (store.get "another"))
+      same("secret", (store:get "another"))
     ]], "disk")
   end)
 
@@ -97,10 +97,10 @@ describe("a token store on a disk that fails", function()
     local mount = "mount -t tmpfs -o size=4k,mode=700 none \"$0\" && exec \"$@\""
     local text = run([[
       local store = uqpay.file_store(path)
-      assert(store.set("key", ("old"):rep(1000)))
-      say(store.set("key", ("new"):rep(1000)))
-      same(("old"):rep(1000), (store.get "key"))
-      assert(store.lock "key" and store.unlock "key")
+      assert(store:set("key", ("old"):rep(1000)))
+      say(store:set("key", ("new"):rep(1000)))
+      same(("old"):rep(1000), (store:get "key"))
+      assert(store:lock "key" and store:unlock "key")
       os.execute("ls " .. path .. "*")
     ]], nil, driver.command("unshare", "-m", "sh", "-c", mount, dir) .. " ")
     local path = dir .. "/tokens"

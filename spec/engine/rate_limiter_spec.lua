@@ -289,7 +289,7 @@ describe("a client", function()
     it("spreads its calls", function()
       client = watched { rate_limit = 300 }
       local n = 0
-      for _, balance in client:balances(function()
+      for _, balance in client:batch(function()
         n = n + 1
         return n <= 9 and "USD" or nil
       end) do
@@ -346,7 +346,7 @@ describe("a client", function()
       succeeded(client:balance "USD")
       local balance = succeeded(client:balance("USD", { timeout = 0.4, queued = true }))
       assert.equal("USD", balance.currency)
-      for _, another, message in client:balances({ "USD" }, { timeout = 0.4 }) do
+      for _, another, message in client:batch({ "USD" }, { timeout = 0.4 }) do
         assert.is_truthy(another, message)
       end
       assert.is_true(between(1, 3) >= 2 * 61 / 99 - 0.05)
@@ -453,7 +453,7 @@ describe("a client", function()
     -- The queries of a batch that fail, and the 429s that there were.
     local function run(count, concurrency)
       local n, bad = 0, 0
-      for _, balance in client:balances(function()
+      for _, balance in client:batch(function()
         n = n + 1
         return n <= count and "USD" or nil
       end, { concurrency = concurrency, timeout = 20 }) do

@@ -11,7 +11,7 @@ local balance = "content-length content-type x-auth-token x-idempotency-key"
 -- The client's method, the endpoint and the names of its headers.
 local requests = {
   { "balance", "balance", balance, behalf = true },
-  { "list_balances", "balances", "x-auth-token", behalf = true },
+  { "balances", "balances", "x-auth-token", behalf = true },
   { "transactions", "transactions", "x-auth-token", behalf = true },
   { "accounts", "accounts", "x-auth-token" },
   { "token", "token", login },

@@ -48,24 +48,6 @@ describe("a schedule", function()
     assert.same({ 1 }, drain(schedule))
   end)
 
-  it("keeps those aside that are passed, until they are recalled or go on", function()
-    for turn = 1, 4 do schedule:make_ready(turn) end
-    for _ = 1, 4 do schedule:pass(schedule:next()) end
-    assert.is_true(schedule:passed())
-    assert.is_false(schedule:any())
-    assert.is_nil(schedule:next())
-    schedule:leave(1)
-    schedule:wait(2, 5)
-    schedule:recall()
-    assert.is_false(schedule:passed())
-    assert.same({ 3, 4 }, drain(schedule))
-    schedule:pass(2) -- it waits
-    assert.is_false(schedule:passed())
-    assert.equal(5, schedule:wake())
-    schedule:recall() -- nor does it matter whether they were passed
-    assert.same({ 3, 4 }, drain(schedule))
-  end)
-
   it("wakes those whose moment has come, the earliest first, and no others", function()
     schedule:wait(1, 30)
     schedule:wait(2, 10)

@@ -6,7 +6,7 @@ local engine = require "engine"
 local random = require "spec.support.random"
 local uqpay = require "uqpay"
 
-local time = uqpay.time
+local time = uqpay.parse_time
 local floor = math.floor
 local number_type = rawget(math, "type")     -- Lua 5.3 and later
 local draw = random.generator()
@@ -149,7 +149,7 @@ describe("a time", function()
       local text = driver.output(driver.command("env", "TZ=" .. zone,
         os.getenv "UQPAY_LUA", "-e", ([[package.cpath = %q
         local uqpay = require "uqpay"
-        local seconds, fraction = uqpay.time "2024-03-21T17:17:32.5+08:00"
+        local seconds, fraction = uqpay.parse_time "2024-03-21T17:17:32.5+08:00"
         print(("%%d"):format(seconds), fraction)]]):format(package.cpath)) .. " 2>&1")
       assert.equal("1711012652\t0.5\n", driver.pointed(text))
     end

@@ -137,29 +137,29 @@ describe("a file store", function()
   local function listing() return sh("ls -A %s", dir) end
   local function mode(name) return sh("stat -c %%a %s", name) end
   local function get(key)
-    local token, expires_at = store.get(key)
+    local token, expires_at = store:get(key)
     return { token, expires_at }
   end
 
   describe("keeps", function()
     it("tokens and their ends, for each key", function()
-      assert.is_true(store.set("sandbox one", "secret 1", future))
-      assert.is_true(store.set("sandbox two", "secret-2", future + 5))
-      assert.is_true(store.set("sandbox", "secret3"))
+      assert.is_true(store:set("sandbox one", "secret 1", future))
+      assert.is_true(store:set("sandbox two", "secret-2", future + 5))
+      assert.is_true(store:set("sandbox", "secret3"))
       for _, other in ipairs { store, file_store(path) } do
         store = other
         assert.same({ "secret 1", future }, get "sandbox one")
         assert.same({ "secret-2", future + 5 }, get "sandbox two")
         assert.same({ "secret3" }, get "sandbox")
-        assert.equal(2, select("#", store.get "sandbox"))
+        assert.equal(2, select("#", store:get "sandbox"))
         assert.same({}, get "sandbox on")
-        assert.equal(1, select("#", store.get "sandbox on"))
+        assert.equal(1, select("#", store:get "sandbox on"))
       end
-      assert.is_true(store.set("sandbox one", "secret 4"))
+      assert.is_true(store:set("sandbox one", "secret 4"))
       assert.same({ "secret 4" }, get "sandbox one")
       assert.same({ "secret-2", future + 5 }, get "sandbox two")
-      assert.is_true(store.set "sandbox one")
-      assert.is_true(store.set("never there", nil, future))
+      assert.is_true(store:set "sandbox one")
+      assert.is_true(store:set("never there", nil, future))
       assert.same({}, get "sandbox one")
       assert.same({ "secret3" }, get "sandbox")
     end)
@@ -171,29 +171,29 @@ describe("a file store", function()
       end
       text = table.concat(text)
       local longest = ("t"):rep(8192)
-      assert.is_true(store.set(text, text .. "%s", future))
-      assert.is_true(store.set(("k"):rep(2048), longest, 999999999999999))
+      assert.is_true(store:set(text, text .. "%s", future))
+      assert.is_true(store:set(("k"):rep(2048), longest, 999999999999999))
       assert.same({ text .. "%s", future }, get(text))
       assert.same({ longest, 999999999999999 }, get(("k"):rep(2048)))
     end)
 
     it("an end as a whole number of seconds", function()
       for given, kept in pairs { [future + 0.75] = future, [0.5] = false, [1] = 1 } do
-        assert.is_true(store.set("key", "secret", given))
-        local _, expires_at = store.get "key"
+        assert.is_true(store:set("key", "secret", given))
+        local _, expires_at = store:get "key"
         assert.equal(kept or nil, expires_at)
         if kept and math.type then assert.equal("integer", math.type(expires_at)) end
       end
-      assert.is_true(store.set("key", "secret", -1 * 0.0))
+      assert.is_true(store:set("key", "secret", -1 * 0.0))
       assert.same({ "secret" }, get "key")
     end)
 
     it("a token past its end until the file is written for another", function()
-      assert.is_true(store.set("old", "secret", os.time() - 2))
-      assert.same({ "secret", 1 }, { store.get "old" and "secret", 1 })
-      assert.is_true(store.set("endless", "secret"))
+      assert.is_true(store:set("old", "secret", os.time() - 2))
+      assert.same({ "secret", 1 }, { store:get "old" and "secret", 1 })
+      assert.is_true(store:set("endless", "secret"))
       assert.same({}, get "old")
-      assert.is_true(store.set("new", "secret", future))
+      assert.is_true(store:set("new", "secret", future))
       assert.same({ "secret" }, get "endless")
     end)
 
@@ -201,30 +201,33 @@ describe("a file store", function()
       sh("rm -rf %s", dir)
       local early = file_store(path)
       sh("mkdir -m 700 %s", dir)
-      assert.is_nil(early.get "key")
+      assert.is_nil(early:get "key")
       assert.equal("", listing())
-      assert.is_true(early.unlock "key")
+      assert.is_true(early:unlock "key")
       assert.equal("", listing())
       write(path, "")
       sh("chmod 600 %s", path)
-      assert.equal(1, select("#", early.get "key"))
-      assert.is_true(early.set("key", "secret"))
-      assert.equal("secret", (early.get "key"))
+      assert.equal(1, select("#", early:get "key"))
+      assert.is_true(early:set("key", "secret"))
+      assert.equal("secret", (early:get "key"))
     end)
 
-    it("other tables going that use its functions", function()
-      local get_alone, counted = store.get, 0
+    it("a lock for as long as another object refers to it", function()
+      local inner, counted = store, 0
       local wrapper = {
-        get = function(key) counted = counted + 1 return get_alone(key) end,
-        set = store.set, lock = store.lock, unlock = store.unlock,
+        get = function(_, ...) counted = counted + 1 return inner:get(...) end,
+        set = function(_, ...) return inner:set(...) end,
+        lock = function(_, ...) return inner:lock(...) end,
+        unlock = function(_, ...) return inner:unlock(...) end,
       }
       store = nil
+      assert.is_true(wrapper:lock "key")
       collectgarbage()
       collectgarbage()
-      assert.is_true(wrapper.lock "key")
-      assert.is_true(wrapper.set("key", "secret", future))
-      assert.equal("secret", (wrapper.get "key"))
-      assert.is_true(wrapper.unlock "key")
+      assert.is_false(file_store(path):lock "key")
+      assert.is_true(wrapper:set("key", "secret", future))
+      assert.equal("secret", (wrapper:get "key"))
+      assert.is_true(wrapper:unlock "key")
       assert.equal(1, counted)
     end)
   end)
@@ -234,23 +237,28 @@ describe("a file store", function()
       raises("path of a file, of at most 1024 bytes, expected", file_store, bad)
     end
     raises("path of a file expected, got an empty string", file_store, "")
-    raises("expected, got an empty string", store.get, "")
+    raises("expected, got an empty string", store.get, store, "")
     raises("string expected", file_store, {})
     for _, bad in ipairs { "", "a\nb", "a\tb", "a\0", "a\127", ("k"):rep(2049) } do
       for _, name in ipairs { "get", "set", "lock", "unlock" } do
-        raises("bytes without control bytes expected", store[name], bad, "secret")
-        raises("bad argument #1", store[name], bad, "secret")
+        raises("bytes without control bytes expected", store[name], store, bad, "secret")
+        raises("bad argument #2", store[name], store, bad, "secret")
       end
     end
     for _, bad in ipairs { "", "secret\n", "secret\t", "sec\0ret", ("s"):rep(8193) } do
-      raises("bad argument #2", store.set, "key", bad)
+      raises("bad argument #3", store.set, store, "key", bad)
     end
     for _, bad in ipairs { -1, -0.5, 1e15, math.huge, -math.huge, 0 / 0 } do
-      raises("Unix seconds expected", store.set, "key", "secret", bad)
+      raises("Unix seconds expected", store.set, store, "key", "secret", bad)
     end
-    raises("bad argument #2", store.set, "key", {})
-    raises("bad argument #3", store.set, "key", "secret", "soon")
-    raises("bad argument #1", store.get)
+    raises("bad argument #3", store.set, store, "key", {})
+    raises("bad argument #4", store.set, store, "key", "secret", "soon")
+    raises("bad argument #2", store.get, store)
+    raises("bad argument #1 to 'get'", function() store:get "" end)
+    for _, name in ipairs { "get", "set", "lock", "unlock" } do
+      raises("use store:" .. name .. "(...), not store." .. name .. "(...)", store[name],
+        "key", "secret")
+    end
     assert.equal("", listing())
   end)
 
@@ -258,7 +266,7 @@ describe("a file store", function()
     for _, umask in ipairs { "000", "077", "777" } do
       local there = dir .. "/" .. umask
       assert.equal("true\ttrue\tsecret\n", run(there, [[
-        say(store.lock "key", store.set("key", "secret"), (store.get "key"))]], nil,
+        say(store:lock "key", store:set("key", "secret"), (store:get "key"))]], nil,
         "umask " .. umask .. ";"))
       assert.equal("600\n", mode(there))
       assert.equal("600\n", mode(there .. ".lock"))
@@ -267,10 +275,10 @@ describe("a file store", function()
   end)
 
   it("replaces the file, and never writes into it", function()
-    assert.is_true(store.set("key", "secret"))
+    assert.is_true(store:set("key", "secret"))
     local old = assert(io.open(path, "rb"))
     local before = sh("stat -c %%i %s", path)
-    assert.is_true(store.set("key", "secret of another length", future))
+    assert.is_true(store:set("key", "secret of another length", future))
     assert.not_equal(before, sh("stat -c %%i %s", path))
     assert.equal(first_line .. "0\tsecret\tkey\n", old:read "*a")
     old:close()
@@ -281,12 +289,12 @@ describe("a file store", function()
 
   it("is found from the working folder, and named in messages", function()
     assert.equal("true\tsecret\n", run("tokens", [[
-      say(store.set("key", "secret"), (store.get "key"))]], nil,
+      say(store:set("key", "secret"), (store:get "key"))]], nil,
       "cd " .. quote(dir) .. ";"))
-    assert.equal("secret", (store.get "key"))
-    assert.equal(1, select("#", file_store("/no such file of uqpay").get "key"))
+    assert.equal("secret", (store:get "key"))
+    assert.equal(1, select("#", file_store("/no such file of uqpay"):get "key"))
     sh("chmod 666 %s", path)
-    refused("^" .. path:gsub("%p", "%%%0") .. " is open to others", store.get "key")
+    refused("^" .. path:gsub("%p", "%%%0") .. " is open to others", store:get "key")
   end)
 
   describe("refuses", function()
@@ -338,15 +346,15 @@ describe("a file store", function()
           local before = state()
           local pattern = suffix == ".lock" and thing[3] or thing[1]
           if suffix == "" then
-            refused(pattern, store.get "key")
+            refused(pattern, store:get "key")
             sh("touch %s; chmod 600 %s", path .. ".lock", path .. ".lock")
             before = state()
           else
-            assert.equal(1, select("#", store.get "key"))
-            refused(pattern, store.lock "key")
+            assert.equal(1, select("#", store:get "key"))
+            refused(pattern, store:lock "key")
           end
-          refused(pattern, store.set("key", "another secret"))
-          refused(pattern, store.set "key")
+          refused(pattern, store:set("key", "another secret"))
+          refused(pattern, store:set "key")
           assert.equal(before, state())
           sh("rm -rf %s %s", name, path .. ".lock")
         end
@@ -354,20 +362,20 @@ describe("a file store", function()
     end
 
     it("a folder in which others can replace files", function()
-      assert.is_true(store.set("key", "secret"))
+      assert.is_true(store:set("key", "secret"))
       for _, bits in ipairs { "777", "770", "707", "720", "702" } do
         sh("chmod " .. bits .. " %s", dir)
-        refused("lets others replace its files", store.get "key")
-        refused("lets others replace its files", store.set("key", "another secret"))
-        refused("lets others replace its files", store.lock "key")
+        refused("lets others replace its files", store:get "key")
+        refused("lets others replace its files", store:set("key", "another secret"))
+        refused("lets others replace its files", store:lock "key")
         assert.equal(good, read(path))
       end
       for _, bits in ipairs { "1777", "1770", "755", "711" } do
         sh("chmod " .. bits .. " %s", dir)
-        assert.equal("secret", (store.get "key"))
-        assert.is_true(store.set("key", "secret"))
-        assert.is_true(store.lock "key")
-        assert.is_true(store.unlock "key")
+        assert.equal("secret", (store:get "key"))
+        assert.is_true(store:set("key", "secret"))
+        assert.is_true(store:lock "key")
+        assert.is_true(store:unlock "key")
       end
     end)
 
@@ -376,15 +384,15 @@ describe("a file store", function()
         print "store_spec: not root, so no folder of another user could be made"
         return
       end
-      assert.is_true(store.set("key", "secret"))
+      assert.is_true(store:set("key", "secret"))
       for _, bits in ipairs { "700", "755", "1777", "1700" } do
         sh("chmod " .. bits .. " %s; chown 65534 %s", dir, dir)
-        refused("belongs to another user", store.get "key")
-        refused("belongs to another user", store.set("key", "another secret"))
-        refused("belongs to another user", store.lock "key")
+        refused("belongs to another user", store:get "key")
+        refused("belongs to another user", store:set("key", "another secret"))
+        refused("belongs to another user", store:lock "key")
         assert.equal(good, read(path))
         sh("chown 0 %s", dir)
-        assert.equal("secret", (store.get "key"))
+        assert.equal("secret", (store:get "key"))
       end
       sh("chmod 700 %s", dir)
     end)
@@ -392,8 +400,8 @@ describe("a file store", function()
     it("a folder of root that others can write to, seen by another user", function()
       local code = ([[
         local store = require "uqpay".file_store "%s/of-nobody"
-        print(store.set("key", "secret"))
-        print(store.get "key")
+        print(store:set("key", "secret"))
+        print(store:get "key")
       ]]):format(dir)
       local script = os.tmpname()
       write(script, code)
@@ -420,31 +428,31 @@ describe("a file store", function()
         file = "tokens" } do
         local lost = file_store(dir .. "/" .. folder .. "/tokens")
         why = why:gsub("%p", "%%%0")
-        refused(why, lost.get "key")
-        refused(why, lost.set("key", "secret"))
-        refused(why, lost.lock "key")
-        assert.is_true(lost.unlock "key")
+        refused(why, lost:get "key")
+        refused(why, lost:set("key", "secret"))
+        refused(why, lost:lock "key")
+        assert.is_true(lost:unlock "key")
       end
       local long = file_store(dir .. "/" .. ("n"):rep(256))
-      refused("cannot open", long.get "key")
-      refused("cannot open", long.set("key", "secret"))
+      refused("cannot open", long:get "key")
+      refused("cannot open", long:set("key", "secret"))
       local bell = file_store(dir .. "/a\nb/tokens")
-      refused("a b", bell.get "key")
+      refused("a b", bell:get "key")
       -- the longest path, suffixes and message still fit
       local deep = dir .. ("/."):rep(600)
       local longest = file_store(deep:sub(1, 1024 - 7) .. "/" .. ("x"):rep(6))
-      assert.is_true(longest.set("key", "secret"))
+      assert.is_true(longest:set("key", "secret"))
       sh("chmod 777 %s", dir)
-      refused("lets others replace its files: chmod go%-w$", longest.get "key")
+      refused("lets others replace its files: chmod go%-w$", longest:get "key")
     end)
 
     local function damaged(text, why)
-      if not read(path) then assert(store.set("key", "secret")) end    -- of mode 600
+      if not read(path) then assert(store:set("key", "secret")) end    -- of mode 600
       write(path, text)
       why = why or "damaged, or no token store"
-      refused(why, store.get "key")
-      refused(why, store.set("other", "secret"))
-      refused(why, store.set "key")
+      refused(why, store:get "key")
+      refused(why, store:set("other", "secret"))
+      refused(why, store:set "key")
       assert.equal(text, read(path))
     end
 
@@ -472,8 +480,8 @@ describe("a file store", function()
     end)
 
     it("a file that ends too early, wherever that is", function()
-      assert.is_true(store.set("key", "secret", future))
-      assert.is_true(store.set("other", "secret of another", future))
+      assert.is_true(store:set("key", "secret", future))
+      assert.is_true(store:set("other", "secret of another", future))
       local whole = read(path)
       local accepted = 0
       for len = 1, #whole - 1 do
@@ -510,15 +518,15 @@ describe("a file store", function()
       local last = ("0\t%s\tkey\n"):format(("l"):rep(room - 7))
       write(path, text .. last)
       sh("chmod 600 %s", path)
-      assert.equal(room - 7, #store.get "key")
-      refused("full, use several files", store.set("other", "secret"))
+      assert.equal(room - 7, #store:get "key")
+      refused("full, use several files", store:set("other", "secret"))
       assert.equal(text .. last, read(path))
-      assert.is_true(store.set("key", ("n"):rep(room - 7)))
+      assert.is_true(store:set("key", ("n"):rep(room - 7)))
       assert.equal(65536, #read(path))
-      refused("full, use several files", store.set("key", ("n"):rep(room - 6)))
-      assert.is_true(store.set "key")
+      refused("full, use several files", store:set("key", ("n"):rep(room - 6)))
+      assert.is_true(store:set "key")
       assert.equal(#text, #read(path))
-      assert.is_true(store.set("other", "secret"))
+      assert.is_true(store:set("other", "secret"))
       damaged(text .. last .. "0", "File too large")
       assert.equal("tokens\ntokens.lock\n", listing())
     end)
@@ -526,8 +534,8 @@ describe("a file store", function()
 
   describe("on a disk that fails", function()
     local code = [[
-      say(store.set("key", "another secret"))
-      say(store.set "key")]]
+      say(store:set("key", "another secret"))
+      say(store:set "key")]]
 
     for disk, message in pairs {
       write = "No space left on device", fsync = "Input/output error",
@@ -536,7 +544,7 @@ describe("a file store", function()
       read = "Input/output error",
     } do
       it("(" .. disk .. ") keeps what it has and says why", function()
-        assert.is_true(store.set("key", "secret", future))
+        assert.is_true(store:set("key", "secret", future))
         local before = read(path) .. sh("stat -c %%i %s", path)
         local text = run(path, code, disk)
         local first, second, more = text:match "^nil\t([^\n]+)\nnil\t([^\n]+)\n(.*)$"
@@ -549,7 +557,7 @@ describe("a file store", function()
         assert.equal("tokens\ntokens.lock\n", listing())
         if disk == "read" then
           assert.matches("^nil\tcannot read .*error\n$", run(path, [[
-            say(store.get "key")]], disk))
+            say(store:get "key")]], disk))
         end
       end)
 
@@ -562,41 +570,41 @@ describe("a file store", function()
     end
 
     it("(a limit of the shell's) keeps what it has and says why", function()
-      assert.is_true(store.set("key", "secret", future))
+      assert.is_true(store:set("key", "secret", future))
       local before = read(path)
       assert.matches("^nil\tcannot write [^\n]+: File too large\n$", run(path, [[
-        say(store.set("key", ("t"):rep(8000)))]], nil, "trap '' XFSZ; ulimit -f 1;"))
+        say(store:set("key", ("t"):rep(8000)))]], nil, "trap '' XFSZ; ulimit -f 1;"))
       assert.equal(before, read(path))
       assert.equal("tokens\ntokens.lock\n", listing())
     end)
 
     it("(interruptions, byte by byte) does its work all the same", function()
       assert.equal("true\ttrue\ntrue\ttrue\nsecret\t12\nnil\n", run(path, [[
-        say(store.lock "key", store.set("key", "secret", 12))
-        say(store.unlock "key", store.set("other", "another secret"))
-        store.set("key", "secret", 12)
-        say(store.get "key")
-        say(store.get "none")]], "slow"))
+        say(store:lock "key", store:set("key", "secret", 12))
+        say(store:unlock "key", store:set("other", "another secret"))
+        store:set("key", "secret", 12)
+        say(store:get "key")
+        say(store:get "none")]], "slow"))
       assert.same({ "another secret" }, get "other")
     end)
 
     it("(others make the same file) shares their locks, and not their files", function()
       local text = run(path, [[
-        say(store.lock "key")
-        say(store.set("key", "secret"))
-        say(store.unlock "key", store.get "key")]], "race")
+        say(store:lock "key")
+        say(store:set("key", "secret"))
+        say(store:unlock "key", store:get "key")]], "race")
       assert.matches("^true\nnil\tcannot write [^\n]+: File exists\ntrue\tnil\n$", text)
       assert.matches("^tokens%.%x+\ntokens%.lock\n$", listing())
     end)
 
     it("(no locks) writes and locks nothing", function()
-      assert.is_true(store.set("key", "secret", future))
+      assert.is_true(store:set("key", "secret", future))
       local before = read(path)
       local text = run(path, [[
-        say(store.get "key")
-        say(store.lock "key")
-        say(store.set("key", "another"))
-        say(store.unlock "key")]], "nolock")
+        say(store:get "key")
+        say(store:lock "key")
+        say(store:set("key", "another"))
+        say(store:unlock "key")]], "nolock")
       assert.matches("^secret\t%d+\nnil\tcannot lock [^\n]+: No locks available\n"
         .. "nil\tcannot lock [^\n]+: No locks available\ntrue\n$", text)
       assert.equal(before, read(path))
@@ -611,39 +619,39 @@ describe("a file store", function()
       it("gives one to one store of the process, for each key", function()
         assert.equal("", run(path, [[
           local other = uqpay.file_store(path)
-          assert(store.lock "a" == true)
-          assert(store.lock "a" == false)
-          assert(other.lock "a" == false)
-          assert(other.lock "b" == true)
-          assert(store.lock "b" == false)
-          assert(other.unlock "a" == true)       -- it is not its own
-          assert(other.lock "a" == false)
-          assert(store.unlock "a" == true)
-          assert(store.unlock "a" == true)
-          assert(other.lock "a" == true)
-          assert(other.unlock "a" and other.unlock "b")
-          assert(store.lock "b" == true and store.lock "a" == true)]], disk))
-        assert.is_true(store.lock "a")
-        assert.is_true(store.unlock "a")
+          assert(store:lock "a" == true)
+          assert(store:lock "a" == false)
+          assert(other:lock "a" == false)
+          assert(other:lock "b" == true)
+          assert(store:lock "b" == false)
+          assert(other:unlock "a" == true)       -- it is not its own
+          assert(other:lock "a" == false)
+          assert(store:unlock "a" == true)
+          assert(store:unlock "a" == true)
+          assert(other:lock "a" == true)
+          assert(other:unlock "a" and other:unlock "b")
+          assert(store:lock "b" == true and store:lock "a" == true)]], disk))
+        assert.is_true(store:lock "a")
+        assert.is_true(store:unlock "a")
       end)
 
       it("keeps it whatever else becomes of the file, until it is collected", function()
         local child = start(path, ([[
           local function others()
             local other = uqpay.file_store(path)
-            assert(other.lock "b" and other.unlock "b")
-            assert(other.lock "key" == false)
-            assert(other.lock "c")
-            assert(other.set("key", "secret"))
-            assert(store.set("key", "secret"))
+            assert(other:lock "b" and other:unlock "b")
+            assert(other:lock "key" == false)
+            assert(other:lock "c")
+            assert(other:set("key", "secret"))
+            assert(store:set("key", "secret"))
             local refused = uqpay.file_store(path .. "/x")
-            assert(not refused.lock "key")
+            assert(not refused:lock "key")
           end
-          assert(store.lock "key")
+          assert(store:lock "key")
           others()
           collectgarbage()
           collectgarbage()
-          assert(uqpay.file_store(path).lock "c", "the collected store keeps a lock")
+          assert(uqpay.file_store(path):lock "c", "the collected store keeps a lock")
           if %s then      -- any descriptor that is closed takes POSIX locks away
             assert(io.open(path .. ".lock", "r+")):close()
           end
@@ -655,41 +663,41 @@ describe("a file store", function()
           say "collected"
           wait(function() return exists(path .. ".end") end)
           say "end"]]):format(tostring(disk == nil)), disk)
-        assert.is_false(store.lock "key")
-        assert.is_false(store.lock "key")
-        assert.equal("secret", (store.get "key"))
-        assert.is_true(store.set("key", "another secret"))
-        assert.is_false(store.lock "key")
+        assert.is_false(store:lock "key")
+        assert.is_false(store:lock "key")
+        assert.equal("secret", (store:get "key"))
+        assert.is_true(store:set("key", "another secret"))
+        assert.is_false(store:lock "key")
         write(path .. ".go", "")
-        eventually(function() return store.lock "key" end)
+        eventually(function() return store:lock "key" end)
         write(path .. ".end", "")
         assert.equal("collected\nend\n", child.finish())
-        assert.is_true(store.unlock "key")
+        assert.is_true(store:unlock "key")
       end)
 
       it("loses it with its process, however that ends", function()
         for _, ending in ipairs { "kill", "exit" } do
           local child = start(path, [[
-            assert(store.lock "key")
+            assert(store:lock "key")
             say "ready"
             wait(function() return exists(path .. ".go") end)
             require("fork").leave(0)]], disk)
-          assert.is_false(store.lock "key")
+          assert.is_false(store:lock "key")
           if ending == "kill" then child.kill() else write(path .. ".go", "") end
           child.finish()
-          assert.is_true(store.lock "key")
-          assert.is_true(store.unlock "key")
+          assert.is_true(store:lock "key")
+          assert.is_true(store:unlock "key")
         end
       end)
 
       it("leaves it to the parent after a fork, the child has its own", function()
         local text = run(path, [[
           local fork = require "fork"
-          assert(store.lock "key")
+          assert(store:lock "key")
           local pid = fork.fork()
           if pid == 0 then
-            say(store.lock "key", store.unlock "key", store.lock "key")
-            say(store.lock "other")
+            say(store:lock "key", store:unlock "key", store:lock "key")
+            say(store:lock "other")
             store = nil
             collectgarbage()
             collectgarbage()
@@ -698,21 +706,21 @@ describe("a file store", function()
           say(fork.wait(pid))
           pid = fork.fork()
           if pid == 0 then
-            say(uqpay.file_store(path).lock "key")
+            say(uqpay.file_store(path):lock "key")
             os.exit(0)
           end
           say(fork.wait(pid))
           local other = uqpay.file_store(path)
-          assert(other.lock "key" == false)
-          store.unlock "key"
-          say(other.lock "key")]], disk)
+          assert(other:lock "key" == false)
+          store:unlock "key"
+          say(other:lock "key")]], disk)
         assert.equal("false\ttrue\tfalse\ntrue\nexit\t0\nfalse\nexit\t0\ntrue\n", text)
       end)
 
       it("loses it with the process that took it, though its child lives on", function()
         local child = start(path, [[
           local fork = require "fork"
-          assert(store.lock "key" and store.lock "another")
+          assert(store:lock "key" and store:lock "another")
           local pid = fork.fork()
           if pid == 0 then
             wait(function() return exists(path .. ".go") end)
@@ -722,14 +730,14 @@ describe("a file store", function()
           say "ready"
           wait(function() return exists(path .. ".gone") end)
           fork.leave(0)]], disk)
-        assert.is_false(store.lock "key")
+        assert.is_false(store:lock "key")
         write(path .. ".gone", "")
-        eventually(function() return store.lock "key" end)
-        assert.is_true(store.lock "another")
+        eventually(function() return store:lock "key" end)
+        assert.is_true(store:lock "another")
         write(path .. ".go", "")
         assert.equal("child\n", child.finish())
-        store.unlock "key"
-        store.unlock "another"
+        store:unlock "key"
+        store:unlock "another"
       end)
 
       -- One of twenty mints, while each of the others is refused the lock at least once.
@@ -752,24 +760,24 @@ describe("a file store", function()
             local token, was_refused
             wait(function()
               local message
-              token, message = store.get "key"
+              token, message = store:get "key"
               if token then return true end
               assert(not message, message)
-              local held, why = store.lock "key"
+              local held, why = store:lock "key"
               assert(held ~= nil, why)
               if not held then
                 if not was_refused then note(".refused", "r") end
                 was_refused = true
                 return false
               end
-              token = store.get "key"
+              token = store:get "key"
               if not token then
                 wait(function() return refusals() == 19 end)
                 token = "secret of %d"
                 note(".minted", token .. "\n")
-                assert(store.set("key", token, %d))
+                assert(store:set("key", token, %d))
               end
-              store.unlock "key"
+              store:unlock "key"
               return true
             end)
             say(token)]]):format(n, future), disk) .. " & "
@@ -786,7 +794,7 @@ describe("a file store", function()
         local code = [[
           for _ = 1, 10 do
             wait(function()
-              local held, why = store.lock "key"
+              local held, why = store:lock "key"
               assert(held ~= nil, why)
               return held
             end)
@@ -800,7 +808,7 @@ describe("a file store", function()
             file:write(("%d"):format(count + 1))
             file:close()
             os.remove(path .. ".inside")
-            store.unlock "key"
+            store:unlock "key"
           end]]
         local child = command(path, code, disk)
         assert.equal("", output("( for n in $(seq 20); do " .. child
@@ -812,9 +820,9 @@ describe("a file store", function()
         local code = [[
           local me = os.getenv "ME"
           for n = 1, 15 do
-            assert(store.set("writer " .. me, ("secret %s "):format(me):rep(n * 20)))
-            assert(store.set("writer " .. me .. ", round " .. n, "secret"))
-            local token, message = store.get("writer " .. me)
+            assert(store:set("writer " .. me, ("secret %s "):format(me):rep(n * 20)))
+            assert(store:set("writer " .. me .. ", round " .. n, "secret"))
+            local token, message = store:get("writer " .. me)
             assert(token == ("secret %s "):format(me):rep(n * 20), message)
           end]]
         local child = command(path, code, disk)
@@ -833,7 +841,7 @@ describe("a file store", function()
   it("that is collected is closed for finalizers as well", function()
     assert.equal("false\tattempt to use a closed uqpay file store\n", run(path, [[
       local function finalizer()
-        local ok, message = pcall(Kept.get, "key")
+        local ok, message = pcall(Kept.get, Kept, "key")
         say(ok, (message:gsub("^.-: ", "")))
       end
       local object       -- older than the store, so it is finalized after it
@@ -844,13 +852,13 @@ describe("a file store", function()
         object = setmetatable({}, { __gc = finalizer })
       end
       Kept = uqpay.file_store(path)
-      assert(Kept.lock "key")]]))
-    assert.is_true(store.lock "key")
-    store.unlock "key"
+      assert(Kept:lock "key")]]))
+    assert.is_true(store:lock "key")
+    store:unlock "key"
   end)
 
   it("opens no descriptor for longer than it needs, and hands none down", function()
-    assert.is_true(store.lock "theirs")
+    assert.is_true(store:lock "theirs")
     assert.equal("0\n1\n0\n0\n", run(path, [[
       local function output(command)
         local pipe = io.popen(command)
@@ -868,21 +876,21 @@ describe("a file store", function()
       local function more() return count "$PPID" - before end
       for n = 1, 20 do
         local other = uqpay.file_store(path)
-        assert(store.lock "key" and other.lock "another")
-        assert(store.set("key", "secret") and store.get "key")
-        assert(not store.lock "theirs")
-        assert(not other.lock "key" and other.unlock "another" and store.unlock "key")
-        assert(not store.lock "theirs")
-        assert(not uqpay.file_store("/dev/null").get "key")
-        assert(not uqpay.file_store(path .. "/x").lock "key")
+        assert(store:lock "key" and other:lock "another")
+        assert(store:set("key", "secret") and store:get "key")
+        assert(not store:lock "theirs")
+        assert(not other:lock "key" and other:unlock "another" and store:unlock "key")
+        assert(not store:lock "theirs")
+        assert(not uqpay.file_store("/dev/null"):get "key")
+        assert(not uqpay.file_store(path .. "/x"):lock "key")
       end
       say(more())
-      assert(store.lock "key" and store.lock "another")
+      assert(store:lock "key" and store:lock "another")
       say(more())
       say(select(2, count "self"))
-      store.unlock "key"
-      store.unlock "another"
+      store:unlock "key"
+      store:unlock "another"
       say(more())]]))
-    store.unlock "theirs"
+    store:unlock "theirs"
   end)
 end)

@@ -126,7 +126,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
         show(c:balance("USD", { on_behalf_of = "" }))
         show(c:transactions { transaction_id = "x" })
         show(c:start_balance { currency = "USD", idempotency_key = "x" }:result())
-        for _, value, message, err in c:balances { "usd" } do
+        for _, value, message, err in c:batch { "usd" } do
           show(value or nil, message, err)
         end
       end
@@ -142,7 +142,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
         'a UUID, or a short id such as "CB4488338944",', ", got an empty string" },
       { "transactions", "transaction_id", "transactions", "a UUID" },
       { "balance", "idempotency_key", "balance", "a UUID" },
-      { "balance", "currency", "balances", 'an upper-case currency code such as "USD"' },
+      { "balance", "currency", "batch", 'an upper-case currency code such as "USD"' },
     } do
       expected = expected .. ("nil\tinvalid_request\t0\t%s\tbad option '%s' to '%s' "
         .. "(%s expected%s)\n"):format(case[1], case[2], case[3], case[4], case[5] or "")
@@ -157,7 +157,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
         .. "client:%s(...), not client.%s(...))\n"):format(method, method, method)
     end
     assert.equal("child:4: " .. said "balance" .. "child:5: " .. said "start_balance"
-      .. "child:6: " .. said "balances" .. "child:7: " .. said "each_account"
+      .. "child:6: " .. said "batch" .. "child:7: " .. said "each_account"
       .. "child:8: " .. said("close"):gsub("got string", "got nil")
       .. "child:9: bad call of 'new' (use uqpay.new{...}, not uqpay:new{...})\n"
       .. "child:10: bad call of 'new' (use uqpay.new{...}, not uqpay:new{...})\n",
@@ -167,7 +167,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
       go(function()
         raised(function() local x = c.balance "USD" end)
         raised(function() local x = c.start_balance "USD" end)
-        raised(function() local x = c.balances "USD" end)
+        raised(function() local x = c.batch "USD" end)
         raised(function() local x = c.each_account "USD" end)
         raised(function() local x = c.close() end)
         raised(function() local x = uqpay:new { token = "x" } end)
@@ -258,7 +258,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
       end
       each(20, function() check(c:balance "USD") end)
       go(function()
-        local next_balance = c:balances { "USD", "SGD" }
+        local next_balance = c:batch { "USD", "SGD" }
         check(select(2, next_balance()))
         check(select(2, next_balance()))
         assert(next_balance() == nil)
@@ -355,7 +355,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
       run()
       each(5, wait)
       begin()
-      for _, balance in c:balances { slow } do
+      for _, balance in c:batch { slow } do
         say("iterated", balance.available_balance)
       end
       run()
@@ -414,7 +414,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
           local query, answer = fresh(i)
           list[i], expected[query] = query, answer
         end
-        local next_balance = c:balances(list, { concurrency = 8 })
+        local next_balance = c:batch(list, { concurrency = 8 })
         local query, balance = next_balance()
         while query do
           assert(balance.available_balance == expected[query])
@@ -426,7 +426,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
       run()
       go(function()
         local count, right = 0, 0
-        local next_balance = c:balances(function()
+        local next_balance = c:batch(function()
           sleep(0.002)
           count = count + 1
           if count <= 20 then return (fresh(count)) end
@@ -444,7 +444,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
     local text = output(loop, [[
       local c, count = client(), 0
       local function walk()
-        for _, balance in c:balances { "USD", "SGD", "USD" } do
+        for _, balance in c:batch { "USD", "SGD", "USD" } do
           assert(balance)
           count = count + 1
         end
@@ -455,7 +455,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
         else
           local ok, err = coroutine.resume(coroutine.create(walk))
           assert(not ok and err:find "attempt to yield across")
-          local next_balance = c:balances { "USD", "SGD", "USD" }
+          local next_balance = c:batch { "USD", "SGD", "USD" }
           while next_balance() do count = count + 1 end
         end
         say(count)
@@ -476,10 +476,10 @@ raised	child:13: unknown option 'foo' to 'start_balance'
           list[i] = { currency = "USD", on_behalf_of = sandbox.sub_account }
         end
         if _VERSION == "Lua 5.1" and not jit then
-          local next_balance = c:balances(list, { concurrency = 8 })
+          local next_balance = c:batch(list, { concurrency = 8 })
           say(select(2, next_balance()).currency)
         else
-          for _, balance in c:balances(list, { concurrency = 8 }) do
+          for _, balance in c:batch(list, { concurrency = 8 }) do
             say(balance.currency)
             break
           end
@@ -499,7 +499,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
     delay(0.05)
     assert.equal("another coroutine waits for the same iterator\n2\n", output(loop, [[
       local c, count = client(), 0
-      local next_balance = c:balances { "USD", "SGD" }
+      local next_balance = c:batch { "USD", "SGD" }
       go(function()
         while next_balance() do count = count + 1 end
         say(count)
@@ -523,7 +523,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
       go(function()
         local first = refused(function() c:balance "USD" end)
         local second = refused(function()
-          for _ in c:balances { "USD", "SGD" } do error "never" end
+          for _ in c:batch { "USD", "SGD" } do error "never" end
         end)
         local dead = coroutine.create(function()
           string.gsub("x", "x", function() c:balance "USD" end)
@@ -548,7 +548,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
       go(function()
         local list = {}
         for i = 1, 6 do list[i] = { currency = i % 2 == 0 and "USD" or "SGD" } end
-        local next_balance = c:balances(list)
+        local next_balance = c:batch(list)
         while next_balance() do
           count = count + 1
           if count == 1 then -- it blocks, and all others end meanwhile
@@ -668,7 +668,7 @@ describe("under the event loop", function()
       assert.equal("2\n", output("cqueues", [[
         local c, count = client(), 0
         go(function()
-          local next_balance = c:balances { "USD", "SGD" }
+          local next_balance = c:batch { "USD", "SGD" }
           assert(not pcall(string.gsub, "x", "x", next_balance)) -- it cannot wait there
           local inner = require "cqueues".new()
           inner:wrap(function()

@@ -380,7 +380,7 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
             end))))
           end
           ngx.say((select(2, pcall(function()
-            local x = client:list_balances { cache = false }
+            local x = client:balances { cache = false }
           end))))
         end
         local balance = clients.plain:balance { currency = "SGD", cache = false }
@@ -403,7 +403,7 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
           end
         end
         n = n + 1
-        assert.matches("^unknown option 'cache' to 'list_balances'", lines[n])
+        assert.matches("^unknown option 'cache' to 'balances'", lines[n])
       end
       assert.equal("SGD SGD", lines[n + 1])
       assert.equal(4, asked())
@@ -467,7 +467,7 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
           %s
           found.hook = found.content
         end })
-        assert(hooked:list_balances())
+        assert(hooked:balances())
         ngx.say "x"
       ]]):format(peek),
       ["/found"] = [[

@@ -89,19 +89,19 @@ describe("workers of nginx", function()
       local sharing = require "resty.uqpay.shared"
       local dict = ngx.shared.uqpay
       local one, two = sharing.token_store(dict), sharing.token_store(dict)
-      ngx.say((one.lock "k"), (two.lock "k"), (one.lock "k"), (two.lock "other"))
-      two.unlock "k"
-      ngx.say((two.lock "k"))
-      one.unlock "k"
-      ngx.say((two.lock "k"), dict:ttl "uqpay login k" <= 2)
-      ngx.say(one.get "k")
-      one.set("k", "first", math.floor(ngx.now()) + 100)
-      local token, ends = two.get "k"
+      ngx.say((one:lock "k"), (two:lock "k"), (one:lock "k"), (two:lock "other"))
+      two:unlock "k"
+      ngx.say((two:lock "k"))
+      one:unlock "k"
+      ngx.say((two:lock "k"), dict:ttl "uqpay login k" <= 2)
+      ngx.say(one:get "k")
+      one:set("k", "first", math.floor(ngx.now()) + 100)
+      local token, ends = two:get "k"
       ngx.say(token, ends - math.floor(ngx.now()) <= 100, dict:ttl "uqpay token k" <= 100)
-      one.set("k", "without end")
-      ngx.say(two.get "k")
-      one.set "k"
-      ngx.say(two.get "k")
+      one:set("k", "without end")
+      ngx.say(two:get "k")
+      one:set "k"
+      ngx.say(two:get "k")
     ]] }
     assert.equal("truefalsefalsetrue\nfalse\ntruetrue\nnil\nfirsttruetrue\n"
       .. "without endnil\nnil\n", (get "/store":gsub("nilnil", "nil")))

@@ -268,7 +268,7 @@ describe("within nginx", function()
     ]]
     start {
       init = init .. try .. [[
-        for _, name in ipairs { "balances", "list_balances", "token", "start_balance",
+        for _, name in ipairs { "balances", "balances", "token", "start_balance",
           "accounts" } do
           local value, message, err = client[name](client, name == "balances" and {}
             or name == "start_balance" and "USD" or nil)
@@ -357,7 +357,7 @@ describe("within nginx", function()
         show(client:balance("USD", { idempotency_key = "" }))
         show(client:accounts { page_size = 0 })
         show(client:start_balance { currency = "USD", on_behalf_of = "x" }:result())
-        for _, value, message, err in client:balances { "usd" } do
+        for _, value, message, err in client:batch { "usd" } do
           show(value or nil, message, err)
         end
       ]],
@@ -424,7 +424,7 @@ describe("within nginx", function()
     assert.matches("uqpay: timeout = 3601: seconds are expected", list[1])
     stop()
     start { ["/batch"] = [[
-      for _, balance in client:balances({ "USD" }, { timeout = 3603 }) do
+      for _, balance in client:batch({ "USD" }, { timeout = 3603 }) do
         answer(balance)
       end
     ]] }
@@ -444,12 +444,12 @@ describe("within nginx", function()
         end
         ngx.say(count)
       ]],
-      ["/list"] = "ngx.say(assert(client:list_balances()).total_items)",
+      ["/list"] = "ngx.say(assert(client:balances()).total_items)",
       ["/batch"] = [[
         local list = {}
         for i = 1, 60 do list[i] = i % 2 == 0 and "USD" or "SGD" end
         local right = 0
-        for query, balance in client:balances(list, { concurrency = 20 }) do
+        for query, balance in client:batch(list, { concurrency = 20 }) do
           if balance.currency == query then right = right + 1 end
         end
         ngx.say(right)
@@ -460,7 +460,7 @@ describe("within nginx", function()
         answer(call:result())
       ]],
       ["/later"] = { content = [[
-        shared.next = client:balances { "USD", "SGD" }
+        shared.next = client:batch { "USD", "SGD" }
         assert(shared.next())
         ngx.say "x"
       ]], log = "shared.late = select(2, pcall(shared.next))" },
@@ -890,7 +890,7 @@ describe("within nginx", function()
               local client = require("resty.uqpay").from_env { shared = "uqpay",
                 cache = { ttl = 2 } }
               for _ = 1, 2 do say(assert(client:balance "USD").available_balance) end
-              for query, balance in client:balances { "SGD" } do
+              for query, balance in client:batch { "SGD" } do
                 say(query .. " " .. balance.available_balance)
               end
               say(client:stats().calls)

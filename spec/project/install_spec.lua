@@ -23,7 +23,7 @@ local smoke = [[
   print(uqpay._VERSION, assert(client:balance "USD").available_balance)
   local balance, message, err = client:balance "ZZZ"
   print(balance, type(message), err.kind)
-  for _, listed in client:balances { "SGD" } do print(listed.currency) end
+  for _, listed in client:batch { "SGD" } do print(listed.currency) end
   client:close()
   for _, loop in ipairs { "cqueues", "luv", "copas" } do
     if pcall(require, loop) then

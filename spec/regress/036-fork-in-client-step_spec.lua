@@ -86,7 +86,7 @@ describe("a child", function()
       if pid == 0 then
         say(client:step(20), client:timeout() == 0 and 0)
         local ids = {}
-        for id in client.ready, client do ids[#ids + 1] = id end
+        for call in client.ready, client do ids[#ids + 1] = call:id() end
         table.sort(ids)
         for _, id in ipairs(ids) do
           assert(calls[id]:id() == id and calls[id]:step())

@@ -21,7 +21,7 @@ describe("calls that libcurl sends before a proxy's tunnel is open", function()
       left = left - 1
       return left >= 0 and "USD" or nil
     end
-    for _, balance, message in client:balances(source, { concurrency = 150 }) do
+    for _, balance, message in client:batch(source, { concurrency = 150 }) do
       assert.is_truthy(balance, message)
     end
     client:close()

@@ -16,7 +16,7 @@ describe("connections of many calls at once", function()
       left = left - 1
       return left >= 0 and "USD" or nil
     end
-    for _, balance, message in client:balances(source, { concurrency = concurrency }) do
+    for _, balance, message in client:batch(source, { concurrency = concurrency }) do
       assert.is_truthy(balance, message)
     end
     assert.equal(concurrency, client:stats().connections)

@@ -31,9 +31,9 @@ describe("a crowd whose connection is cut before any answer", function()
     relay:order "cut"
     while left > 0 do
       client:step(0.1)
-      for id in function() return client:ready() end do
-        if calls[id]:step() then
-          fixture.succeeded(calls[id]:result())
+      for call in function() return client:ready() end do
+        if call:step() then
+          fixture.succeeded(call:result())
           left = left - 1
         end
       end

@@ -15,7 +15,7 @@ local starve = [[
   local raised, kinds = 0, {}
   for n = 0, 5000 do
     local given, seen, told = 0, 0, 0
-    local next_balance = client:balances(function()
+    local next_balance = client:batch(function()
       given = given + 1
       return queries[given]
     end, { concurrency = 3, progress = function() told = told + 1 end })

@@ -20,7 +20,7 @@ for _, style in ipairs(styles) do
     local function store_of(token)
       local store = { token = token }
       function store.get() return store.token, os.time() + 1000 end
-      function store.set(_, fresh) store.token = fresh end
+      function store.set(_, _, fresh) store.token = fresh end
       return store
     end
 

@@ -16,15 +16,15 @@ describe("the key of a file store", function()
     local base_url = host .. ("a"):rep(1024 - #host)
     local client_id = ("c"):rep(512)
     local key = base_url .. " " .. client_id
-    assert.is_true(store.set(key, sandbox.token, os.time() + 1000))
+    assert.is_true(store:set(key, sandbox.token, os.time() + 1000))
     local client = uqpay.new(fixture.options { token = false, base_url = base_url,
       client_id = client_id, api_key = "k", token_store = store })
     assert.equal(sandbox.token, (client:token()))
     client:invalidate_token()
     -- locked, looked at, and a login tried
     fixture.failed("connect", client:token { max_retries = 0 })
-    assert.is_true(store.lock(key))
-    assert.same({ sandbox.token }, { (store.get(key)) })
+    assert.is_true(store:lock(key))
+    assert.same({ sandbox.token }, { (store:get(key)) })
     os.execute(driver.command("rm", "-rf", folder))
   end)
 end)

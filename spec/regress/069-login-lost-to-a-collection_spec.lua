@@ -15,7 +15,7 @@ describe("a login with the lock of a store", function()
       local token, ends
       local store = {
         get = function() return token, ends end,
-        set = function(_, ...) token, ends = ... end,
+        set = function(_, _, ...) token, ends = ... end,
         lock = function() return true end, unlock = function() end,
       }
       for number = 1, 200 do

@@ -9,7 +9,7 @@ describe("a batch without memory", function()
       local fork = require "fork"
       local function batch(c)
         local n = 0
-        for _, balance, message in c:balances { "USD", "USD", "USD" } do
+        for _, balance, message in c:batch { "USD", "USD", "USD" } do
           n = n + (balance and 1 or error(message))
         end
         return n

@@ -10,7 +10,7 @@ describe("a batch in a hook of a batch's call", function()
   it("takes no call from it", function()
     local client, deep, ended = nil, 0, 0
     local function all()
-      for _, balance in client:balances { "SGD", "USD" } do
+      for _, balance in client:batch { "SGD", "USD" } do
         assert.is_nil(balance)
         ended = ended + 1
       end

@@ -25,7 +25,7 @@ describe("a long number that there is no memory to read", function()
   end
 
   it("is no reason to call a count bad", function()
-    check([['{"total_pages":1.0e0,"total_items":0,"data":[]}']], "c:list_balances()",
+    check([['{"total_pages":1.0e0,"total_items":0,"data":[]}']], "c:balances()",
       "value.total_pages == 1")
   end)
 

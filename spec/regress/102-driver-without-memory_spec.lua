@@ -18,7 +18,7 @@ local prelude = [[
   end
   local function ask(c, results)
     loop.spawn(function()
-      local n, iterate = 0, c:balances { "USD", "SGD" }
+      local n, iterate = 0, c:batch { "USD", "SGD" }
       local query, balance, message = iterate() -- by hand, for Lua 5.1
       while query do
         assert(balance, message)

@@ -65,7 +65,7 @@ describe("connections that die without a word", function()
     it("cost no list, no iterator and no batch" .. title, function()
       connect(version)
       relay:order "strand"
-      assert.is_true(#fixture.succeeded(client:list_balances()).data > 0)
+      assert.is_true(#fixture.succeeded(client:balances()).data > 0)
       relay:order "strand"
       local count = 0
       for item, message in client:each_account() do
@@ -74,7 +74,7 @@ describe("connections that die without a word", function()
       end
       assert.is_true(count > 0)
       relay:order "strand"
-      for _, balance, message in client:balances { "USD", "SGD" } do
+      for _, balance, message in client:batch { "USD", "SGD" } do
         assert.truthy(balance, message)
       end
     end)

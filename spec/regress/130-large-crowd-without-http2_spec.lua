@@ -27,9 +27,9 @@ describe("a large crowd where HTTP/2 is not on offer", function()
     while left > 0 do
       assert.is_true(socket.gettime() < deadline, left .. " calls still wait")
       client:step(0.1)
-      for id in function() return client:ready() end do
-        if calls[id]:step() then
-          fixture.succeeded(calls[id]:result())
+      for call in function() return client:ready() end do
+        if call:step() then
+          fixture.succeeded(call:result())
           left = left - 1
         end
       end

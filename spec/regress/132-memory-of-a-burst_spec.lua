@@ -36,9 +36,9 @@ describe("a burst of calls", function()
         while left > 0 do
           assert(clock() < ends, "the calls do not end")
           client:step(0.1)
-          for id in function() return client:ready() end do
-            if calls[id]:step() then
-              assert(calls[id]:result())
+          for call in function() return client:ready() end do
+            if call:step() then
+              assert(call:result())
               left = left - 1
             end
           end

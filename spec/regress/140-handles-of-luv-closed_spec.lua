@@ -92,7 +92,7 @@ describe("a client whose handles of luv were closed", function()
     run [[
       local c, got = luv.new(options()), 0
       local function batch()
-        local next_balance = c:balances { "USD", "SGD", "USD" }
+        local next_balance = c:batch { "USD", "SGD", "USD" }
         local query, balance, message = next_balance()
         while query do
           got = got + 1

@@ -76,7 +76,7 @@ describe("descriptors that garbage holds", function()
     run [[
       local function leave_early()
         local c = uqpay.new(options { http_version = "1.1", max_retries = 0 })
-        local next_balance = c:balances { "USD", "SGD", "USD", "SGD" }
+        local next_balance = c:batch { "USD", "SGD", "USD", "SGD" }
         local query, balance, message = next_balance()
         assert(query and balance, message)
         assert(c:transactions())
@@ -100,11 +100,11 @@ describe("descriptors that garbage holds", function()
       local path = os.tmpname()
       os.remove(path)
       local store = uqpay.file_store(path)
-      assert(store.set("key", "token"))
+      assert(store:set("key", "token"))
       for name, use in pairs {
-        set = function() return store.set("key", "token") end,
-        get = function() return store.get "key" end,
-        lock = function() return store.lock "key" end,
+        set = function() return store:set("key", "token") end,
+        get = function() return store:get "key" end,
+        lock = function() return store:lock "key" end,
       } do
         local files = {}
         leave(0)

@@ -75,7 +75,7 @@ describe("a proxy that refuses", function()
     server = faulty.start { reply "403 Forbidden" }
     local c = client()
     local refused = 0
-    for _, balance, _, err in c:balances { "USD", "SGD", "USD" } do
+    for _, balance, _, err in c:batch { "USD", "SGD", "USD" } do
       assert.is_nil(balance)
       assert.is_false(err.retryable)
       refused = refused + 1

@@ -24,25 +24,25 @@ describe("a wrong value of a call", function()
     failed("transactions", client:transactions { start_time = "yesterday" })
     failed("transactions", client:transactions { currency = "" })
     failed("accounts", client:accounts { page_number = 0 })
-    local call = client:start_list_balances { page_size = 0 / 0 }
+    local call = client:start_balances { page_size = 0 / 0 }
     assert.is_true(call:done())
     assert.is_true(call:step())
     assert.equal(0, call:attempts())
     assert.equal(0, call:timeout())
     assert.is_nil(call:pollfd())
-    assert.equal("uqpay.call (list_balances , finished)", tostring(call))
+    assert.equal("uqpay.call (balances , finished)", tostring(call))
     call:cancel()
-    failed("list_balances", call:result())
-    failed("list_balances", call:result())
+    failed("balances", call:result())
+    failed("balances", call:result())
     assert.equal(0, #sandbox.requests())
     client:close()
-    failed("list_balances", call:result())
+    failed("balances", call:result())
   end)
 
   it("among the options of a batch fails each query", function()
     local client, failures = fixture.client(), 0
     local queries = { "USD", "SGD", { currency = "USD" } }
-    for _, balance, message, err in client:balances(queries, { on_behalf_of = "me" }) do
+    for _, balance, message, err in client:batch(queries, { on_behalf_of = "me" }) do
       failed("balance", balance, message, err)
       failures = failures + 1
     end

@@ -1,4 +1,4 @@
--- client:balances dropped the queries behind a hole, and all of a table with names;
+-- client:batch dropped the queries behind a hole, and all of a table with names;
 -- uqpay.sum took a missing amount for zero.
 
 local fixture = require "spec.support.fixture"
@@ -16,7 +16,7 @@ describe("a list with a hole", function()
 
   local function refused(text, list)
     for _, case in ipairs {
-      { "queries", function() client:balances(list) end },
+      { "queries", function() client:batch(list) end },
       { "list", function() uqpay.sum(list) end },
     } do
       local ok, message = pcall(case[2])
@@ -56,7 +56,7 @@ describe("a list with a hole", function()
   it("is not what it says its length is", function()
     local short = setmetatable({ "USD", "SGD" }, { __len = function() return 1 end })
     local n = 0
-    for _, balance in client:balances(short) do
+    for _, balance in client:batch(short) do
       assert.is_truthy(balance)
       n = n + 1
     end
@@ -65,7 +65,7 @@ describe("a list with a hole", function()
 
   it("raises if it comes about during the batch", function()
     local list = { "USD", "SGD", "USD" }
-    local iterator = client:balances(list, { concurrency = 1 })
+    local iterator = client:batch(list, { concurrency = 1 })
     list[3] = nil
     local results, errors = 0, {}
     for _ = 1, 5 do

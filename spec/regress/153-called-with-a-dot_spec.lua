@@ -37,7 +37,7 @@ end)
 describe("a function of the module called with a colon", function()
   it("says how it is called", function()
     for name, arguments in pairs {
-      new = "{...}", amount = "(...)", sum = "(...)", time = "(...)",
+      new = "{...}", amount = "(...)", sum = "(...)", parse_time = "(...)",
       file_store = "(...)",
     } do
       local expected = ("bad call of '%s' (use uqpay.%s%s, not uqpay:%s%s)"):format(name,

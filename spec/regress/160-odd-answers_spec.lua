@@ -48,7 +48,7 @@ local function page(data, items, pages)
 end
 
 local lists = {
-  { "list_balances", balance, { "create_time", "last_trade_time", "balance_status" },
+  { "balances", balance, { "create_time", "last_trade_time", "balance_status" },
     { "balance_id", "currency" } },
   { "transactions", transaction,
     { "create_time", "complete_time", "account_name", "short_transaction_id",

@@ -94,7 +94,7 @@ describe("what an answer is refused for is named:", function()
       assert.matches("base_url", err.message, 1, true)
       assert.is_nil(err.message:find("HTTP 200: ", 1, true))
       assert.is_false(err.retryable)
-      for _, method in ipairs { "list_balances", "transactions", "accounts" } do
+      for _, method in ipairs { "balances", "transactions", "accounts" } do
         sandbox.fault { kind = "answer", body = body:format("[" .. inner .. "]") }
         err = failed("schema", client[method](client))
         assert.matches("{code, message, data}", err.message, 1, true)

@@ -33,8 +33,8 @@ describe("the rate limit of clients with token functions", function()
       one, two = made %s, made %s
     ]]):format(one, two)
     local setup = { workers = 1, ["/counts"] = [[
-      assert(one:list_balances())
-      assert(two:list_balances())
+      assert(one:balances())
+      assert(two:balances())
       local seen, n = {}, 0
       for _, key in ipairs(ngx.shared.uqpay:get_keys()) do
         local name = key:match "^uqpay turns (%S+) "
@@ -70,7 +70,7 @@ describe("the rate limit of clients with token functions", function()
       client = uqpay.new(options { token = function() return sandbox.token end,
         shared = "uqpay", rate_limit = 6000 })
     ]], ["/name"] = [[
-      assert(client:list_balances())
+      assert(client:balances())
       ngx.say(ngx.worker.pid(), " ", client.own.identity)
     ]] }
     local names, workers, n = {}, {}, 0

@@ -42,7 +42,7 @@ describe("an iterator in a hook of its own call", function()
   end
 
   it("is refused, and all of a batch comes", function()
-    iterator = client:balances({ "USD", "SGD", "USD" }, { concurrency = 2 })
+    iterator = client:batch({ "USD", "SGD", "USD" }, { concurrency = 2 })
     for _ = 1, 3 do
       local _, balance, message = iterator()
       assert.is_truthy(balance, message)
@@ -74,7 +74,7 @@ describe("a source that uses the iterator which asks it", function()
     sandbox.reset()
     local client, iterator = fixture.client(), nil
     local left, results = 6, 0
-    iterator = client:balances(function()
+    iterator = client:batch(function()
       left = left - 1
       if left == 2 and iterator() then results = results + 1 end
       return left >= 0 and "USD" or nil

@@ -41,7 +41,7 @@ local batches = [[
   local function check_batch(uses, queries, options)
     interfere(function()
       seen, count = {}, 0
-      return (client:balances(queries, options)), function()
+      return (client:batch(queries, options)), function()
         assert(count == #queries, ("%d results"):format(count))
         for _, query in ipairs(queries) do assert(seen[query] == 1, "one is lost") end
       end

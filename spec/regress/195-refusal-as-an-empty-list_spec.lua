@@ -17,7 +17,7 @@ describe("a refusal with the fields of an empty list", function()
   local refusal = '"type":"account_error","code":"account_not_active","message":"no"'
 
   it("is an error for every list", function()
-    for _, method in ipairs { "list_balances", "transactions", "accounts" } do
+    for _, method in ipairs { "balances", "transactions", "accounts" } do
       order("{" .. refusal .. "," .. empty .. "}")
       local err = fixture.failed("api", client[method](client))
       assert.equal("account_error", err.type)

@@ -19,7 +19,7 @@ describe("a batch whose function gives false and a message", function()
         return false, "no accounts"
       end
       local ok, message = pcall(function()
-        for _ in client:balances(next_query) do n = n + 10 end
+        for _ in client:batch(next_query) do n = n + 10 end
       end)
       assert.is_false(ok)
       assert.matches("no accounts", message, 1, true)
@@ -29,7 +29,7 @@ describe("a batch whose function gives false and a message", function()
   it("passes on what an iterator over accounts fails with", function()
     local next_account = client:each_account { page_size = 200, on_error = "return" }
     local ok, message = pcall(function()
-      for _ in client:balances(function()
+      for _ in client:batch(function()
         local account, why, err = next_account()
         if not account then return account, why, err end
         return { currency = "USD", on_behalf_of = account.account_id }
@@ -42,7 +42,7 @@ describe("a batch whose function gives false and a message", function()
   it("takes false alone for a query that is none", function()
     local given = { "USD", false }
     local n, failed = 0, 0
-    for _, balance, _, err in client:balances(function()
+    for _, balance, _, err in client:batch(function()
       n = n + 1
       return given[n]
     end) do

@@ -31,9 +31,9 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
     while good < wanted do
       assert.is_true(socket.gettime() < deadline, good .. " calls are done")
       client:step(0.1)
-      for id in function() return client:ready() end do
-        if by_id[id] and by_id[id]:step() then
-          fixture.succeeded(by_id[id]:result())
+      for call in function() return client:ready() end do
+        if by_id[call:id()] and call:step() then
+          fixture.succeeded(call:result())
           good = good + 1
         end
       end
@@ -46,7 +46,7 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
   end
 
   local methods = {
-    { "start_balance", "USD" }, { "start_list_balances", {} },
+    { "start_balance", "USD" }, { "start_balances", {} },
     { "start_transactions", {} }, { "start_accounts", {} },
   }
 

@@ -30,9 +30,9 @@ describe("a crowd whose connection ends before any answer", function()
     while left > 0 do
       assert.is_true(socket.gettime() < deadline, "the calls do not end")
       client:step(0.1)
-      for id in function() return client:ready() end do
-        if by_id[id] and by_id[id]:step() then
-          fixture.succeeded(by_id[id]:result())
+      for call in function() return client:ready() end do
+        if by_id[call:id()] and call:step() then
+          fixture.succeeded(call:result())
           left = left - 1
         end
       end

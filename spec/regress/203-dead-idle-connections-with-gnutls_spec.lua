@@ -73,7 +73,7 @@ describe("idle connections that died", function()
       connect(false, { token = false, client_id = sandbox.client_id,
         api_key = sandbox.api_key })
       relay:order(how)
-      assert.is_true(#fixture.succeeded(client:list_balances()).data > 0)
+      assert.is_true(#fixture.succeeded(client:balances()).data > 0)
       relay:order(how)
       for item, message in client:each_account() do assert.truthy(item, message) end
       relay:order(how)

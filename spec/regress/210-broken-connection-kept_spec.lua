@@ -97,7 +97,7 @@ describe("connections on which the protocol was broken", function()
     it("are not used by a list, an iterator or a login: " .. name, function()
       serve(fault, 1, list)
       connect { max_retries = 1 }
-      assert.equal(1, #succeeded(client:list_balances()).data)
+      assert.equal(1, #succeeded(client:balances()).data)
       client:close()
       server:stop()
       serve(fault, 1, list)

@@ -71,7 +71,7 @@ describe("a body that was cut over HTTP/2", function()
 
   it("is an unknown outcome for lists, iterators and logins", function()
     serve(cut(list:sub(1, -2)), list, { max_retries = 1 })
-    assert.equal(1, #succeeded(client:list_balances()).data)
+    assert.equal(1, #succeeded(client:balances()).data)
     client:close()
     server:stop()
     serve(cut(list:sub(1, 30)), list, { max_retries = 1 })

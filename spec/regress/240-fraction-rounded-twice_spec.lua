@@ -7,7 +7,7 @@ local uqpay = require "uqpay"
 
 describe("a fraction of a second", function()
   local function is_nearest(digits)
-    local _, fraction = uqpay.time("2024-03-21T17:17:39." .. digits .. "Z")
+    local _, fraction = uqpay.parse_time("2024-03-21T17:17:39." .. digits .. "Z")
     return fraction == driver.number("0." .. digits),
       ("%s became %.17g"):format(digits, fraction)
   end

@@ -298,7 +298,7 @@ static struct uq_failure to_failure(lua_State *L, int table) {
   struct uq_failure f;
   luaL_checktype(L, table, LUA_TTABLE);
   f.status = (int)number_in(L, table, "status");
-  f.lost = flag_in(L, table, "lost");
+  f.outcome_unknown = flag_in(L, table, "lost");
   f.processing = flag_in(L, table, "processing");
   f.token_refused = flag_in(L, table, "token_refused");
   f.retry_after = number_in(L, table, "retry_after");
@@ -382,24 +382,6 @@ static int schedule_leave(lua_State *L) {
   return 0;
 }
 
-/* schedule:pass(turn) */
-static int schedule_pass(lua_State *L) {
-  uq_run_queue_requeue(to_schedule(L), to_turn(L));
-  return 0;
-}
-
-/* schedule:passed() */
-static int schedule_passed(lua_State *L) {
-  lua_pushboolean(L, uq_run_queue_has_unclaimed(to_schedule(L)));
-  return 1;
-}
-
-/* schedule:recall() */
-static int schedule_recall(lua_State *L) {
-  uq_run_queue_requeue_all(to_schedule(L));
-  return 0;
-}
-
 /* schedule:advance(now) */
 static int schedule_advance(lua_State *L) {
   uq_run_queue_advance(to_schedule(L), luaL_checknumber(L, 2));
@@ -436,9 +418,6 @@ static const luaL_Reg schedule_methods[] = {{"wait", schedule_wait},
                                             {"next", schedule_next},
                                             {"any", schedule_any},
                                             {"wake", schedule_wake},
-                                            {"pass", schedule_pass},
-                                            {"passed", schedule_passed},
-                                            {"recall", schedule_recall},
                                             {NULL, NULL}};
 
 /* ---- uuid --------------------------------------------------------------- */

@@ -238,14 +238,14 @@ local cases = {
     end
     local store = uqpay.file_store(path)
     local key = env "URL" .. " somebody"
-    assert(store.get(key) == secret "minted")
-    assert(store.set("another", secret "token", os.time() + 60))
-    assert(store.set(key))
-    assert(not store.get(key))
+    assert(store:get(key) == secret "minted")
+    assert(store:set("another", secret "token", os.time() + 60))
+    assert(store:set(key))
+    assert(not store:get(key))
   ]] },
   { "batch and lists", nil, [[
     local c = client { token = secret "token" }
-    for _, balance, message in c:balances { "USD", "SGD" } do good(balance, message) end
+    for _, balance, message in c:batch { "USD", "SGD" } do good(balance, message) end
     for item in c:each_account() do good(item) end
     close(c)
   ]] },

@@ -197,7 +197,7 @@ good("token", "ok", login, function(c) return c:token() end, function(token, end
   same("minted-token", token, "the token")
   same("number", type(ends), "its end")
 end)
-good("list_balances", "ok", {}, function(c) return c:list_balances() end, check_items(1))
+good("balances", "ok", {}, function(c) return c:balances() end, check_items(1))
 good("transactions", "ok", { amounts = "string" }, function(c)
   return c:transactions { page_size = 5, start_time = "2024-01-01T00:00:00Z" }
 end, function(page)
@@ -246,7 +246,7 @@ end
 
 good("balances", "ok", { before = load_early }, function(c)
   local sum = 0
-  for _, balance, message, err in c:balances { "USD", "USD", "USD" } do
+  for _, balance, message, err in c:batch { "USD", "USD", "USD" } do
     if not balance then return nil, message, err end
     sum = sum + balance.available_balance
   end
@@ -278,7 +278,7 @@ good("refused values", "ok", { before = load_early }, function(c)
   local function add(_, _, err) errors[#errors + 1] = err end
   add(c:balance "usd")
   add(c:start_balance("USD", { on_behalf_of = "" }):result())
-  for _, balance, message, err in c:balances { "usd", { currency = "" } } do
+  for _, balance, message, err in c:batch { "usd", { currency = "" } } do
     add(balance, message, err)
   end
   return errors
@@ -306,7 +306,7 @@ end, function(b) same(5000.25, b.available_balance, "available_balance") end)
 good("balances, HTTP/2", "sandbox", { http_version = "2", before = load_all,
   max_retries = 2, retry_delay = 0.001, retry_delay_max = 0.001 }, function(c)
   local sum = 0
-  for _, balance, message, err in c:balances { "USD", "SGD" } do
+  for _, balance, message, err in c:batch { "USD", "SGD" } do
     if not balance then return nil, message, err end
     sum = sum + balance.available_balance
   end
@@ -328,14 +328,14 @@ case("file store", function()
     collectgarbage() -- the lock of a run that was cut goes with its store
     store = uqpay.file_store(path)
     for _, use in ipairs {
-      function() return store.lock "key" end,
-      function() return store.set("key", "token", 33000000000) end,
-      function() return store.unlock "key" end,
+      function() return store:lock "key" end,
+      function() return store:set("key", "token", 33000000000) end,
+      function() return store:unlock "key" end,
     } do
       local done, message, err = told(use())
       if not done then return nil, message, err end
     end
-    return told(store.get "key")
+    return told(store:get "key")
   end, function(token) same("token", token, "the token") end
 end)
 
@@ -403,7 +403,7 @@ case("values", function()
   local uqpay = require "uqpay"
   return function()
     local sum = uqpay.sum { uqpay.amount "0.10", uqpay.amount "12345678901234567890.05" }
-    return tostring(sum - uqpay.amount "0.05"), uqpay.time "2024-03-21T17:17:32+08:00",
+    return tostring(sum - uqpay.amount "0.05"), uqpay.parse_time "2024-03-21T17:17:32+08:00",
       uqpay.info().version
   end, function(sum, time, version)
     same("12345678901234567890.10", sum, "the sum")
@@ -438,7 +438,7 @@ good_loop("balance", {}, function(c) return c:balance "USD" end)
 good_loop("balance, login", login, function(c) return c:balance "USD" end)
 good_loop("balances", {}, function(c)
   local sum = 0
-  for _, balance, message, err in c:balances { "USD", "USD" } do
+  for _, balance, message, err in c:batch { "USD", "USD" } do
     if not balance then return nil, message, err end
     sum = sum + balance.available_balance
   end

@@ -57,7 +57,7 @@ end
 
 function ways.batch(client, query)
   local lines = {}
-  for _, balance, message, err in client:balances { query, query, query, query } do
+  for _, balance, message, err in client:batch { query, query, query, query } do
     lines[#lines + 1] = line(balance, message, err)
   end
   return lines

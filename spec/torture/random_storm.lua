@@ -142,7 +142,7 @@ local function new_store(owner, lockless)
     if not calm and chance(10) then return "stored-" .. draw(5), os.time() + 1000 end
     return token, token_end
   end
-  store.set = function(_, text, ends)
+  store.set = function(_, _, text, ends)
     check(lockless or held, "a token is set without a lock")
     check(text:find "^token%-%d+$", "a wrong token is set: %s", text)
     token, token_end = text, ends
@@ -213,7 +213,7 @@ local function new_client(way)
   return client
 end
 
-local starts = { "balance", "balance", "balance", "token", "list_balances",
+local starts = { "balance", "balance", "balance", "token", "balances",
   "transactions", "accounts" }
 local lists = { "balance", "transaction", "account" }
 
@@ -380,7 +380,7 @@ end
 
 add(1, function(client)
   local queries = chance(50) and source(draw(6)) or { "USD", { timeout = 0.1 }, {} }
-  batches[#batches + 1] = (client:balances(queries, {
+  batches[#batches + 1] = (client:batch(queries, {
     concurrency = draw(4), progress = hook("progress", { client = client }),
   }))
 end)

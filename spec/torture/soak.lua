@@ -91,7 +91,7 @@ function ways.batch(client, done)
     n = n + 1
     return n <= ROUND and query(n) or nil
   end
-  for asked, balance, message, err in client:balances(source, { concurrency = 16 }) do
+  for asked, balance, message, err in client:batch(source, { concurrency = 16 }) do
     done(asked, balance, message, err)
   end
 end

@@ -23,7 +23,7 @@ local code = prelude .. ([[
   end
   assert(select(3, c:balance "ZZZ").kind)
   local n = 0
-  for query, balance, message in c:balances({ "USD", "SGD", "USD" }, { concurrency = 3 })
+  for query, balance, message in c:batch({ "USD", "SGD", "USD" }, { concurrency = 3 })
     do
     assert(assert(balance, message).available_balance == wanted[query])
     n = n + 1

@@ -130,15 +130,14 @@ end
 
 local function watched_store(store)
   local copy = {}
-  for name, f in pairs(store) do copy[name] = f end
-  if type(store.get) == "function" then copy.get = watched_token(store.get) end
-  local set = store.set
-  if type(set) == "function" then
-    copy.set = function(key, token, ...)
+  for _, name in ipairs { "get", "set", "lock", "unlock" } do
+    local f = store[name]
+    copy[name] = type(f) ~= "function" and f or function(_, key, token, ...)
       add_secret(token)
-      return set(key, token, ...)
+      return f(store, key, token, ...)
     end
   end
+  if type(store.get) == "function" then copy.get = watched_token(copy.get) end
   return copy
 end
 
@@ -150,7 +149,7 @@ local function watched_options(options)
   add_secret(copy.api_key)
   if type(copy.proxy) == "string" then add_secret(copy.proxy:match "//[^:/]*:(.*)@") end
   if type(copy.token) == "function" then copy.token = watched_token(copy.token) end
-  if type(copy.token_store) == "table" then
+  if type(copy.token_store) == "table" or type(copy.token_store) == "userdata" then
     copy.token_store = watched_store(copy.token_store)
   end
   for _, name in ipairs { "on_request", "on_response", "on_retry" } do

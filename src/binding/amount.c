@@ -415,13 +415,13 @@ static void push_fraction(lua_State *L, int32_t nanoseconds) {
   lua_pushnumber(L, (lua_Number)value);
 }
 
-/* uqpay.time(text [, zone]) -> Unix seconds, fraction */
+/* uqpay.parse_time(text [, zone]) -> Unix seconds, fraction */
 int uqL_parse_time(lua_State *L) {
   struct uq_datetime m;
   size_t len;
   int zone;
   bool zoned = !lua_isnoneornil(L, 2);
-  uqL_check_dot(L, "time", "(...)");
+  uqL_check_dot(L, "parse_time", "(...)");
   luaL_checktype(L, 1, LUA_TSTRING);
   if (zoned) {
     luaL_checktype(L, 2, LUA_TSTRING);

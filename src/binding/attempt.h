@@ -1,38 +1,37 @@
 /*
-** attempt.h - the course of a call.
+** attempt.h - the attempts of a call: a request, its response, and whether
+** there is another. Never waits.
+**
+** Keys: a fresh one for each attempt, but the same one while the outcome of
+** the last attempt is unknown; the API replays a stored answer, a failure's
+** too, for a key that it has seen. A caller's own key is never changed.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_ATTEMPT_H
 #define UQ_ATTEMPT_H
 
-#include <stdbool.h>
-
+#include "binding/calls.h"
 #include "binding/compat.h"
 
 #pragma GCC visibility push(hidden)
 
-struct uq_call;
-struct uq_client;
-struct uq_rate_limiter;
+extern const char uq_no_answer[];
 
-/* Lets the call at idx go on without waiting. 0: it is not finished; else the
-** number of results pushed: the balance, or nil, message and error. */
-int uqL_attempt_step(lua_State *L, int idx);
+/* Asks the token function of the client of the call at idx, if that is needed.
+** GO: the client has a token. RESULTS: there is none. */
+enum uq_verdict uqL_attempt_ask_token(lua_State *L, int idx,
+                                      struct uq_call *call);
 
-/* Is it at work, rather than waiting for a moment? */
-bool uq_attempt_ready(const struct uq_call *call);
+/* Sends an attempt of the call at idx. WAIT: the call is in the state
+** IN_FLIGHT. RESULTS: it cannot be sent. */
+enum uq_verdict uqL_attempt_begin(lua_State *L, int idx, struct uq_call *call);
 
-/* Reads what may have come for a call in flight that no other step reads for.
- */
+/* The state IN_FLIGHT. */
+enum uq_verdict uqL_attempt_in_flight(lua_State *L, int idx,
+                                      struct uq_call *call);
+
+/* The response of a login left alone may have come, and nobody has read it. */
 void uq_attempt_look(const struct uq_call *call);
-
-/* Counts the resends that libcurl has made by itself for a call in flight, and
-** charges them to the rate limit. */
-void uq_attempt_count_resends(struct uq_call *call);
-
-/* Whose turns it takes under the rate limit. */
-struct uq_rate_limiter *uq_attempt_rate_limiter(const struct uq_call *call,
-                                                struct uq_client *c);
 
 #pragma GCC visibility pop
 

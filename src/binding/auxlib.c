@@ -126,3 +126,11 @@ int uqL_check_list(lua_State *L, int idx, const char *name) {
                   hole);
   return luaL_argerror(L, idx, lua_tostring(L, -1));
 }
+
+void uqL_client_user_value(lua_State *L, int idx) {
+  uqL_get_user_value(L, idx);
+  lua_getfield(L, -1, "client");
+  uqL_get_user_value(L, -1);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}

@@ -58,6 +58,14 @@ void uqL_check_dot(lua_State *L, const char *function, const char *arguments);
 ** Raises if it has holes, keys of other kinds, or inherits elements. */
 int uqL_check_list(lua_State *L, int idx, const char *name);
 
+/* Where the user value of a client keeps its spare call and its login, or
+** false. To change these fields allocates nothing. */
+#define UQ_USER_VALUE_CACHED_CALL 1
+#define UQ_USER_VALUE_LOGIN 2
+
+/* Pushes the user value of the client, or of the client of the call, at idx. */
+void uqL_client_user_value(lua_State *L, int idx);
+
 #pragma GCC visibility pop
 
 #endif

@@ -1,334 +1,166 @@
 /*
-** call.c - the life of a call: its making, its end, its waiting, and the call
-** object that start_balance gives. Its course is attempt.c's.
+** call.c - see call.h.
 ** SPDX-License-Identifier: MIT
 */
 #include "binding/call.h"
 
 #include <math.h>
-#include <string.h>
+#include <stddef.h>
 #include <unistd.h>
 
+#include "binding/admission.h"
 #include "binding/attempt.h"
 #include "binding/auxlib.h"
+#include "binding/call_error.h"
 #include "binding/client.h"
-#include "binding/compat.h"
+#include "binding/course.h"
 #include "binding/error.h"
 #include "binding/login.h"
-#include "binding/options.h"
-#include "binding/reclaim.h"
-#include "engine/api/endpoint.h"
-#include "engine/base/buf.h"
+#include "binding/token.h"
 #include "engine/base/clock.h"
-#include "engine/base/error_kind.h"
-#include "engine/http/transport.h"
-#include "engine/policy/rate_limiter.h"
-#include "engine/policy/run_queue.h"
-
-/* Seconds, the longest wait in one piece: a signal that came just before it
-** would go unseen for so long. */
-#define SLICE 0.25
 
 /* ------------------------------------------------------------------------ */
-/* life                                                                      */
+/* the course of a call                                                      */
 /* ------------------------------------------------------------------------ */
 
-static const struct uq_ending closed = {UQ_CANCELED, "the client was closed",
-                                        "closed"};
-static const struct uq_ending canceled = {UQ_CANCELED, "the call was canceled",
-                                          "canceled"};
-static const struct uq_ending starved = {
-    UQ_MEMORY, "not enough memory to finish the call", NULL};
-static const struct uq_ending broken = {
-    UQ_CANCELED, "an error was raised in a step of the call", "canceled"};
-
-void uq_call_end(struct uq_call *call, bool good) {
-  struct uq_client *c = call->client;
-  struct uq_transfer *x = call->exchange;
-  uq_attempt_count_resends(call);
-  call->state = UQ_CALL_ENDED;
-  call->client = NULL;
-  call->exchange = NULL;
-  if (call->answer.sent.data == NULL) /* else it is judged, with that at hand */
-    uq_buf_free(&call->earlier);
-  if (c == NULL)
-    return;
-  if (x != NULL)
-    uq_transfer_release(x);
-  uq_run_queue_leave(&c->queue, &call->turn);
-  if (call->prev != NULL)
-    call->prev->next = call->next;
-  else
-    c->calls = call->next;
-  if (call->next != NULL)
-    call->next->prev = call->prev;
-  call->next = call->prev = NULL;
-  if (call->is_login)
-    return;
-  if (good)
-    c->stats.succeeded++;
-  else
-    c->stats.failed++;
-}
-
-/* A call that ended by itself needs a reason, too, if its results were lost. */
-static void end_early(struct uq_call *call, const struct uq_ending *why) {
-  if (call->client != NULL || call->ended == NULL)
-    call->ended = why;
-  uq_call_end(call, false);
-}
-
-void uq_call_cancel(struct uq_call *call) { end_early(call, &canceled); }
-
-void uq_call_cancel_all(struct uq_client *c) {
-  while (c->calls != NULL)
-    end_early(c->calls, &closed);
-}
-
-void uq_call_ready(void *owner) {
-  struct uq_call *call = owner;
-  struct uq_client *c = call->client;
-  if (!call->is_login) {
-    uq_run_queue_ready(&c->queue, &call->turn);
-    return;
+/* The call wants the token itself: it has that now. A copy of the call's own is
+** pushed: see rule 8. */
+static enum uq_verdict give_token(lua_State *L, struct uq_call *call) {
+  const struct uq_client_token *t = &call->client->token;
+  size_t prefix = uq_token_prefix(t->text.data, t->text.len);
+  double end = t->end;
+  if (t->text.len == 0)
+    return uqL_call_fail_with(L, call, UQ_AUTH, "the token was dropped at once");
+  uq_buf_init(&call->scratch, t->text.max);
+  if (uq_buf_append(&call->scratch, t->text.data + prefix,
+                    t->text.len - prefix) != UQ_BUF_OK)
+    return uqL_call_fail_with(L, call, UQ_MEMORY, "not enough memory");
+  uq_call_end(call, true);
+  lua_pushlstring(L, call->scratch.data, call->scratch.len);
+  uq_buf_free(&call->scratch);
+  call->pushed = 1;
+  if (end != 0) {
+    uqL_pushcount(L, floor(end));
+    call->pushed = 2;
   }
-  for (call = c->calls; call != NULL; call = call->next) { /* who wait for it */
-    if (call->state == UQ_CALL_LOGIN)
-      uq_run_queue_ready(&c->queue, &call->turn);
+  return UQ_RESULTS;
+}
+
+static enum uq_verdict call_start(lua_State *L, int idx,
+                                  struct uq_call *call) {
+  (void)L, (void)idx;
+  const struct uq_client *c = call->client;
+  enum uq_call_state next = uq_login_state(call);
+  if (next == UQ_CALL_TOKEN) {
+    if (c->login.call != NULL && !uq_calls_want_login(c, NULL))
+      uq_attempt_look(c->login.call);
+    if (call->options.queued && call->attempt.count == 0)
+      call->deadline = uq_clock() + call->options.timeout; /* begins now */
   }
+  uq_call_enter(call, next, call->deadline);
+  return next == UQ_CALL_ADMISSION ? UQ_GO : UQ_WAIT;
 }
 
-static void clear(struct uq_call *call) {
-  memset(call, 0, sizeof *call);
-  call->state = UQ_CALL_ENDED;
-  call->ended = &closed;
+static enum uq_verdict call_admission(lua_State *L, int idx,
+                                      struct uq_call *call) {
+  enum uq_verdict verdict;
+  if (call->endpoint->login) { /* nothing is sent */
+    verdict = uqL_attempt_ask_token(L, idx, call);
+    return verdict == UQ_GO ? give_token(L, call) : verdict;
+  }
+  verdict = uqL_admission(L, idx, call);
+  return verdict == UQ_GO ? uqL_attempt_begin(L, idx, call) : verdict;
 }
 
-/* Pushes a call that has ended, whose peer table is the one at the top, and
-** pops that. */
-static struct uq_call *make_call(lua_State *L) {
-  struct uq_call *call = lua_newuserdata(L, sizeof *call);
-  clear(call);
-  luaL_getmetatable(L, UQ_CALL);
-  lua_setmetatable(L, -2);
-  lua_insert(L, -2);
-  uqL_set_user_value(L, -2);
-  return call;
-}
+static const struct uq_course course = {
+    .states = {[UQ_CALL_START] = call_start,
+               [UQ_CALL_RENEWAL] = uqL_login_wait,
+               [UQ_CALL_TOKEN] = uqL_login_wait,
+               [UQ_CALL_ADMISSION] = call_admission,
+               [UQ_CALL_QUEUED] = uqL_state_slot,
+               [UQ_CALL_SLOT] = uqL_state_slot,
+               [UQ_CALL_IN_FLIGHT] = uqL_attempt_in_flight,
+               [UQ_CALL_BACKOFF] = uqL_state_pause,
+               [UQ_CALL_ENDED] = uqL_state_ended}};
 
-/* Begins the life of a call of the client at idx. query must outlive it. NULL:
-** the client is closed, and the call is of no use. */
-static struct uq_call *set_up(lua_State *L, struct uq_call *call, int client,
-                              const struct uq_endpoint *e, const char *query,
-                              const struct uq_options *o) {
-  struct uq_client *c = lua_touserdata(L, client);
-  if (c->transport == NULL) /* closed meanwhile: see rule 8 */
-    return NULL;
-  call->endpoint = e;
-  call->query = query;
-  call->options = *o;
-  memcpy(call->key, o->idempotency_key, sizeof call->key);
-  if (e->params == NULL)
-    uq_endpoint_body(o->currency, call->body);
-  call->started = uq_clock();
-  call->deadline = call->started + o->timeout;
-  call->client = call->home = c;
-  call->next = c->calls;
-  if (c->calls != NULL)
-    c->calls->prev = call;
-  c->calls = call;
-  call->ended = NULL;
-  call->state = UQ_CALL_READY;
-  call->id = ++c->ids;
-  return call;
-}
-
-/* ------------------------------------------------------------------------ */
-/* the client's calls together                                               */
-/* ------------------------------------------------------------------------ */
-
-/* When the next call's wait is over, or the first of the line is called; below
-** 0: nobody waits. */
-static double next_wake(const struct uq_client *c) {
-  double wake = uq_run_queue_wake(&c->queue);
-  if (c->queue.in_line == 0)
-    return wake;
-  double due = uq_rate_limiter_due(&c->limiter, uq_clock(), 0);
-  return wake >= 0 && wake < due ? wake : due;
-}
-
-/* The calls whose wait is over are ready; the descriptor knows of the next. */
-static void advance(struct uq_client *c) {
-  double now = uq_clock();
-  uq_run_queue_advance(&c->queue, now);
-  while (c->queue.in_line > 0 && uq_rate_limiter_admit(&c->limiter, now))
-    uq_run_queue_admit(&c->queue);
-  uq_transport_alarm(c->transport, next_wake(c));
-}
-
-/* After calls went on: those that wait for the descriptor must see what became
-** of theirs. */
-static void tell_others(struct uq_client *c) {
-  if (c->transport == NULL || uq_transport_forked(c->transport))
-    return;
-  advance(c);
-  if (uq_run_queue_has_ready(&c->queue) ||
-      uq_run_queue_has_unclaimed(&c->queue))
-    uq_transport_notify(c->transport);
-}
-
-/* Whole milliseconds, rounded up. */
-static long to_ms(double seconds) { return (long)ceil(seconds * 1000); }
-
-/* Lets the network go on, waiting for at most `limit` seconds. */
-static void step_engine(struct uq_client *c, double limit) {
-  if (limit > SLICE)
-    limit = SLICE;
-  uq_transport_step(c->transport, limit > 0 ? to_ms(limit) : 0);
-  advance(c);
-}
-
-/* Lets a debug hook run: that is how an interpreter tells of Ctrl-C. False:
-** pushes what it raised. */
-static bool run_debug_hook(lua_State *L) {
-  return lua_gethook(L) == NULL || (luaL_loadstring(L, "return") == LUA_OK &&
-                                    lua_pcall(L, 0, 0, 0) == LUA_OK);
-}
-
-/* In a forked child each call can be stepped, to say so itself. */
-static bool wake_all(struct uq_client *c) {
-  for (struct uq_call *call = c->calls; call != NULL; call = call->next)
-    uq_run_queue_ready(&c->queue, &call->turn);
-  return c->calls != NULL;
-}
-
-bool uqL_call_wait(lua_State *L, struct uq_client *c, double limit) {
-  double end = uq_clock() + limit;
+/* A step of the call at idx, and of the login that it waits for. 0: it is not
+** over; else the number of results pushed. */
+static int step_course(lua_State *L, int idx, struct uq_call *call) {
   for (;;) {
-    if (uq_transport_forked(c->transport)) /* before us, or by a debug hook */
-      return wake_all(c);
-    bool any = uq_run_queue_has_ready(&c->queue);
-    double left = any ? 0 : end - uq_clock();
-    step_engine(c, left);
-    if (uq_run_queue_has_ready(&c->queue) || left <= 0)
-      return uq_run_queue_has_ready(&c->queue);
-    if (!run_debug_hook(L))
-      lua_error(L);
-    if (c->transport == NULL)
-      return false;
+    bool concerned = uq_login_concerns(call);
+    if (concerned)
+      uqL_login_step(L, idx, call);
+    int results = uqL_course_step(L, idx, call);
+    if (results > 0)
+      uqL_login_abandon_if_unwanted(L, idx);
+    if (results > 0 || !uq_login_concerns(call) ||
+        (concerned && !uq_login_is_due(call)))
+      return results;
   }
 }
 
-static int get_fd(struct uq_client *c) {
-  if (c->transport == NULL || uq_transport_forked(c->transport))
-    return -1;
-  int fd = uq_transport_fd(c->transport);
-  tell_others(c);
-  return fd;
-}
+/* ------------------------------------------------------------------------ */
+/* blocking calls                                                            */
+/* ------------------------------------------------------------------------ */
 
-int uqL_call_fd(lua_State *L, struct uq_client *c) {
-  int fd = get_fd(c);
-  if (fd < 0 && !uq_transport_forked(c->transport) && uqL_reclaim(L, c))
-    fd = get_fd(c);
-  return fd;
-}
-
-double uq_call_due(const struct uq_client *c) {
-  if (uq_transport_forked(c->transport))
-    return c->calls != NULL ? 0 : -1;
-  if (uq_run_queue_has_ready(&c->queue))
-    return 0;
-  double due = uq_transport_due(c->transport);
-  double wake = next_wake(c);
-  return due < 0 || (wake >= 0 && wake < due) ? wake : due;
-}
-
-double uq_call_idle(const struct uq_client *c) {
-  if (uq_transport_forked(c->transport) || uq_run_queue_has_ready(&c->queue))
-    return 0;
-  double now = uq_clock(), wake = next_wake(c);
-  double idle = uq_transport_idle(c->transport, now);
-  if (wake >= 0)
-    idle = fmin(idle, wake - now);
-  return idle < HUGE_VAL ? idle : 0;
-}
-
-double uq_call_next(struct uq_client *c) {
-  struct uq_task *turn;
-  while ((turn = uq_run_queue_next(&c->queue)) != NULL) {
-    const struct uq_call *call = (struct uq_call *)(void *)turn;
-    if (!call->is_login) /* nobody knows that one */
-      return call->id;
-  }
-  return 0;
-}
-
-void uq_call_pass(struct uq_client *c, double id) {
-  for (struct uq_call *call = c->calls; call != NULL; call = call->next) {
-    if (call->id == id)
-      uq_run_queue_requeue(&c->queue, &call->turn);
-  }
-  tell_others(c);
-}
-
-void uq_call_recall(struct uq_client *c) {
-  uq_run_queue_requeue_all(&c->queue);
-  tell_others(c);
-}
-
-/* Pushes a call, not set up, for one that blocks: nobody sees such a call, so
-** the client keeps the last one. It does not while that is in use: a call that
-** an error has left is the collector's. */
-static struct uq_call *take_spare(lua_State *L, int client) {
+/* Pushes a call for a blocking method, reusing the client's cached one (which
+** saves 3 % of the instructions of a call over HTTP). It is not cached while it
+** is in use: a call that an error has abandoned is left to the collector. */
+static struct uq_call *take_cached_call(lua_State *L, int client) {
   struct uq_client *c = lua_touserdata(L, client);
   struct uq_call *call = c->cached_call;
   uqL_get_user_value(L, client);
   if (call == NULL)
-    return make_call(L);
+    return uqL_call_push(L);
   c->cached_call = NULL;
   lua_rawgeti(L, -1, UQ_USER_VALUE_CACHED_CALL);
   lua_insert(L, -2);
   lua_pushboolean(L, 0);
   lua_rawseti(L, -2, UQ_USER_VALUE_CACHED_CALL);
   lua_pop(L, 1);
-  clear(call);
+  uq_call_init(call);
   return call;
 }
 
-/* The call at idx, which blocked, has ended. */
-static void give_spare(lua_State *L, int client, int idx) {
+/* The call at idx, which blocked, is over. */
+static void cache_call(lua_State *L, int client, int idx) {
   struct uq_client *c = lua_touserdata(L, client);
   if (c->cached_call != NULL) /* that of a hook's call */
     return;
   uqL_get_user_value(L, client);
   lua_pushvalue(L, idx);
-  lua_rawseti(L, -2,
-              UQ_USER_VALUE_CACHED_CALL); /* there is room: see uqL_client_new */
+  lua_rawseti(L, -2, UQ_USER_VALUE_CACHED_CALL); /* there is room: see
+                                                    uqL_client_new */
   lua_pop(L, 1);
   c->cached_call = lua_touserdata(L, idx);
+}
+
+/* Waits until the call at idx is due. Raises what a debug hook raises. */
+static void wait_until_due(lua_State *L, int idx, struct uq_call *call) {
+  while (!uq_call_is_due(call)) {
+    uq_calls_step(call->client, HUGE_VAL);
+    if (!uqL_calls_debug_hook(L)) {
+      uq_call_stop(call, &uq_ending_canceled);
+      uqL_login_abandon_if_unwanted(L, idx);
+      uq_calls_publish(call->client, true);
+      lua_error(L);
+    }
+  }
 }
 
 int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
                  const struct uq_options *o) {
   const char *query = lua_tostring(L, -1);
-  struct uq_call *call = take_spare(L, client);
+  struct uq_call *call = take_cached_call(L, client);
   int idx = lua_gettop(L);
   int results;
-  if (set_up(L, call, client, e, query, o) == NULL)
+  if (!uq_call_begin(call, lua_touserdata(L, client), &course, e, query, o))
     return luaL_error(L, UQ_CLOSED);
   call->client->stats.calls++;
-  while ((results = uqL_attempt_step(L, idx)) == 0) {
-    step_engine(call->home, call->turn.wake - uq_clock());
-    if (!run_debug_hook(L)) {
-      end_early(call, &canceled);
-      uqL_login_abandon_if_unwanted(L, idx);
-      tell_others(call->home);
-      lua_error(L);
-    }
-  }
-  tell_others(call->home);
-  give_spare(L, client, idx);
+  while ((results = step_course(L, idx, call)) == 0)
+    wait_until_due(L, idx, call);
+  uq_calls_publish(call->client, true);
+  cache_call(L, client, idx);
   return results;
 }
 
@@ -336,108 +168,70 @@ int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
 /* call objects                                                              */
 /* ------------------------------------------------------------------------ */
 
-/* Keeps the n results at the top in the peer table of the call at 1. */
-static void keep_results(lua_State *L, struct uq_call *call, int n) {
-  int last = lua_gettop(L);
-  uqL_get_user_value(L, 1);
-  for (int i = 1; i <= n; i++) {
-    lua_pushvalue(L, last - n + i);
-    lua_rawseti(L, -2, i);
-  }
-  call->results = n;
-}
-
-/* One step of the call at 1, in protected mode. A finalizer may have finished
-** it since step_call looked. */
+/* step(call), in protected mode. A finalizer may have finished the call since
+** the step began. */
 static int step(lua_State *L) {
   struct uq_call *call = lua_touserdata(L, 1);
-  if (call->results > 0)
-    return 0;
-  int results = uqL_attempt_step(L, 1);
+  int results = call->results == 0 ? step_course(L, 1, call) : 0;
   if (results > 0)
-    keep_results(L, call, results);
+    uqL_course_keep_results(L, 1, call, results);
   return 0;
 }
 
-/* Is the error at the top a lack of memory? Its status does not tell on Lua 5.1
-** to 5.3 once it was caught and raised again. */
-static bool is_memory_error(lua_State *L) {
-  return lua_type(L, -1) == LUA_TSTRING &&
-         strstr(lua_tostring(L, -1), "not enough memory") != NULL;
-}
-
-/* Is the client one that can be stepped? */
+/* True if the client of the call, which is not over, can be stepped. */
 static bool is_live(const struct uq_call *call) {
-  return call->client != NULL && !uq_transport_forked(call->client->transport);
+  return !uq_call_is_over(call) &&
+         !uq_transport_forked(call->client->transport);
 }
 
-/* Wipes what is left of a call that nobody judges any more. */
-static void forget(struct uq_call *call) {
-  uq_response_free(&call->answer);
-  uq_buf_free(&call->scratch);
-  uq_buf_free(&call->earlier);
-  uq_buf_free(&call->token);
-}
-
-/* Steps the call at idx, the engine before if that is asked for. True: it has
-** its results. What a step raises (out of memory, or from a debug hook or a
-** finalizer) ends the call first. */
-static bool step_call(lua_State *L, int idx, bool engine) {
+bool uqL_call_step(lua_State *L, int idx, bool engine) {
   struct uq_call *call = lua_touserdata(L, idx);
-  if (call->results > 0 || call->busy) /* busy: this is one of its own hooks */
+  if (call->results > 0 || call->stepped) /* stepped: by one of its own hooks */
     return call->results > 0;
-  lua_pushcfunction(L, step); /* allocates on 5.1: nothing has happened yet */
-  lua_pushvalue(L, idx);
-  if (engine && is_live(call) && !uq_attempt_ready(call))
-    step_engine(call->client, 0);
-  call->busy = true;
-  int status = lua_pcall(L, 1, 0, 0);
-  call->busy = false;
-  if (status != LUA_OK) {
-    end_early(call, is_memory_error(L) ? &starved : &broken);
-    forget(call);
+  if (engine && is_live(call) && !uq_call_is_due(call))
+    uq_calls_step(call->client, 0);
+  bool good = uqL_course_try(L, idx, step);
+  if (!good)
     uqL_login_abandon_if_unwanted(L, idx);
-  }
-  tell_others(call->home);
-  if (status != LUA_OK)
+  uq_calls_publish(call->client, true);
+  if (!good)
     lua_error(L);
   return call->results > 0;
 }
 
-bool uqL_call_step(lua_State *L, int idx) { return step_call(L, idx, false); }
-
-/* Pushes a call object, not set up. Its table keeps the query at the top. */
-static struct uq_call *push_object(lua_State *L, int client) {
-  lua_createtable(L, 3, 2);
-  lua_insert(L, -2);
-  lua_setfield(L, -2, "query");
-  lua_pushvalue(L, client);
-  lua_setfield(L, -2, "client");
-  return make_call(L);
+/* Makes the call object at the top known to client:ready. */
+static void register_object(lua_State *L, int client, double id) {
+  uqL_get_user_value(L, client);
+  lua_getfield(L, -1, "calls");
+  uqL_pushcount(L, id);
+  lua_pushvalue(L, -4);
+  lua_rawset(L, -3);
+  lua_pop(L, 2);
 }
 
-/* Pushes a call object, not begun. Its table keeps the query at the top. NULL:
-** see set_up. */
-static struct uq_call *new_object(lua_State *L, int client,
-                                  const struct uq_endpoint *e,
-                                  const struct uq_options *o) {
-  const char *query = lua_tostring(L, -1);
-  struct uq_call *call = push_object(L, client);
-  if (set_up(L, call, client, e, query, o) == NULL)
-    return NULL;
-  call->is_object = true;
-  return call;
+void uqL_call_wait(lua_State *L, int idx) {
+  struct uq_call *call = lua_touserdata(L, idx);
+  while (!uqL_call_step(L, idx, false) && !call->stepped) {
+    while (!uq_call_is_due(call)) {
+      uq_calls_step(call->client, HUGE_VAL);
+      if (!uqL_calls_debug_hook(L))
+        lua_error(L);
+    }
+  }
 }
 
 void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
                     const struct uq_options *o) {
-  struct uq_call *call = new_object(L, client, e, o);
-  if (call == NULL) {
+  const char *query = lua_tostring(L, -1);
+  struct uq_call *call = uqL_call_push_object(L, client);
+  if (!uq_call_begin(call, lua_touserdata(L, client), &course, e, query, o)) {
     luaL_error(L, UQ_CLOSED);
     return;
   }
+  call->is_object = true;
   call->client->stats.calls++;
-  step_call(L, lua_gettop(L), false);
+  register_object(L, client, call->task.id);
+  uqL_call_step(L, lua_gettop(L), false);
 }
 
 /* Replaces the message at the top by the error of a call that is refused. */
@@ -455,69 +249,80 @@ int uqL_call_refuse(lua_State *L, const struct uq_endpoint *e,
   return uqL_error_push_failure(L);
 }
 
+bool uqL_call_begin_object(struct uq_call *call, struct uq_client *c,
+                           const struct uq_endpoint *e,
+                           const struct uq_options *o,
+                           struct uq_task_group *group) {
+  int number = call->batch.number;
+  struct uq_link link = call->batch.link;
+  uq_call_init(call);
+  call->batch.number = number;
+  call->batch.link = link;
+  if (!uq_call_begin(call, c, &course, e, "", o))
+    return false;
+  call->task.group = group;
+  call->is_object = true;
+  c->stats.calls++;
+  return true;
+}
+
+void uqL_call_refuse_object(lua_State *L, int idx, const struct uq_endpoint *e,
+                            const struct uq_options *o) {
+  struct uq_call *call = lua_touserdata(L, idx);
+  push_refusal(L, e, o);
+  int results = uqL_error_push_failure(L);
+  uqL_course_keep_results(L, idx, call, results);
+  lua_pop(L, results + 1);
+}
+
 /* The client does not know the object: no call was begun. */
 void uqL_call_start_refused(lua_State *L, int client,
                             const struct uq_endpoint *e,
                             const struct uq_options *o) {
   struct uq_client *c = lua_touserdata(L, client);
-  push_refusal(L, e, o);
   lua_pushliteral(L, ""); /* the query */
-  struct uq_call *call = push_object(L, client);
+  struct uq_call *call = uqL_call_push_object(L, client);
   call->endpoint = e;
   call->query = "";
   call->options = *o;
-  call->home = c;
-  call->id = ++c->ids;
+  call->client = c;
+  call->task.id = ++c->ids;
   call->is_object = true;
-  lua_insert(L, -2);
-  int results = uqL_error_push_failure(L);
-  uqL_get_user_value(L, -1 - results);
-  for (int i = results; i > 0; i--) {
-    lua_insert(L, -2);
-    lua_rawseti(L, -2, i);
-  }
-  lua_pop(L, 1);
-  call->results = results;
+  lua_insert(L, -2); /* below the message */
+  uqL_call_refuse_object(L, lua_gettop(L) - 1, e, o);
 }
 
-struct uq_call *uqL_call_login(lua_State *L, int client,
-                               const struct uq_options *o) {
-  lua_pushliteral(L, "");
-  struct uq_call *call = new_object(L, client, UQ_ENDPOINT_TOKEN, o);
-  if (call != NULL) {
-    call->is_login = true;
-    call->deadline = HUGE_VAL; /* those who wait for it have theirs */
-  }
-  return call;
-}
+/* ------------------------------------------------------------------------ */
+/* methods                                                                   */
+/* ------------------------------------------------------------------------ */
 
 static struct uq_call *check_call(lua_State *L) {
   return uqL_self(L, UQ_CALL, "call");
 }
 
-/* call:step() -> is it finished? Never blocks. */
+/* call:step() -> true if it is over. Never blocks. */
 static int call_step(lua_State *L) {
   check_call(L);
-  lua_pushboolean(L, step_call(L, 1, true));
+  lua_pushboolean(L, uqL_call_step(L, 1, true));
   return 1;
 }
 
-/* Is there a result to be had? Not within the call's own hooks. */
+/* True if there is a result to be had: not within the call's own hooks. */
 static bool is_done(const struct uq_call *call) {
-  return call->client == NULL && !call->busy;
+  return uq_call_is_over(call) && !call->stepped;
 }
 
-/* call:done() -> is it finished? Does nothing else. */
+/* call:done() -> true if it is over. Does nothing else. */
 static int call_done(lua_State *L) {
   lua_pushboolean(L, is_done(check_call(L)));
   return 1;
 }
 
 /* call:result() -> what client:balance would have returned. Raises if the call
-** is not finished. */
+** is not over. */
 static int call_result(lua_State *L) {
   struct uq_call *call = check_call(L);
-  if (!is_done(call) || !step_call(L, 1, false))
+  if (!is_done(call) || !uqL_call_step(L, 1, false))
     return luaL_error(L, "the call is not finished");
   lua_settop(L, 1);
   uqL_get_user_value(L, 1);
@@ -526,15 +331,15 @@ static int call_result(lua_State *L) {
   return call->results;
 }
 
-/* That may be what another call waits for, its connection above all. */
+/* It may be what another call waits for, its connection above all. */
 static void cancel(struct uq_call *call) {
-  struct uq_client *c = call->client;
-  end_early(call, &canceled);
-  if (c != NULL)
-    tell_others(c);
+  bool over = uq_call_is_over(call);
+  uq_call_stop(call, &uq_ending_canceled);
+  if (!over)
+    uq_calls_publish(call->client, true);
 }
 
-/* call:cancel(): a call in flight ends with the kind `canceled`. */
+/* call:cancel(): a call in progress ends with the kind `canceled`. */
 static int call_cancel(lua_State *L) {
   cancel(check_call(L));
   uqL_login_abandon_if_unwanted(L, 1);
@@ -543,33 +348,33 @@ static int call_cancel(lua_State *L) {
 
 static int call_gc(lua_State *L) {
   struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
-  if (call->home != NULL && call->home->cached_call == call)
-    call->home->cached_call = NULL;
+  if (call->client != NULL && call->client->cached_call == call)
+    call->client->cached_call = NULL;
   cancel(call);
-  forget(call);
+  uq_call_forget(call);
   uqL_login_abandon_if_unwanted(L, 1);
   return 0;
 }
 
 /* call:id() -> a number that no other call of the client has. */
 static int call_id(lua_State *L) {
-  uqL_pushcount(L, check_call(L)->id);
+  uqL_pushcount(L, check_call(L)->task.id);
   return 1;
 }
 
 /* call:attempts() -> requests sent so far, libcurl's own resends included; 0:
-** it waits for the rate limit. */
+** it waits for the rate limit, or for a token. */
 static int call_attempts(lua_State *L) {
   struct uq_call *call = check_call(L);
-  uq_attempt_count_resends(call);
-  lua_pushinteger(L, call->attempts);
+  uq_call_count_resends(call);
+  lua_pushinteger(L, call->attempt.count);
   return 1;
 }
 
 /* call:pollfd() -> the client's descriptor; nil: there is none. */
 static int call_pollfd(lua_State *L) {
   struct uq_call *call = check_call(L);
-  int fd = is_live(call) ? uqL_call_fd(L, call->client) : -1;
+  int fd = is_live(call) ? uqL_calls_fd(L, call->client) : -1;
   if (fd >= 0)
     lua_pushinteger(L, fd);
   else
@@ -577,13 +382,13 @@ static int call_pollfd(lua_State *L) {
   return 1;
 }
 
-/* call:getfd(): the same for LuaSocket's select, -1 instead of nil. It passes
-** over who has none, though he be dirty; of who is dirty it asks the number and
-** does not wait for it. So a finished call has one: standard input's. */
+/* call:getfd(): the same for LuaSocket's select(), which skips objects whose
+** getfd() is negative, even dirty ones; for dirty ones it calls getfd() but does
+** not poll. So a finished call has a number, that of standard input. */
 static int call_getfd(lua_State *L) {
   struct uq_call *call = check_call(L);
-  lua_pushinteger(L,
-                  is_live(call) ? uqL_call_fd(L, call->client) : STDIN_FILENO);
+  lua_pushinteger(L, is_live(call) ? uqL_calls_fd(L, call->client)
+                                   : STDIN_FILENO);
   return 1;
 }
 
@@ -594,15 +399,9 @@ static int call_events(lua_State *L) {
   return 1;
 }
 
-/* Has it something to do now? Its exchange is gone while it is judged, and in
-** the hooks of that. */
-static bool is_ready(const struct uq_call *call) {
-  return !is_live(call) || uq_attempt_ready(call);
-}
-
-/* call:dirty() -> need nobody wait before the next step? For LuaSocket. */
+/* call:dirty() -> true if a step has something to do. For LuaSocket. */
 static int call_dirty(lua_State *L) {
-  lua_pushboolean(L, is_ready(check_call(L)));
+  lua_pushboolean(L, uq_call_is_due(check_call(L)));
   return 1;
 }
 
@@ -611,21 +410,27 @@ static int call_dirty(lua_State *L) {
 static int call_timeout(lua_State *L) {
   struct uq_call *call = check_call(L);
   double left = 0;
-  if (!is_ready(call)) {
-    double end = call->turn.wake;
-    double due = uq_call_due(call->client);
+  if (!uq_call_is_due(call)) {
+    double end = call->task.wake;
+    double due = uq_calls_due(call->client);
     left = (due >= 0 && due < end ? due : end) - uq_clock();
   }
   lua_pushnumber(L, left > 0 ? left : 0);
   return 1;
 }
 
+static const char *const state_names[UQ_CALL_STATES] = {
+    [UQ_CALL_START] = "ready",         [UQ_CALL_RENEWAL] = "ready",
+    [UQ_CALL_TOKEN] = "waiting",
+    [UQ_CALL_STORE] = "waiting",       [UQ_CALL_ADMISSION] = "ready",
+    [UQ_CALL_QUEUED] = "waiting",      [UQ_CALL_SLOT] = "waiting",
+    [UQ_CALL_IN_FLIGHT] = "in flight", [UQ_CALL_BACKOFF] = "waiting",
+    [UQ_CALL_ENDED] = "finished"};
+
 static int call_tostring(lua_State *L) {
-  static const char *const states[] = {"ready",   "in flight", "waiting",
-                                       "waiting", "waiting",   "finished"};
   struct uq_call *call = check_call(L);
   lua_pushfstring(L, "uqpay.call (%s %s, %s)", call->endpoint->name,
-                  call->options.currency, states[call->state]);
+                  call->options.currency, state_names[call->state]);
   return 1;
 }
 
@@ -633,12 +438,12 @@ static const luaL_Reg metamethods[] = {
     {"__gc", call_gc}, {"__tostring", call_tostring}, {NULL, NULL}};
 
 static const luaL_Reg methods[] = {
-    {"step", call_step},       {"done", call_done},
-    {"result", call_result},   {"cancel", call_cancel},
-    {"id", call_id},           {"attempts", call_attempts},
-    {"pollfd", call_pollfd},   {"events", call_events},
-    {"timeout", call_timeout}, {"getfd", call_getfd},
-    {"dirty", call_dirty},     {NULL, NULL}};
+    {"step", call_step},         {"done", call_done},
+    {"result", call_result},     {"cancel", call_cancel},
+    {"id", call_id},             {"attempts", call_attempts},
+    {"pollfd", call_pollfd},     {"events", call_events},
+    {"timeout", call_timeout},   {"getfd", call_getfd},
+    {"dirty", call_dirty},       {NULL, NULL}};
 
 void uqL_call_open(lua_State *L) {
   uqL_class(L, UQ_CALL, metamethods, methods);

@@ -4,6 +4,7 @@
 */
 #include "binding/check.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/base/ascii.h"
@@ -106,4 +107,13 @@ const char *uq_check_time(const char *text, size_t len) {
 const char *uq_check_word(const char *text, size_t len) {
   bool good = len > 0 && len <= MAX_WORD && uq_is_visible(text, len);
   return good ? NULL : "a word of 1 to 64 visible ASCII characters expected";
+}
+
+void uq_refuse(struct uq_refusal *refused, const char *option,
+               const char *expected, bool empty) {
+  if (refused->option != NULL && strcmp(refused->option, option) <= 0)
+    return; /* of several it is always the same one */
+  refused->option = option;
+  snprintf(refused->expected, sizeof refused->expected, "%s%s", expected,
+           empty ? ", got an empty string" : "");
 }

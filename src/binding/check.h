@@ -32,6 +32,17 @@ uq_check uq_check_word;    /* at most 64 visible ASCII characters */
 /* True if the text is visible ASCII that fits into User-Agent. */
 bool uq_check_agent(const char *text, size_t len);
 
+/* A value that may come from outside the program and cannot be sent: the call
+** fails with kind `invalid_request`. */
+struct uq_refusal {
+  const char *option; /* NULL: all values are good */
+  char expected[100];
+};
+
+/* Refuses an option's value. Of several options the first by name counts. */
+void uq_refuse(struct uq_refusal *refused, const char *option,
+               const char *expected, bool empty);
+
 #pragma GCC visibility pop
 
 #endif

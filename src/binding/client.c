@@ -7,9 +7,10 @@
 #include <string.h>
 
 #include "binding/auxlib.h"
+#include "binding/batch.h"
 #include "binding/call.h"
+#include "binding/calls.h"
 #include "binding/compat.h"
-#include "binding/internal.h"
 #include "binding/options.h"
 #include "binding/token.h"
 #include "binding/token_store.h"
@@ -32,12 +33,12 @@ static struct uq_client *check_client(lua_State *L) {
 static int client_close(lua_State *L) {
   struct uq_client *c = uqL_self(L, UQ_CLIENT, "client");
   struct uq_transport *transport = c->transport;
-  uq_call_cancel_all(c);
+  uq_calls_close(c);
   c->transport = NULL;
   uq_buf_free(&c->token.text);
   uq_buf_free(&c->token.refused);
   uq_buf_free(&c->api_key);
-  uq_wipe(c->keys, sizeof c->keys);
+  uq_wipe(&c->sent_keys, sizeof c->sent_keys);
   if (transport == NULL)
     return 0;
   if (uq_transport_forked(transport))
@@ -55,14 +56,6 @@ static int client_tostring(lua_State *L) {
   else
     lua_pushfstring(L, "uqpay.client (%s)", c->host);
   return 1;
-}
-
-void uqL_client_user_value(lua_State *L, int idx) {
-  uqL_get_user_value(L, idx);
-  lua_getfield(L, -1, "client");
-  uqL_get_user_value(L, -1);
-  lua_replace(L, -3);
-  lua_pop(L, 1);
 }
 
 /* The endpoint whose method is called, an upvalue behind the method's name. */
@@ -99,44 +92,14 @@ static int client_invalidate_token(lua_State *L) {
   struct uq_client *c = check_client(L);
   if (!c->token.function && c->api_key.len == 0)
     return luaL_error(L, "the token of this client is fixed");
-  uq_token_drop(c);
+  uq_token_drop(&c->token);
   return 0;
 }
 
-/* client:balances(queries [, options]) -> an iterator: see uqpay/batch.lua. */
-static int client_balances(lua_State *L) {
-  struct uq_options o = check_client(L)->options;
-  lua_settop(L, 3);
-  bool called = lua_isfunction(L, 2) || luaL_getmetafield(L, 2, "__call") != 0;
-  if (!called && !lua_istable(L, 2)) {
-    lua_pushfstring(L, "list or iterator function expected, got %s",
-                    luaL_typename(L, 2));
-    luaL_argerror(L, 2, lua_tostring(L, -1));
-  }
-  lua_settop(L, 3);
-  int total = called ? -1 : uqL_check_list(L, 2, "queries");
-  if (uqL_options_batch(L, 3, &o))
-    lua_pushnil(L);
-  lua_insert(L, 4); /* why all queries are refused, or nil */
-  lua_settop(L, 4);
-  uqL_require(L, "uqpay.batch");
-  lua_pushvalue(L, 1);
-  lua_pushvalue(L, 2);
-  if (called)
-    lua_pushnil(L);
-  else
-    lua_pushinteger(L, total);
-  uqL_batch_new(L, &o);
-  lua_pushvalue(L, 4);
-  lua_pushinteger(L, o.concurrency);
-  lua_pushnil(L);
-  if (lua_istable(L, 3)) {
-    lua_pushliteral(L, "progress");
-    lua_rawget(L, 3);
-    lua_replace(L, -2);
-  }
-  lua_call(L, 7, LUA_MULTRET);
-  return lua_gettop(L) - 4;
+/* client:batch(queries [, options]) -> an iterator: see batch.h. */
+static int client_batch(lua_State *L) {
+  check_client(L);
+  return uqL_batch(L);
 }
 
 /* client:each_transaction{...} and so on: see uqpay/pages.lua. A refused value
@@ -173,25 +136,33 @@ static int client_step(lua_State *L) {
   double limit = (double)luaL_optnumber(L, 2, 0);
   luaL_argcheck(L, limit >= 0 && limit <= 86400, 2,
                 "seconds from 0 to 86400 expected");
-  lua_pushboolean(L, uqL_call_wait(L, c, limit));
+  lua_pushboolean(L, uqL_calls_wait(L, c, limit));
+  uq_calls_publish(c, false);
   return 1;
 }
 
-/* client:ready() -> the id of a call to be stepped now; nil: there is none.
-** Each is named once. */
+/* client:ready() -> a call object that is due; nil: there is none. Each is
+** reported once. */
 static int client_ready(lua_State *L) {
-  double id = uq_call_next(check_client(L));
-  if (id == 0)
-    lua_pushnil(L);
-  else
+  struct uq_client *c = check_client(L);
+  double id;
+  uqL_get_user_value(L, 1);
+  lua_getfield(L, -1, "calls");
+  while ((id = uq_calls_next(c)) != 0) {
     uqL_pushcount(L, id);
+    lua_rawget(L, -2);
+    if (!lua_isnil(L, -1)) /* else it is a batch, or about to be collected */
+      return 1;
+    lua_pop(L, 1);
+  }
+  lua_pushnil(L);
   return 1;
 }
 
 /* client:pollfd() -> one descriptor for all calls, readable when client:step
 ** has something to do; nil: there is none. */
 static int client_pollfd(lua_State *L) {
-  int fd = uqL_call_fd(L, check_client(L));
+  int fd = uqL_calls_fd(L, check_client(L));
   if (fd < 0)
     lua_pushnil(L);
   else
@@ -209,7 +180,7 @@ static int client_events(lua_State *L) {
 /* client:timeout() -> seconds after which client:step is due, whatever the
 ** descriptor says; nil: none. */
 static int client_timeout(lua_State *L) {
-  double due = uq_call_due(check_client(L));
+  double due = uq_calls_due(check_client(L));
   double left = due - uq_clock();
   if (due < 0)
     lua_pushnil(L);
@@ -238,6 +209,15 @@ static int client_stats(lua_State *L) {
   return 1;
 }
 
+/* Pushes a table that keeps none of its values alive. */
+static void push_weak_table(lua_State *L) {
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "v");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+}
+
 int uqL_client_new(lua_State *L) {
   uqL_check_dot(L, "new", "{...}");
   lua_settop(L, 1);
@@ -247,9 +227,11 @@ int uqL_client_new(lua_State *L) {
   uq_run_queue_init(&c->queue);
   luaL_getmetatable(L, UQ_CLIENT);
   lua_setmetatable(L, 2);
-  lua_createtable(L, 2, 4);
+  lua_createtable(L, 2, 5);
   lua_pushvalue(L, -1);
   uqL_set_user_value(L, 2);
+  push_weak_table(L); /* call objects by id, for client:ready */
+  lua_setfield(L, -2, "calls");
   lua_pushvalue(L, 2);
   lua_setfield(L, -2, "client"); /* a call holds this table, and so us */
   lua_pushboolean(L, 0);
@@ -266,7 +248,7 @@ int uqL_client_new(lua_State *L) {
       o->pinned_public_key,
       o->proxy,
       (enum uq_http_version)o->http_version,
-      uq_call_ready};
+      uq_call_done};
   uq_rate_limiter_init(&c->limiter, o->rate_limit);
   uq_rate_limiter_init(&c->login.limiter, o->login_limit);
   c->transport = uq_transport_new(&transport);
@@ -282,7 +264,7 @@ static const luaL_Reg metamethods[] = {{"__gc", client_close},
                                        {NULL, NULL}};
 
 static const luaL_Reg methods[] = {
-    {"balances", client_balances},
+    {"batch", client_batch},
     {"invalidate_token", client_invalidate_token},
     {"step", client_step},
     {"ready", client_ready},

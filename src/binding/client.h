@@ -11,9 +11,9 @@
 #include "binding/compat.h"
 #include "binding/options.h"
 #include "engine/base/buf.h"
-#include "engine/base/uuid.h"
 #include "engine/policy/rate_limiter.h"
 #include "engine/policy/run_queue.h"
+#include "engine/policy/sent_keys.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -31,8 +31,6 @@ struct uq_stats {
   double logins;
   double hook_errors;
 };
-
-#define UQ_KEYS_REMEMBERED 32
 
 /* The access token that the client has: see token.h. Texts as they are sent. */
 struct uq_client_token {
@@ -89,8 +87,7 @@ struct uq_client {
   double ids;                  /* given to calls so far */
   double reclaim_pause;        /* no collection for descriptors before */
   struct uq_stats stats;
-  char keys[UQ_KEYS_REMEMBERED][UQ_UUID_LEN + 1]; /* callers' own, a ring */
-  unsigned next_key;
+  struct uq_sent_keys sent_keys;
 };
 
 /* Registers the class. */
@@ -98,14 +95,6 @@ void uqL_client_open(lua_State *L);
 
 /* uqpay.new */
 int uqL_client_new(lua_State *L);
-
-/* Where the peer table of a client keeps its spare call and its login, or
-** false. To change these fields allocates nothing. */
-#define UQ_USER_VALUE_CACHED_CALL 1
-#define UQ_USER_VALUE_LOGIN 2
-
-/* Pushes the peer table of the client, or of the client of the call, at idx. */
-void uqL_client_user_value(lua_State *L, int idx);
 
 #pragma GCC visibility pop
 

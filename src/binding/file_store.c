@@ -1,6 +1,5 @@
 /*
-** file_store.c - uqpay.file_store: a token store in a file, as a table of plain
-** functions over one userdata, which they keep alive.
+** file_store.c - see file_store.h.
 ** SPDX-License-Identifier: MIT
 */
 #include "binding/file_store.h"
@@ -32,7 +31,7 @@ static struct uq_token_file use(const struct file_store *f) {
 }
 
 static struct uq_token_file check_store(lua_State *L) {
-  const struct file_store *f = lua_touserdata(L, lua_upvalueindex(1));
+  const struct file_store *f = uqL_self(L, UQ_FILE_STORE, "store");
   if (f->closed)
     luaL_error(L, "attempt to use a closed uqpay file store");
   return use(f);
@@ -49,7 +48,7 @@ static const char *check_text(lua_State *L, int arg, size_t max, size_t *len) {
 }
 
 static const char *check_key(lua_State *L, size_t *len) {
-  return check_text(L, 1, UQ_TOKEN_FILE_KEY_MAX, len);
+  return check_text(L, 2, UQ_TOKEN_FILE_KEY_MAX, len);
 }
 
 /* nil and the message: the world's failure. */
@@ -59,7 +58,7 @@ static int fail(lua_State *L, const struct uq_token_file *s) {
   return 2;
 }
 
-/* get(key) -> token, its end or nil; nil: there is none */
+/* store:get(key) -> token, its end or nil; nil: there is none */
 static int store_get(lua_State *L) {
   char token[UQ_TOKEN_FILE_TOKEN_MAX];
   struct uq_stored_token entry;
@@ -83,16 +82,16 @@ static int store_get(lua_State *L) {
   return 2;
 }
 
-/* set(key, token [, end]) -> true */
+/* store:set(key, token [, end]) -> true */
 static int store_set(lua_State *L) {
   struct uq_stored_token entry = {NULL, NULL, 0, 0, 0};
   struct uq_token_file s = check_store(L);
   entry.key = check_key(L, &entry.key_len);
-  if (!lua_isnoneornil(L, 2))
-    entry.token = check_text(L, 2, UQ_TOKEN_FILE_TOKEN_MAX, &entry.token_len);
   if (!lua_isnoneornil(L, 3))
-    entry.end = (double)luaL_checknumber(L, 3);
-  luaL_argcheck(L, entry.end >= 0 && entry.end < UQ_TOKEN_FILE_END_MAX, 3,
+    entry.token = check_text(L, 3, UQ_TOKEN_FILE_TOKEN_MAX, &entry.token_len);
+  if (!lua_isnoneornil(L, 4))
+    entry.end = (double)luaL_checknumber(L, 4);
+  luaL_argcheck(L, entry.end >= 0 && entry.end < UQ_TOKEN_FILE_END_MAX, 4,
                 "Unix seconds expected");
   enum uq_result result = uq_token_file_set(&s, &entry);
   if (result == UQ_FAILED && uqL_reclaim(L, NULL))
@@ -103,7 +102,7 @@ static int store_set(lua_State *L) {
   return 1;
 }
 
-/* lock(key) -> true; false: it is locked already, by whomever */
+/* store:lock(key) -> true; false: it is locked already, by whomever */
 static int store_lock(lua_State *L) {
   size_t len;
   struct uq_token_file s = check_store(L);
@@ -117,7 +116,7 @@ static int store_lock(lua_State *L) {
   return 1;
 }
 
-/* unlock(key) -> true */
+/* store:unlock(key) -> true */
 static int store_unlock(lua_State *L) {
   size_t len;
   struct uq_token_file s = check_store(L);
@@ -135,13 +134,6 @@ static int store_gc(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg functions[] = {{"get", store_get},
-                                     {"set", store_set},
-                                     {"lock", store_lock},
-                                     {"unlock", store_unlock},
-                                     {NULL, NULL}};
-static const luaL_Reg metamethods[] = {{"__gc", store_gc}, {NULL, NULL}};
-
 /* uqpay.file_store(path). Nothing is opened before a function is called. */
 int uqL_file_store_new(lua_State *L) {
   size_t len;
@@ -151,22 +143,20 @@ int uqL_file_store_new(lua_State *L) {
   luaL_argcheck(
       L, len <= UQ_PATH_MAX && strlen(path) == len && path[len - 1] != '/', 1,
       "path of a file, of at most 1024 bytes, expected");
-  lua_newtable(L);
   struct file_store *f = lua_newuserdata(L, sizeof *f);
   memcpy(f->path, path, len + 1);
   f->closed = false;
   luaL_getmetatable(L, UQ_FILE_STORE);
   lua_setmetatable(L, -2);
-  for (const luaL_Reg *r = functions; r->name != NULL; r++) {
-    lua_pushvalue(L, -1);
-    lua_pushcclosure(L, r->func, 1);
-    lua_setfield(L, -3, r->name);
-  }
-  lua_pop(L, 1);
   return 1;
 }
 
 void uqL_file_store_open(lua_State *L) {
-  static const luaL_Reg methods[] = {{NULL, NULL}};
+  static const luaL_Reg metamethods[] = {{"__gc", store_gc}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"get", store_get},
+                                     {"set", store_set},
+                                     {"lock", store_lock},
+                                     {"unlock", store_unlock},
+                                     {NULL, NULL}};
   uqL_class(L, UQ_FILE_STORE, metamethods, methods);
 }

@@ -3,9 +3,10 @@
 ** change no result.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/auxlib.h"
 #include "binding/hook.h"
 
-#include "binding/call.h"
+#include "binding/calls.h"
 #include "binding/client.h"
 #include "binding/compat.h"
 #include "binding/error.h"
@@ -35,14 +36,14 @@ static void run_hook(lua_State *L, int idx, const char *name) {
   if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
     lua_pop(L, 1);
     struct uq_call *call = lua_touserdata(L, idx);
-    call->home->stats.hook_errors++;
+    call->client->stats.hook_errors++;
   }
 }
 
 /* Pushes what all hooks are told. */
 static void push_info(lua_State *L, const struct uq_call *call, int attempt) {
   char url[UQ_URL_MAX];
-  uq_endpoint_url(call->endpoint, call->home->options.base_url, call->query,
+  uq_endpoint_url(call->endpoint, call->client->options.base_url, call->query,
                   url);
   lua_newtable(L);
   uqL_error_set_string(L, "endpoint", call->endpoint->name);
@@ -57,17 +58,17 @@ static void push_info(lua_State *L, const struct uq_call *call, int attempt) {
 
 void uqL_hook_request(lua_State *L, int idx) {
   struct uq_call *call = lua_touserdata(L, idx);
-  push_info(L, call, call->attempts + 1);
+  push_info(L, call, call->attempt.count + 1);
   run_hook(L, idx, "on_request");
 }
 
 void uqL_hook_response(lua_State *L, int idx, bool good,
                        const struct uq_secrets *secrets) {
   struct uq_call *call = lua_touserdata(L, idx);
-  const struct uq_response *a = &call->answer;
+  const struct uq_response *a = &call->response;
   int table = lua_gettop(L);
-  push_info(L, call, call->attempts);
-  set_number(L, "elapsed", uq_clock() - call->attempted);
+  push_info(L, call, call->attempt.count);
+  set_number(L, "elapsed", uq_clock() - call->attempt.begun);
   if (a->status != 0) {
     lua_pushinteger(L, a->status);
     lua_setfield(L, -2, "status");
@@ -83,7 +84,7 @@ void uqL_hook_response(lua_State *L, int idx, bool good,
 void uqL_hook_retry(lua_State *L, int idx, double wait) {
   struct uq_call *call = lua_touserdata(L, idx);
   int table = lua_gettop(L);
-  push_info(L, call, call->attempts);
+  push_info(L, call, call->attempt.count);
   set_number(L, "wait", wait);
   copy_field(L, table, "status");
   copy_field(L, table, "kind");

@@ -3,7 +3,7 @@
 ** else: require "uqpay.internal" finds it in the same library.
 ** SPDX-License-Identifier: MIT
 */
-#include "binding/internal.h"
+#include "binding/batch.h"
 
 #include <string.h>
 
@@ -26,101 +26,19 @@ static int internal_clock(lua_State *L) {
   return 1;
 }
 
-/* ------------------------------------------------------------------------ */
-/* batches                                                                   */
-/* ------------------------------------------------------------------------ */
-
-#define BATCH "uqpay.batch" /* metatable */
-
-struct batch {
-  struct uq_options options; /* for all of its calls */
-  struct uq_options query;   /* the same with those of the last query */
-  enum { NOT_READ, READING, READ } state; /* of that */
-  bool starting;                          /* a call, which has hooks */
-};
-
-void uqL_batch_new(lua_State *L, const struct uq_options *o) {
-  struct batch *b = lua_newuserdata(L, sizeof *b);
-  memset(b, 0, sizeof *b);
-  b->options = *o;
-  luaL_newmetatable(L, BATCH);
-  lua_setmetatable(L, -2);
-}
-
-/* Reads the query at 2 for the batch at 1. Returns why it is refused, or nil.
- */
-static int read_query(lua_State *L) {
-  struct batch *b = lua_touserdata(L, 1);
-  b->state = READING;
-  b->query = b->options;
-  if (lua_type(L, 2) == LUA_TSTRING) {
-    lua_createtable(L, 0, 1);
-    lua_insert(L, 2);
-    lua_setfield(L, 2, "currency");
-  } else if (!lua_istable(L, 2)) {
-    return luaL_error(L,
-                      "bad query to 'balances' (a currency or table expected, "
-                      "got %s)",
-                      luaL_typename(L, 2));
-  }
-  if (uqL_options_call(L, 2, UQ_ENDPOINT_BALANCE, "balances", &b->query))
-    lua_pushnil(L);
-  b->state = READ;
-  return 1;
-}
-
-/* Starts the call of the batch at 2 that was read; at 3: nil, or why it is
-** refused. */
-static int start_call(lua_State *L) {
-  const struct batch *b = lua_touserdata(L, 2);
-  if (!lua_isnil(L, 3)) {
-    uqL_call_start_refused(L, 1, UQ_ENDPOINT_BALANCE, &b->query);
-    return 1;
-  }
-  lua_pushliteral(L, ""); /* its query */
-  uqL_call_start(L, 1, UQ_ENDPOINT_BALANCE, &b->query);
-  return 1;
-}
-
-/* start(client, batch, query [, refused]) -> a call object. It has ended if the
-** query is none, or refused: that is a message about the options of all. Raises
-** what is no fault of the query: out of memory, a debug hook, a closed client.
-*/
-static int internal_start(lua_State *L) {
-  luaL_checkudata(L, 1, UQ_CLIENT);
-  struct batch *b = luaL_checkudata(L, 2, BATCH);
-  lua_settop(L, 4);
-  b->state = NOT_READ;
-  lua_pushcfunction(L, read_query);
-  lua_pushvalue(L, 2);
-  lua_pushvalue(L, 3);
-  int status = lua_pcall(L, 2, 1, 0);
-  if (status == LUA_ERRRUN && b->state == READING)
-    b->query = b->options; /* what was read so far means nothing */
-  else if (status != LUA_OK)
-    return lua_error(L);
-  if (lua_isnil(L, -1))
-    lua_pushvalue(L, 4);
-  lua_pushcfunction(L, start_call);
-  lua_insert(L, -2);
-  lua_pushvalue(L, 1);
-  lua_insert(L, -2);
-  lua_pushvalue(L, 2);
-  lua_insert(L, -2);
-  b->starting = true;
-  status = lua_pcall(L, 3, 1, 0);
-  b->starting = false;
-  return status == LUA_OK ? 1 : lua_error(L);
-}
-
-/* stepping(batch, call): true if a call of the batch is being started or the
-** call stepped, that is within their hooks. Each may be nil. */
+/* stepping(call): true if the call is being stepped, that is within its hooks. It
+** may be nil. */
 static int internal_stepping(lua_State *L) {
-  const struct batch *b = lua_touserdata(L, 1);
-  const struct uq_call *call = lua_touserdata(L, 2);
-  lua_pushboolean(L,
-                  (b != NULL && b->starting) || (call != NULL && call->busy));
+  const struct uq_call *call = lua_touserdata(L, 1);
+  lua_pushboolean(L, call != NULL && call->stepped);
   return 1;
+}
+
+/* wait(call): blocks until the call object is over. */
+static int internal_wait(lua_State *L) {
+  luaL_checkudata(L, 1, UQ_CALL);
+  uqL_call_wait(L, 1);
+  return 0;
 }
 
 /* hook_failed(client): the user's function has raised an error. */
@@ -147,18 +65,15 @@ static int internal_closed(lua_State *L) {
   return 1;
 }
 
-/* pass(client, id): the call is none that the asker of client:ready() knows. */
-static int internal_pass(lua_State *L) {
-  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
-  uq_call_pass(c, (double)luaL_checknumber(L, 2));
-  return 0;
-}
-
-/* recall(client): such calls, and those that were named and not stepped, are
-** named once more. */
-static int internal_recall(lua_State *L) {
-  uq_call_recall(luaL_checkudata(L, 1, UQ_CLIENT));
-  return 0;
+/* next(client) -> the id of a call or batch that is due, reported once; nil:
+** there is none. */
+static int internal_next(lua_State *L) {
+  double id = uq_calls_next(luaL_checkudata(L, 1, UQ_CLIENT));
+  if (id != 0)
+    uqL_pushcount(L, id);
+  else
+    lua_pushnil(L);
+  return 1;
 }
 
 /* peer(client) -> the table that lives and dies with the client. */
@@ -252,7 +167,7 @@ static int internal_budget(lua_State *L) {
 ** its answer. To be called before it is over. */
 static int internal_keep_text(lua_State *L) {
   struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
-  call->keeps_text = call->is_object;
+  call->keep_text = call->is_object;
   return 0;
 }
 
@@ -312,7 +227,7 @@ static int internal_read(lua_State *L) {
 static int internal_idle(lua_State *L) {
   const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   if (c->calls != NULL)
-    lua_pushnumber(L, uq_call_idle(c));
+    lua_pushnumber(L, uq_calls_idle(c));
   else
     lua_pushnil(L);
   return 1;
@@ -360,12 +275,14 @@ static int internal_iterators(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {{"clock", internal_clock},
-                                     {"start", internal_start},
-                                     {"stepping", internal_stepping},
+                                     {"batch_next", uqL_batch_next},
+                                     {"wait", internal_wait},
+{"stepping", internal_stepping},
+{"batch_query", uqL_batch_query},
+{"batch_close", uqL_batch_close},
                                      {"hook_failed", internal_hook_failed},
                                      {"closed", internal_closed},
-                                     {"pass", internal_pass},
-                                     {"recall", internal_recall},
+                                     {"next", internal_next},
                                      {"peer", internal_peer},
                                      {"methods", internal_methods},
                                      {"iterators", internal_iterators},

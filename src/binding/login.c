@@ -1,37 +1,22 @@
 /*
-** login.c - a token by client_id and api_key. The login is a call of its own,
-** of the token endpoint, that the client keeps in its peer table: one at a time
-** for all its calls, stepped by whichever of them is stepped. It is made at the
-** first need, and ahead of the token's end while that is still good.
-**
-** Calls that wait for it share the work, and nothing else: each has its own
-** timeout and retries. The limit of an attempt of the login is fixed when it is
-** sent. When it fails, another one is made if some call still waits for it that
-** has retries and time left.
-**
-** A login in flight may be left alone: the next call finds its answer. Not so
-** while it holds the lock of the token store, for which other processes wait:
-** some call stays with it, or it ends and the lock is given back.
-** https://developers.uqpay.com/account-center/v1.6/api-reference/access-token
+** login.c - see login.h.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/auxlib.h"
 #include "binding/login.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "binding/admission.h"
 #include "binding/attempt.h"
-#include "binding/call.h"
+#include "binding/call_error.h"
 #include "binding/client.h"
-#include "binding/compat.h"
+#include "binding/course.h"
 #include "binding/error.h"
-#include "binding/options.h"
 #include "binding/token.h"
 #include "binding/token_store.h"
-#include "engine/api/endpoint.h"
-#include "engine/base/buf.h"
 #include "engine/base/clock.h"
-#include "engine/base/error_kind.h"
 
 /* Seconds: documented; for an end that is nonsense. */
 #define LIFE_ASSUMED 1800.0
@@ -41,7 +26,7 @@
 #define TOO_LATE 10.0     /* seconds before its end that it is not used, */
 #define TOO_LATE_SHARE 20 /* or this part of a shorter life */
 #define PAUSE 10.0        /* seconds after a login ahead of need has failed */
-#define ATTENDED 5.0      /* seconds that a call without need stays with one */
+#define STAY 5.0          /* seconds that a call without need stays with one */
 
 /* The limit of an attempt: half of the client's timeout, from 5 seconds to 30;
 ** of a short timeout three quarters, so that another attempt may be in time. */
@@ -56,11 +41,13 @@ static double shorter(double seconds, double life, int share) {
 }
 
 static bool has_token(const struct uq_client *c) {
-  return uq_token_left(c) > shorter(TOO_LATE, c->token.life, TOO_LATE_SHARE);
+  const struct uq_client_token *t = &c->token;
+  return uq_token_left(t) > shorter(TOO_LATE, t->life, TOO_LATE_SHARE);
 }
 
 static bool is_old(const struct uq_client *c) {
-  return uq_token_left(c) < shorter(AHEAD, c->token.life, AHEAD_SHARE) &&
+  const struct uq_client_token *t = &c->token;
+  return uq_token_left(t) < shorter(AHEAD, t->life, AHEAD_SHARE) &&
          uq_clock() >= c->login.pause;
 }
 
@@ -75,19 +62,21 @@ static double first_limit(const struct uq_client *c) {
   return fmin(fmax(timeout * LIMIT_SHARE, least), LIMIT_MAX);
 }
 
-double uq_login_limit(const struct uq_client *c) {
+/* Seconds that the next attempt may take. */
+static double attempt_limit(const struct uq_client *c) {
   return c->login.limit > 0 ? c->login.limit : first_limit(c);
 }
 
 /* After silence the next attempt has more time: the server may be slow. Then
-** its answers tell how slow. */
-void uq_login_took(const struct uq_call *login) {
-  struct uq_client *c = login->home;
+** its responses show how slow. */
+static void login_responded(struct uq_call *login, bool good) {
+  struct uq_client *c = login->client;
   double seconds;
-  if (login->answer.kind == UQ_TIMEOUT)
-    seconds = uq_login_limit(c);
-  else if (login->answer.status != 0)
-    seconds = uq_clock() - login->attempted;
+  (void)good;
+  if (login->response.kind == UQ_TIMEOUT)
+    seconds = attempt_limit(c);
+  else if (login->response.status != 0)
+    seconds = uq_clock() - login->attempt.begun;
   else
     return;
   double most = fmax(LIMIT_GROWN, c->options.timeout * LIMIT_SHARE_MAX);
@@ -95,33 +84,144 @@ void uq_login_took(const struct uq_call *login) {
       fmax(first_limit(c), fmin(2 * seconds, fmin(most, LIMIT_MAX)));
 }
 
-/* The login belongs to the client's peer table. Makes the call at idx the
-** login, or none if idx is 0. The peer table is at peer. */
-static void set_login(lua_State *L, struct uq_client *c, int peer, int idx) {
+/* True if the call can wait for another attempt of the login, made at `wake`.
+ */
+static bool can_wait(const struct uq_call *call, double wake) {
+  return call->login.failures <= call->options.max_retries &&
+         wake < call->deadline;
+}
+
+/* True if some call that waits for the login has retries and time left, or if
+** none waits and the client's max_retries allow another attempt. The failure is
+** not counted for a call that has just come. */
+static bool login_may_retry(struct uq_call *login, double wake) {
+  const struct uq_client *c = login->client;
+  bool wanted = false;
+  if (!uq_calls_want_login(c, NULL))
+    return login->retries <= login->options.max_retries;
+  for (struct uq_call *call = c->calls; call != NULL; call = call->next) {
+    if (call->state != UQ_CALL_TOKEN)
+      continue;
+    if (call->login.number == c->login.begun)
+      call->login.failures++;
+    wanted = wanted || can_wait(call, wake);
+  }
+  return wanted;
+}
+
+/* Keeps the error table at the top for calls that cannot wait for another
+** attempt of the login at idx. */
+static void login_retries(lua_State *L, int idx) {
+  uqL_call_complete_error(L, lua_touserdata(L, idx), NULL);
+  uqL_client_user_value(L, idx);
+  lua_pushvalue(L, -2);
+  lua_setfield(L, -2, "login_error");
+  lua_pop(L, 1);
+}
+
+/* The store has a token, and its end is at the top: the login's results. */
+static enum uq_verdict take_stored(lua_State *L, struct uq_call *login) {
+  lua_createtable(L, 0, 3);
+  lua_pushvalue(L, -3);
+  lua_setfield(L, -2, "auth_token");
+  lua_pushvalue(L, -2);
+  lua_setfield(L, -2, "expired_at");
+  lua_pushboolean(L, 1);
+  lua_setfield(L, -2, "stored");
+  uq_call_end(login, true);
+  login->pushed = 1;
+  return UQ_RESULTS;
+}
+
+/* Looks into the token store, and locks it. */
+static enum uq_verdict ask_store(lua_State *L, int idx,
+                                 struct uq_call *login) {
+  uqL_client_user_value(L, idx);
+  enum uq_token_store_state state =
+      uqL_token_store_begin(L, login->client, lua_gettop(L));
+  if (uq_call_is_over(login)) /* a function of the store has closed the client */
+    return uqL_call_fail_ended(L, login);
+  switch (state) {
+  case UQ_TOKEN_STORE_FOUND:
+    return take_stored(L, login);
+  case UQ_TOKEN_STORE_BUSY:
+    uq_call_enter(login, UQ_CALL_STORE, uq_clock() + UQ_TOKEN_STORE_RETRY);
+    return UQ_WAIT;
+  case UQ_TOKEN_STORE_FAILED:
+    return uqL_call_fail_with(L, login, UQ_CONFIG, lua_tostring(L, -1));
+  default:
+    return UQ_GO;
+  }
+}
+
+/* START: no token was refused a moment ago, and the store has none. */
+static enum uq_verdict login_start(lua_State *L, int idx,
+                                   struct uq_call *login) {
+  const struct uq_client *c = login->client;
+  if (uq_clock() < c->login.after) {
+    uq_call_enter(login, UQ_CALL_BACKOFF, c->login.after);
+    return UQ_WAIT;
+  }
+  if (c->store.given) {
+    enum uq_verdict verdict = ask_store(L, idx, login);
+    if (verdict != UQ_GO)
+      return verdict;
+  }
+  uq_call_enter(login, UQ_CALL_ADMISSION, 0);
+  return UQ_GO;
+}
+
+static enum uq_verdict login_admission(lua_State *L, int idx,
+                                       struct uq_call *login) {
+  enum uq_verdict verdict = uq_admission_login(login);
+  login->login.limit = attempt_limit(login->client);
+  return verdict == UQ_GO ? uqL_attempt_begin(L, idx, login) : verdict;
+}
+
+static const struct uq_course login_course = {
+    .states = {[UQ_CALL_START] = login_start,
+               [UQ_CALL_STORE] = uqL_state_pause,
+               [UQ_CALL_ADMISSION] = login_admission,
+               [UQ_CALL_SLOT] = uqL_state_pause,
+               [UQ_CALL_IN_FLIGHT] = uqL_attempt_in_flight,
+               [UQ_CALL_BACKOFF] = uqL_state_pause,
+               [UQ_CALL_ENDED] = uqL_state_ended},
+    .responded = login_responded,
+    .may_retry = login_may_retry,
+    .retries = login_retries};
+
+/* ------------------------------------------------------------------------ */
+/* its life                                                                  */
+/* ------------------------------------------------------------------------ */
+
+/* The login belongs to the client's user value. Makes the call at idx the
+** login, or none if idx is 0. The client's user value is at uv. */
+static void set_login(lua_State *L, struct uq_client *c, int uv, int idx) {
   if (idx != 0)
     lua_pushvalue(L, idx);
   else
     lua_pushboolean(L, 0);
-  lua_rawseti(L, peer, UQ_USER_VALUE_LOGIN);
+  lua_rawseti(L, uv, UQ_USER_VALUE_LOGIN);
   c->login.call = idx != 0 ? lua_touserdata(L, idx) : NULL;
 }
 
-/* Begins a login, unless the client is closed. The peer table is at the top. */
-static void begin(lua_State *L, struct uq_client *c) {
-  int peer = lua_gettop(L);
+/* Begins a login, unless the client is closed. */
+static void begin(lua_State *L, struct uq_client *c, int uv) {
   struct uq_options o = c->options;
   o.currency[0] = o.on_behalf_of[0] = '\0';
   o.amounts = UQ_AMOUNTS_STRING; /* takes any number */
-  lua_getfield(L, peer, "client");
-  struct uq_call *login = uqL_call_login(L, peer + 1, &o);
-  if (login != NULL &&
-      c->login.call != NULL) { /* a finalizer's call has begun one */
-    uq_call_cancel(login);
-  } else if (login != NULL) {
-    set_login(L, c, peer, lua_gettop(L));
-    login->login = ++c->login.begun;
+  lua_getfield(L, uv, "client");
+  lua_pushliteral(L, "");
+  struct uq_call *login = uqL_call_push_object(L, uv + 1);
+  /* a finalizer may have closed the client, or have begun a login */
+  if (c->login.call == NULL &&
+      uq_call_begin(login, c, &login_course, UQ_ENDPOINT_TOKEN, "", &o)) {
+    login->is_login = true;
+    login->deadline = HUGE_VAL; /* those who wait for it have theirs */
+    set_login(L, c, uv, lua_gettop(L));
+    login->login.number = ++c->login.begun;
   }
-  lua_settop(L, peer);
+  lua_settop(L, uv);
 }
 
 /* The end that a server or store gives a token at idx: Unix seconds, as a
@@ -131,32 +231,38 @@ static double read_end(lua_State *L, int idx) {
   return end > 0 ? end : 0;
 }
 
-/* finish(peer, login): the client takes what the login has come to, a token's
+/* The client takes the token in the table at 4. */
+static void take_token(lua_State *L, const struct uq_call *login) {
+  struct uq_client *c = login->client;
+  size_t len;
+  lua_getfield(L, 4, "auth_token");
+  lua_getfield(L, 4, "expired_at");
+  lua_getfield(L, 4, "stored");
+  const char *text = lua_tolstring(L, 5, &len);
+  if (login->login.token.len > 0) {
+    text = login->login.token.data;
+    len = login->login.token.len;
+  }
+  if (uq_token_put(&c->token, text, len, read_end(L, 6), LIFE_ASSUMED) != NULL)
+    luaL_error(L, "not enough memory"); /* the schema has seen to the rest */
+  c->token.from_store = lua_toboolean(L, 7) != 0;
+  if (c->store.given && !c->token.from_store)
+    uqL_token_store_put(L, c, 1, text, len);
+}
+
+/* finish(client's user value, login): takes the login's results, a token's
 ** table or nil, message, error. The store's lock is held. */
 static int finish(lua_State *L) {
   const struct uq_call *login = lua_touserdata(L, 2);
-  struct uq_client *c = login->home;
+  struct uq_client *c = login->client;
   uqL_get_user_value(L, 2);
   lua_rawgeti(L, 3, 1);
   if (c->transport == NULL)
     return 0; /* closed by a hook of the login: nobody wants it any more */
   if (lua_istable(L, 4)) {
-    size_t len;
-    lua_getfield(L, 4, "auth_token");
-    lua_getfield(L, 4, "expired_at");
-    lua_getfield(L, 4, "stored");
-    const char *text = lua_tolstring(L, 5, &len);
-    if (login->token.len > 0) {
-      text = login->token.data;
-      len = login->token.len;
-    }
-    if (uq_token_put(c, text, len, read_end(L, 6), LIFE_ASSUMED) != NULL)
-      luaL_error(L, "not enough memory"); /* the schema has seen to the rest */
-    c->token.from_store = lua_toboolean(L, 7) != 0;
-    if (c->store.given && !c->token.from_store)
-      uqL_token_store_put(L, c, 1, text, len);
+    take_token(L, login);
   } else {
-    c->login.failed = login->login;
+    c->login.failed = login->login.number;
     c->login.pause = uq_clock() + PAUSE;
     lua_rawgeti(L, 3, 3);
     lua_setfield(L, 1, "login_error");
@@ -165,98 +271,74 @@ static int finish(lua_State *L) {
 }
 
 /* The login at idx is over, and the client's no more: a store's function or a
-** finalizer may begin another, which must wait for the lock. finish is above
-** it. The peer table is at peer. */
-static void end_login(lua_State *L, struct uq_client *c, int peer, int idx) {
+** finalizer may begin another, which must wait for the lock. `finish` is above
+** it. Those that wait for it are due. */
+static void end_login(lua_State *L, struct uq_client *c, int uv, int idx) {
   struct uq_call *login = lua_touserdata(L, idx);
   bool within = c->store.running;
-  set_login(L, c, peer, 0);
+  set_login(L, c, uv, 0);
   c->store.running = true;
-  lua_pushvalue(L, peer);
+  lua_pushvalue(L, uv);
   lua_pushvalue(L, idx);
   int status = lua_pcall(L, 2, 0, 0);
   c->store.running = within;
-  uq_buf_free(&login->token);
-  uqL_token_store_end(L, c, peer);
+  uq_buf_free(&login->login.token);
+  uqL_token_store_end(L, c, uv);
+  uq_calls_login_over(c);
   if (status != LUA_OK)
     lua_error(L);
 }
 
-/* Lets the login go on. The peer table of the client is at the top. */
-static void go_on(lua_State *L, struct uq_client *c) {
-  int peer = lua_gettop(L);
+/* step(login): a step of the login, in protected mode. */
+static int step(lua_State *L) {
+  struct uq_call *login = lua_touserdata(L, 1);
+  int results = login->results == 0 ? uqL_course_step(L, 1, login) : 0;
+  if (results > 0)
+    uqL_course_keep_results(L, 1, login, results);
+  return 0;
+}
+
+/* Steps the login. The client's user value is at uv. */
+static void step_login(lua_State *L, struct uq_client *c, int uv) {
   struct uq_call *login = c->login.call;
-  lua_rawgeti(L, peer, UQ_USER_VALUE_LOGIN);
+  lua_rawgeti(L, uv, UQ_USER_VALUE_LOGIN);
   lua_pushcfunction(L, finish); /* allocates on 5.1: nothing has happened yet */
-  /* it may be busy, or finished by another call's step in the same moment */
-  if (uqL_call_step(L, peer + 1) && c->login.call == login)
-    end_login(L, c, peer, peer + 1);
-  lua_settop(L, peer);
-}
-
-/* Does a call wait for the login? */
-static bool is_attended(const struct uq_client *c) {
-  const struct uq_call *call = c->calls;
-  while (call != NULL && call->state != UQ_CALL_LOGIN)
-    call = call->next;
-  return call != NULL;
-}
-
-/* True if the call can wait for another attempt of the login, made at `wake`.
- */
-static bool can_wait(const struct uq_call *call, double wake) {
-  return call->login_failures <= call->options.max_retries &&
-         wake < call->deadline;
-}
-
-/* A failure is not counted for a call that has just come. */
-bool uq_login_wanted(const struct uq_call *login, double wake) {
-  const struct uq_client *c = login->client;
-  bool wanted = false;
-  if (!is_attended(c))
-    return login->retries <= login->options.max_retries;
-  for (struct uq_call *call = c->calls; call != NULL; call = call->next) {
-    if (call->state != UQ_CALL_LOGIN)
-      continue;
-    if (call->login == c->login.begun)
-      call->login_failures++;
-    wanted = wanted || can_wait(call, wake);
-  }
-  return wanted;
-}
-
-void uqL_login_keep_error(lua_State *L, int idx) {
-  uqL_client_user_value(L, idx);
-  lua_pushvalue(L, -2);
-  lua_setfield(L, -2, "login_error");
-  lua_pop(L, 1);
+  bool good = uqL_course_try(L, uv + 1, step);
+  if (good && login->results > 0 && c->login.call == login)
+    end_login(L, c, uv, uv + 1);
+  else if (!good && c->login.call == login)
+    set_login(L, c, uv, 0);
+  if (!good)
+    lua_error(L);
+  lua_settop(L, uv);
 }
 
 void uqL_login_abandon_if_unwanted(lua_State *L, int idx) {
   const struct uq_call *call = lua_touserdata(L, idx);
-  struct uq_client *c = call->home;
+  struct uq_client *c = call->client;
   if (c == NULL || c->transport == NULL || !c->store.locked ||
-      c->store.running || (c->login.call != NULL && c->login.call->busy) ||
-      is_attended(c))
+      c->store.running || (c->login.call != NULL && c->login.call->stepped) ||
+      uq_calls_want_login(c, NULL))
     return;
   uqL_client_user_value(L, idx);
-  int peer = lua_gettop(L);
+  int uv = lua_gettop(L);
   if (c->login.call != NULL) {
-    uq_call_cancel(c->login.call);
-    set_login(L, c, peer, 0);
+    uq_call_stop(c->login.call, &uq_ending_canceled);
+    set_login(L, c, uv, 0);
     c->login.pause = uq_clock() + PAUSE;
   }
-  uqL_token_store_end(L, c, peer);
+  uqL_token_store_end(L, c, uv);
   lua_pop(L, 1);
 }
 
 /* ------------------------------------------------------------------------ */
-/* the calls                                                                 */
+/* the calls that wait for it                                                */
 /* ------------------------------------------------------------------------ */
 
 /* Pushes the error table of a call whose login has failed: a copy of the
-** login's, which other calls have as well. The peer table is at the top. */
-static enum uq_login_state fail(lua_State *L, const struct uq_call *call) {
+** login's, which other calls have as well. */
+static void push_login_error(lua_State *L, int idx) {
+  uqL_client_user_value(L, idx);
   lua_getfield(L, -1, "login_error");
   int from = lua_gettop(L);
   lua_getfield(L, from, "message");
@@ -272,125 +354,161 @@ static enum uq_login_state fail(lua_State *L, const struct uq_call *call) {
     lua_insert(L, -2);
     lua_rawset(L, -4);
   }
+}
+
+static enum uq_verdict fail_login(lua_State *L, int idx,
+                                  struct uq_call *call) {
+  push_login_error(L, idx);
   lua_getfield(L, -1, "retryable");
   bool retryable = lua_toboolean(L, -1) != 0;
   lua_pop(L, 1);
   if (retryable)
     uqL_error_set_string(L, "retry_stopped",
-                         call->login_failures > call->options.max_retries
+                         call->login.failures > call->options.max_retries
                              ? "max_retries"
                              : "deadline");
-  return UQ_LOGIN_FAILED;
+  return uqL_call_fail_login(L, call);
 }
 
-static enum uq_login_state refuse(lua_State *L, const char *why) {
+static enum uq_verdict refuse(lua_State *L, struct uq_call *call,
+                              const char *why) {
   lua_pushfstring(L, UQ_LOGIN_FAILED_TEXT "%s", why);
   uqL_error_new(L, UQ_AUTH);
   uqL_error_set_string(L, "endpoint", UQ_ENDPOINT_TOKEN->name);
-  return UQ_LOGIN_FAILED;
+  return uqL_call_fail_login(L, call);
 }
 
-/* Has the login that the call waited for given it a token? It is good for the
-** call, however short its life. */
+/* The call cannot wait for the login any longer. */
+static enum uq_verdict fail_without_token(lua_State *L, struct uq_call *call,
+                                          double now) {
+  const struct uq_call *login = call->client->login.call;
+  enum uq_call_state state = login != NULL ? login->state : UQ_CALL_ENDED;
+  if (state == UQ_CALL_SLOT)
+    return uqL_call_fail_rate_limited(L, call, true, now, login->task.wake);
+  return uqL_call_fail_late(L, call,
+                            state == UQ_CALL_STORE
+                                ? UQ_LOGIN_FAILED_TEXT
+                                "no lock of the token store"
+                                : UQ_LOGIN_FAILED_TEXT "no token",
+                            UQ_ENDPOINT_TOKEN);
+}
+
+/* True if the call's time is over, or will be before the login, which waits,
+** makes its next attempt. */
+static bool is_too_late(const struct uq_call *call, double now) {
+  const struct uq_call *login = call->client->login.call;
+  return now >= call->deadline ||
+         (login != NULL &&
+          (login->state == UQ_CALL_SLOT || login->state == UQ_CALL_STORE) &&
+          login->task.wake >= call->deadline);
+}
+
+/* True if the login that the call waited for has given it a token. That is good
+** for the call, however short its life. */
 static bool is_served(const struct uq_call *call) {
   const struct uq_client *c = call->client;
-  return call->login != 0 && c->login.call == NULL &&
-         c->login.failed < call->login && c->token.text.len > 0;
+  return call->login.number != 0 && c->login.call == NULL &&
+         c->login.failed < call->login.number && c->token.text.len > 0;
 }
-
-/* The call waits for the login, too. */
-static void join(struct uq_call *call) { call->login = call->home->login.begun; }
 
 /* True if the login has failed, and its next attempt is too late for the call.
  */
 static bool is_over_for(const struct uq_call *call) {
   const struct uq_call *login = call->client->login.call;
-  return login != NULL && login->state == UQ_CALL_WAITING &&
-         login->waits_for == UQ_WAIT_RETRY && login->retries > 0 &&
-         !can_wait(call, login->turn.wake);
+  return login != NULL && login->state == UQ_CALL_BACKOFF &&
+         login->retries > 0 && !can_wait(call, login->task.wake);
 }
 
-/* A call without a token waits for the login, or begins one; once. The failure
-** of one that was left alone is not its own: that answer may be an hour old.
-** The client's peer table is at the top. */
-static enum uq_login_state wait(lua_State *L, struct uq_call *call) {
-  struct uq_client *c = call->client;
-  if (c->login.call != NULL && !is_attended(c))
-    uq_attempt_look(c->login.call);
-  call->state =
-      UQ_CALL_LOGIN; /* uqL_login_abandon_if_unwanted must know of it */
-  do {
-    if (c->login.call == NULL) {
-      if (call->login != 0 && c->login.failed >= call->login)
-        return fail(L, call);
-      if (call->login_begun)
-        return refuse(L, "its token was dropped before it could be used");
-      call->login_begun = true;
-      begin(L, c);
-      join(call);
-    }
-    bool busy = c->store.running || (c->login.call != NULL && c->login.call->busy);
-    if (busy && !call->is_object)
-      return refuse(L, "its hooks and the token store must not use its client");
-    if (c->login.call != NULL)
-      go_on(L, c);
-    if (call->client != NULL && is_over_for(call))
-      return fail(L, call);
-    if (call->client != NULL && c->login.call != NULL) {
-      join(call);
-      return UQ_LOGIN_WAIT;
-    }
-  } while (call->client != NULL && !has_token(c) && !is_served(call));
-  return UQ_LOGIN_DONE;
-}
-
-/* Does the call, which has a token, stay with the login, so that this is not
-** left alone with the lock? */
-static bool attends(struct uq_call *call) {
+/* True if the call, which has a token, stays with the login, so that the lock
+** is not left without a call that steps it. */
+static bool stays(struct uq_call *call, double now) {
   const struct uq_client *c = call->client;
+  if (!c->store.locked || c->login.call == NULL || c->login.call->stepped)
+    return false;
+  if (call->login.stays == 0 && uq_calls_want_login(c, call))
+    return false;
+  if (call->login.stays == 0)
+    call->login.stays = now + fmin(STAY, (call->deadline - now) / 2);
+  return now < call->login.stays;
+}
+
+/* The call waits for the login, or is not here yet that one is begun. */
+static enum uq_verdict wait_for_login(lua_State *L, int idx,
+                                      struct uq_call *call, double now) {
+  struct uq_client *c = call->client;
+  struct uq_call *login = c->login.call;
+  if (login == NULL && call->login.number != 0 &&
+      c->login.failed >= call->login.number)
+    return fail_login(L, idx, call);
+  if (login == NULL && call->login.begun)
+    return refuse(L, call, "its token was dropped before it could be used");
+  bool busy = c->store.running || (login != NULL && login->stepped);
+  if (busy && !call->is_object)
+    return refuse(L, call,
+                  "its hooks and the token store must not use its client");
+  if (is_over_for(call))
+    return fail_login(L, idx, call);
+  if (login != NULL)
+    call->login.number = c->login.begun;
+  if (is_too_late(call, now))
+    return fail_without_token(L, call, now);
+  uq_call_enter(call, UQ_CALL_TOKEN, call->deadline);
+  return UQ_WAIT;
+}
+
+enum uq_verdict uqL_login_wait(lua_State *L, int idx, struct uq_call *call) {
   double now = uq_clock();
-  if (!c->store.locked || c->login.call == NULL || c->login.call->busy)
-    return false;
-  if (call->attends == 0 && is_attended(c))
-    return false;
-  if (call->attends == 0)
-    call->attends = now + fmin(ATTENDED, (call->deadline - now) / 2);
-  return now < call->attends;
-}
-
-/* A call with a token that is old, or while a login goes on. The client's peer
-** table is at the top. */
-static enum uq_login_state look_ahead(lua_State *L, int idx) {
-  struct uq_call *call = lua_touserdata(L, idx);
-  struct uq_client *c = call->client;
-  if (c->login.call == NULL)
-    begin(L, c);
-  if (c->login.call != NULL)
-    go_on(L, c);
-  if (call->client == NULL)
-    return UQ_LOGIN_DONE;
-  if (!has_token(c)) /* a hook of the login has dropped it */
-    return wait(L, call);
-  if (attends(call))
-    return UQ_LOGIN_WAIT;
+  if (!has_token(call->client) && !is_served(call))
+    return wait_for_login(L, idx, call, now);
+  if (stays(call, now)) {
+    uq_call_enter(call, UQ_CALL_TOKEN,
+                  fmin(call->deadline, call->login.stays));
+    return UQ_WAIT;
+  }
+  uq_call_enter(call, UQ_CALL_ADMISSION, 0);
   uqL_login_abandon_if_unwanted(L, idx);
-  return UQ_LOGIN_DONE;
+  if (uq_call_is_over(call)) /* a function of the store has closed the client */
+    return uqL_call_fail_ended(L, call);
+  return UQ_GO;
 }
 
-enum uq_login_state uqL_login(lua_State *L, int idx) {
-  struct uq_call *call = lua_touserdata(L, idx);
+enum uq_call_state uq_login_state(const struct uq_call *call) {
+  const struct uq_client *c = call->client;
+  if (c->api_key.len == 0)
+    return UQ_CALL_ADMISSION;
+  if (!has_token(c))
+    return UQ_CALL_TOKEN;
+  return c->login.call != NULL || (is_old(c) && call->login.stays == 0)
+             ? UQ_CALL_RENEWAL
+             : UQ_CALL_ADMISSION;
+}
+
+bool uq_login_concerns(const struct uq_call *call) {
+  return call->state == UQ_CALL_TOKEN || call->state == UQ_CALL_RENEWAL;
+}
+
+bool uq_login_is_due(const struct uq_call *call) {
+  const struct uq_call *login = call->client->login.call;
+  return uq_login_concerns(call) &&
+         (login == NULL || (uq_call_is_due(login) && !login->stepped));
+}
+
+void uqL_login_step(lua_State *L, int idx, struct uq_call *call) {
   struct uq_client *c = call->client;
-  if (c->api_key.len == 0 || call->is_login)
-    return UQ_LOGIN_DONE;
-  bool needy = !has_token(c);
-  if (!needy && c->login.call == NULL && (!is_old(c) || call->attends != 0))
-    return UQ_LOGIN_DONE;
   int top = lua_gettop(L);
+  bool needy = !has_token(c) && !is_served(call);
   luaL_checkstack(L, LUA_MINSTACK, "a login");
   uqL_client_user_value(L, idx);
-  enum uq_login_state state = needy ? wait(L, call) : look_ahead(L, idx);
-  if (state == UQ_LOGIN_FAILED)
-    lua_replace(L, ++top); /* the error table */
+  if (c->login.call == NULL && needy && !call->login.begun &&
+      (call->login.number == 0 || c->login.failed < call->login.number)) {
+    call->login.begun = true;
+    begin(L, c, top + 1);
+    call->login.number = c->login.begun;
+  } else if (c->login.call == NULL && !needy && is_old(c)) {
+    begin(L, c, top + 1);
+  }
+  if (!uq_call_is_over(call) && uq_login_is_due(call) &&
+      c->login.call != NULL)
+    step_login(L, c, top + 1);
   lua_settop(L, top);
-  return state;
 }

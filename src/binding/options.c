@@ -98,9 +98,9 @@ static const struct option options[] = {
      SIZE(idempotency_key), NULL, uq_check_uuid},
     {"allow_key_reuse", OPT_SWITCH, FOR_POST, AT(allow_key_reuse), 0, 0, NULL,
      NULL},
-    {"timeout", OPT_SECONDS, FOR_BOTH, AT(timeout), 0.001, 86400, NULL, NULL},
+    {"timeout", OPT_SECONDS, FOR_BOTH, AT(timeout), 0.001, UQ_TIMEOUT_MAX, NULL, NULL},
     {"connect_timeout", OPT_SECONDS, FOR_BOTH, AT(connect_timeout), 0.001,
-     86400, NULL, NULL},
+     UQ_TIMEOUT_MAX, NULL, NULL},
     {"max_retries", OPT_WHOLE, FOR_BOTH, AT(max_retries), 0, 100, NULL, NULL},
     {"retry_delay", OPT_SECONDS, FOR_BOTH, AT(retry_delay), 0, 3600, NULL,
      NULL},
@@ -160,15 +160,6 @@ struct reading {
   struct uq_client *client;   /* for FOR_NEW: token, hooks; else NULL */
   int peer;                   /* index of its peer table */
 };
-
-void uq_refuse(struct uq_refusal *refused, const char *option,
-               const char *expected, bool empty) {
-  if (refused->option != NULL && strcmp(refused->option, option) <= 0)
-    return; /* of several it is always the same one */
-  refused->option = option;
-  snprintf(refused->expected, sizeof refused->expected, "%s%s", expected,
-           empty ? ", got an empty string" : "");
-}
 
 static bool is_refused(const struct reading *r, const char *option) {
   return r->refused->option != NULL && strcmp(r->refused->option, option) == 0;
@@ -365,12 +356,17 @@ static void read_api_key(lua_State *L, const struct reading *r,
     luaL_error(L, "not enough memory");
 }
 
-/* token_store = { get=, set= [, lock=, unlock=] }; kept as they are now, in the
+/* token_store: an object with the methods get, set and maybe lock, unlock; kept
+** as they are now, in the
 ** peer table's "token_store.get" and so on. */
 static void read_store(lua_State *L, const struct reading *r,
                        const struct option *o) {
   static const char *const names[] = {"get", "set", "lock", "unlock"};
-  if (!lua_istable(L, -1))
+  bool object = !lua_isstring(L, -1) && /* whose metatable has one, too */
+                luaL_getmetafield(L, -1, "__index") != 0;
+  if (object)
+    lua_pop(L, 1);
+  if (!object && !lua_istable(L, -1))
     bad_type(L, r, o->name, "table");
   bool found[4];
   for (int i = 0; i < 4; i++) {
@@ -642,7 +638,7 @@ bool uqL_options_batch(lua_State *L, int idx, struct uq_options *o) {
                                            "allow_key_reuse"};
   struct uq_refusal refused;
   struct reading r = {
-      "balances", FOR_CALL | FOR_BEHALF | FOR_BATCH, NULL, o, &refused, NULL,
+      "batch", FOR_CALL | FOR_BEHALF | FOR_BATCH, NULL, o, &refused, NULL,
       0};
   refused.option = NULL;
   o->queued = true;

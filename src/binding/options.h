@@ -17,6 +17,8 @@
 struct uq_client;
 struct uq_endpoint;
 
+#define UQ_TIMEOUT_MAX 86400 /* seconds */
+
 enum uq_amounts { UQ_AMOUNTS_NUMBER, UQ_AMOUNTS_STRING, UQ_AMOUNTS_EXACT };
 
 /* Strings are borrowed from the copies that the client's peer table keeps, NULL
@@ -53,17 +55,6 @@ struct uq_options {
 ** c->api_key and the peer table on the top of the stack. Raises, naming the
 ** option. */
 void uqL_options_new(lua_State *L, int idx, struct uq_client *c);
-
-/* A value that may come from outside the program and cannot be sent: the call
-** fails with kind `invalid_request`. */
-struct uq_refusal {
-  const char *option; /* NULL: all values are good */
-  char expected[100];
-};
-
-/* Refuses an option's value. Of several options the first by name counts. */
-void uq_refuse(struct uq_refusal *refused, const char *option,
-               const char *expected, bool empty);
 
 /* Reads the arguments of the endpoint's method (e->each: of its iterator) from
 ** first on: a currency and an option table, or the table alone. o holds the

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "binding/check.h"
 #include "binding/compat.h"
 #include "binding/options.h"
 #include "engine/api/endpoint.h"

@@ -82,8 +82,8 @@ static bool judge_failure(lua_State *L, const struct uq_response_context *q,
     lua_pushinteger(L, a->os_errno);
     lua_setfield(L, -2, "os_errno");
   }
-  f->lost = a->lost;
-  f->unsent = a->unsent;
+  f->outcome_unknown = a->outcome_unknown;
+  f->never_sent = a->never_sent;
   return false;
 }
 
@@ -366,7 +366,7 @@ static bool refuse_body(lua_State *L, const struct uq_response_context *q,
   lua_pushliteral(L, "; it seems to be cut (it came over HTTP/2, without a "
                      "length)");
   lua_concat(L, 2);
-  f->lost = true;
+  f->outcome_unknown = true;
   return refuse(L, q, a, UQ_CONNECT);
 }
 

@@ -3,6 +3,7 @@
 ** user's function that gives it. See login.c for the login.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/auxlib.h"
 #include "binding/token.h"
 
 #include <math.h>
@@ -69,42 +70,42 @@ static double life_of(double end, double now, double assumed) {
   return life < LIFE_MAX ? life : LIFE_MAX;
 }
 
-const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
+const char *uq_token_put(struct uq_client_token *t, const char *text, size_t len,
                          double end, double assumed) {
   struct uq_buf fresh; /* no call of Lua as long as it is ours alone */
-  uq_buf_init(&fresh, c->token.text.max);
+  uq_buf_init(&fresh, t->text.max);
   const char *wrong = uq_token_take(&fresh, text, len);
   if (wrong != NULL) {
     uq_buf_free(&fresh);
     return wrong;
   }
-  if (c->token.text.len != fresh.len ||
-      memcmp(c->token.text.data, fresh.data, fresh.len) != 0) {
-    c->token.serial++;
-    c->token.accepted = false;
+  if (t->text.len != fresh.len ||
+      memcmp(t->text.data, fresh.data, fresh.len) != 0) {
+    t->serial++;
+    t->accepted = false;
   }
-  uq_buf_free(&c->token.text);
-  c->token.text = fresh;
+  uq_buf_free(&t->text);
+  t->text = fresh;
   double now = uq_clock_unix();
-  c->token.life = life_of(end, now, assumed);
-  c->token.end = c->token.life == 0 ? 0 : fmax(now + c->token.life, EARLIEST);
-  c->token.until = uq_clock() + c->token.life;
+  t->life = life_of(end, now, assumed);
+  t->end = t->life == 0 ? 0 : fmax(now + t->life, EARLIEST);
+  t->until = uq_clock() + t->life;
   return NULL;
 }
 
-void uq_token_drop(struct uq_client *c) {
-  if (c->token.text.len == 0)
+void uq_token_drop(struct uq_client_token *t) {
+  if (t->text.len == 0)
     return;
-  uq_buf_free(&c->token.refused);
-  c->token.refused = c->token.text;
-  uq_buf_init(&c->token.text, c->token.refused.max);
+  uq_buf_free(&t->refused);
+  t->refused = t->text;
+  uq_buf_init(&t->text, t->refused.max);
 }
 
-void uq_token_accepted(struct uq_client *c, unsigned serial) {
-  if (c->token.serial != serial)
+void uq_token_accepted(struct uq_client_token *t, unsigned serial) {
+  if (t->serial != serial)
     return;
-  c->token.accepted = true;
-  c->token.refusals = 0;
+  t->accepted = true;
+  t->refusals = 0;
 }
 
 /* Does the buffer hold this token? */
@@ -114,22 +115,22 @@ static bool holds(const struct uq_buf *token, const char *text, size_t len) {
          memcmp(token->data + own, text + prefix, len - prefix) == 0;
 }
 
-bool uq_token_known(const struct uq_client *c, const char *text, size_t len) {
-  return holds(&c->token.text, text, len) || holds(&c->token.refused, text, len);
+bool uq_token_known(const struct uq_client_token *t, const char *text, size_t len) {
+  return holds(&t->text, text, len) || holds(&t->refused, text, len);
 }
 
-double uq_token_left(const struct uq_client *c) {
-  if (c->token.text.len == 0)
+double uq_token_left(const struct uq_client_token *t) {
+  if (t->text.len == 0)
     return 0;
-  return c->token.end == 0 ? HUGE_VAL : c->token.until - uq_clock();
+  return t->end == 0 ? HUGE_VAL : t->until - uq_clock();
 }
 
-const char *uq_token_need(const struct uq_client *c) {
-  if (!c->token.function)
+const char *uq_token_need(const struct uq_client_token *t) {
+  if (!t->function)
     return NULL;
-  if (c->token.text.len == 0 || c->token.end == 0)
+  if (t->text.len == 0 || t->end == 0)
     return "new";
-  return uq_token_left(c) < MARGIN ? "expired" : NULL;
+  return uq_token_left(t) < MARGIN ? "expired" : NULL;
 }
 
 /* Pushes "<what><the user's text at idx, or its type>". */
@@ -187,7 +188,7 @@ bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
   size_t len;
   const char *text = lua_tolstring(L, first, &len);
   const char *wrong =
-      uq_token_put(c, text, len, (double)lua_tonumber(L, first + 1), 0);
+      uq_token_put(&c->token, text, len, (double)lua_tonumber(L, first + 1), 0);
   if (wrong == uq_no_memory)
     luaL_error(L, "%s", wrong);
   if (wrong != NULL)

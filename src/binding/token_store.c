@@ -5,6 +5,7 @@
 ** login, locked during one, and fed after it.
 ** SPDX-License-Identifier: MIT
 */
+#include "binding/auxlib.h"
 #include "binding/token_store.h"
 
 #include <math.h>
@@ -35,10 +36,12 @@ static bool ask(lua_State *L, struct uq_client *c, int peer, const char *name,
   bool within = c->store.running;
   lua_getfield(L, peer, name);
   lua_insert(L, base + 1);
-  lua_getfield(L, peer, "token_store_key");
+  lua_getfield(L, peer, "token_store");
   lua_insert(L, base + 2);
+  lua_getfield(L, peer, "token_store_key");
+  lua_insert(L, base + 3);
   c->store.running = true;
-  bool good = lua_pcall(L, n + 1, 2, 0) == LUA_OK;
+  bool good = lua_pcall(L, n + 2, 2, 0) == LUA_OK;
   c->store.running = within;
   if (good && (!lua_isnil(L, -2) || lua_isnil(L, -1)))
     return true;
@@ -63,12 +66,12 @@ static bool has_lock(lua_State *L, int peer) {
 static bool is_good(lua_State *L, const struct uq_client *c) {
   size_t len;
   const char *text = lua_tolstring(L, -2, &len);
-  if (uq_token_check(text, len) != NULL || uq_token_known(c, text, len))
+  if (uq_token_check(text, len) != NULL || uq_token_known(&c->token, text, len))
     return false;
   if (lua_isnil(L, -1)) /* it may be the newer one */
     return true;
   double left = (double)lua_tonumber(L, -1) - uq_clock_unix();
-  return left > fmax(uq_token_left(c), 0) + SPARE;
+  return left > fmax(uq_token_left(&c->token), 0) + SPARE;
 }
 
 /* Looks for a token in the store. FOUND: pushes it and its end. */

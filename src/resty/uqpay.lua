@@ -266,7 +266,7 @@ for _, name in ipairs(internal.methods()) do
   define(name, name, true)
   define("start_" .. name, name)
 end
-define("balances", "balance")
+define("batch", "balance")
 define("invalidate_token")
 define("stats")
 

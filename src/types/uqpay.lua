@@ -212,7 +212,7 @@ local uqpay = {}
 ---@field attempts integer          # requests sent, including libcurl's own resends; 0 also if a value was refused
 ---@field elapsed number            # seconds, the whole call
 ---@field retryable boolean         # true if the same call may succeed later, without a change
----@field endpoint string           # the request that failed: "balance", "list_balances", "transactions", "accounts"; "token" for a login
+---@field endpoint string           # the request that failed: "balance", "balances", "transactions", "accounts"; "token" for a login
 ---@field retry_stopped? string     # why no further attempt: "not_retryable", "max_retries", "deadline", "closed", "canceled"
 ---@field status? integer           # HTTP status, when an answer came
 ---@field type? string              # the API's own: "account_error" if on_behalf_of cannot be used
@@ -260,17 +260,17 @@ local amount = {}
 ---What stands for an amount: one, a decimal string as JSON writes numbers, a whole number.
 ---@alias uqpay.amount.like uqpay.amount|string|integer
 
----Tokens that processes share, each under a key that says whose it is. Plain functions, so
----that any table with such ones is a store. nil and a message: the world is against it.
+---Tokens that processes share, each under a key that says whose it is. Any object with these
+---methods is a store, a table or userdata. A method that fails returns nil and a message.
 ---@class uqpay.token_store
----The token and its end in Unix seconds, if that was told; nil: there is none.
----@field get fun(key: string): string?, (number|string)?
----Puts a token in the place of the key's, or takes it out (nil).
----@field set fun(key: string, token: string?, expires_at: number?): true?, string?
----Locks a key. false: it is locked already, by this process or another. Never waits. Both or
----neither of lock and unlock.
----@field lock? fun(key: string): boolean?, string?
----@field unlock? fun(key: string): true?, string?
+---The token and its end in Unix seconds, if that was given; nil: there is no token.
+---@field get fun(self: uqpay.token_store, key: string): string?, (number|string)?
+---Replaces the key's token, or removes it (nil).
+---@field set fun(self: uqpay.token_store, key: string, token: string?, expires_at: number?): true?, string?
+---Locks a key. false: it is locked already, by this process or another. Never waits. Both of
+---lock and unlock, or neither.
+---@field lock? fun(self: uqpay.token_store, key: string): boolean?, string?
+---@field unlock? fun(self: uqpay.token_store, key: string): true?, string?
 
 ---@class uqpay.client
 local client = {}
@@ -317,7 +317,7 @@ function uqpay.sum(list) end
 ---@param zone? string
 ---@return integer? seconds
 ---@return number|string fraction # or the message
-function uqpay.time(text, zone) end
+function uqpay.parse_time(text, zone) end
 
 ---A store of tokens in a file of this user's alone, and with locks on another, path .. ".lock".
 ---Nothing is opened before one of its functions is called; every one of them opens, checks
@@ -388,7 +388,7 @@ function client:balance(currency, options) end
 ---@return uqpay.balances_page? page
 ---@return string? message
 ---@return uqpay.error? err
-function client:list_balances(query) end
+function client:balances(query) end
 
 ---One page of what moved the account's balances. Blocks, for at most the timeout.
 ---@param query? uqpay.transactions_query
@@ -407,7 +407,7 @@ function client:accounts(query) end
 ---The same as a call object.
 ---@param query? uqpay.balances_query
 ---@return uqpay.call
-function client:start_list_balances(query) end
+function client:start_balances(query) end
 
 ---The same as a call object.
 ---@param query? uqpay.transactions_query
@@ -467,7 +467,7 @@ function client:invalidate_token() end
 ---@param queries (string|uqpay.balance_query)[]|fun(): (string|uqpay.balance_query)?
 ---@param options? uqpay.batch_options
 ---@return fun(): (string|uqpay.balance_query)?, uqpay.balance?, string?, uqpay.error?
-function client:balances(queries, options) end
+function client:batch(queries, options) end
 
 ---A call in flight. What is said of `client:balance` holds for its results.
 ---@class uqpay.call
@@ -537,8 +537,8 @@ function client:start_token(options) end
 ---@return boolean
 function client:step(seconds) end
 
----The id of a call to be stepped now; each is named once.
----@return integer?
+---A call object that can be stepped now; nil: there is none. Each is returned once.
+---@return uqpay.call?
 function client:ready() end
 
 ---One descriptor for all calls; nil: there is none.

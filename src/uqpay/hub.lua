@@ -33,10 +33,9 @@ function Hub.slot()
   return slot
 end
 
--- slot is to get the id of the call when the call can be stepped. It keeps the call until
+-- slot is to get the id of the call, or batch, when that is due. It keeps the call until
 -- then.
-function Hub:expect(call, slot)
-  local id = call:id()
+function Hub:expect(id, call, slot)
   slot.calls[id] = call
   self.slots[id] = slot -- the last: memory may end at each of these
 end
@@ -132,7 +131,7 @@ end
 local function dispatch(self, limit)
   local told = 0
   while not self.closed and told ~= limit do
-    local id = self.client:ready()
+    local id = internal.next(self.client)
     if not id then return false end
     local slot = self.slots[id]
     if slot then
@@ -140,9 +139,6 @@ local function dispatch(self, limit)
       slot[#slot + 1] = id -- first: it may raise an error
       self.slots[id], slot.calls[id] = nil, nil
       wake(self, slot)
-    else
-      internal.pass(self.client, id) -- somebody waits for it elsewhere
-      self.passed = true
     end
   end
   return not self.closed
@@ -160,7 +156,6 @@ function Hub:turn(driver, limit)
   self.running = driver
   local stepped, result = pcall(step, self, limit)
   if not stepped then
-    internal.recall(self.client) -- the last that was named may not have been told
     wake_all(self, driver, result)
   end
   self.running = before
@@ -251,8 +246,6 @@ end
 -- Waits until the slot has an id in it, the client is closed, or other than `over` of the
 -- slot's calls are over.
 function Hub:wait(slot, over)
-  local alone = not self.loop -- the program may have been told of our calls, and we ...
-  if alone then internal.recall(self.client) end
   while #slot == 0 and slot.over == over and not self.closed do
     local key = self.loop and self.loop.inside()
     local driver = self.drivers[key or false]
@@ -262,23 +255,14 @@ function Hub:wait(slot, over)
       wake_all(self, driver) -- they look for another driver
     end
     if not (key and self.drivers[key]) then -- nobody else will
-      local ok, failure = pcall(dispatch, self)
-      if not ok then
-        internal.recall(self.client) -- the same
-        error(failure, 0)
-      end
+      dispatch(self)
     end
     local obstacle = not key and self.loop and self.loop.obstacle
     if obstacle then error(obstacle "the iterator", 0) end
     if #slot == 0 and slot.over == over and not self.closed
       and not (key and park(self, slot, key, over)) then
-      -- client:ready() of a debug hook or a finalizer within may have named the call
-      if not self.client:step(SLICE) and alone then internal.recall(self.client) end
+      self.client:step(SLICE)
     end
-  end
-  if alone and self.passed then
-    self.passed = nil
-    internal.recall(self.client) -- ... of its
   end
 end
 
@@ -286,7 +270,7 @@ end
 function Hub:await(call)
   local slot = Hub.slot()
   while not call:done() do
-    self:expect(call, slot)
+    self:expect(call:id(), call, slot)
     self:wait(slot, 0)
     slot[1] = nil
     call:step()

@@ -83,7 +83,7 @@ return function(loop)
     end
   end
 
-  for _, name in ipairs { "balances", "invalidate_token", "stats" } do forward(name) end
+  for _, name in ipairs { "batch", "invalidate_token", "stats" } do forward(name) end
   for name in pairs(internal.iterators()) do forward(name) end
 
   for _, name in ipairs(internal.methods()) do
@@ -115,7 +115,7 @@ return function(loop)
   function face.new(options)
     local client = blame("new", 0, pcall(call, uqpay.new, options))
     local hub = Hub.new(client, loop)
-    internal.peer(client).hub = hub -- for client:balances
+    internal.peer(client).hub = hub -- for client:batch
     return setmetatable({ client = client, hub = hub }, Client)
   end
 

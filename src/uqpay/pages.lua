@@ -9,7 +9,6 @@
 -- A failure is raised, so that a loop that ends is complete.
 -- SPDX-License-Identifier: MIT
 
-local Hub = require "uqpay.hub"
 local internal = require "uqpay.internal"
 local uqpay = require "uqpay"
 
@@ -46,8 +45,8 @@ end
 -- options go to the API as they are.
 local function range_of(first, last)
   if not first then return { last = last, from = 0, to = 0 } end
-  local from = uqpay.time(first)
-  local to = last and uqpay.time(last) or math.max(os.time(), from)
+  local from = uqpay.parse_time(first)
+  local to = last and uqpay.parse_time(last) or math.max(os.time(), from)
   return { first = first, last = last or stamp(to), from = from, to = to }
 end
 
@@ -84,6 +83,12 @@ local function ask(self)
   self.call = call
 end
 
+local function await(self, call)
+  if self.hub then return self.hub:await(call) end
+  internal.wait(call)
+  return call:result()
+end
+
 -- The next page, or nil, message and error.
 local function receive(self)
   local call = self.call
@@ -92,9 +97,9 @@ local function receive(self)
   end
   self.call = nil
   local over = call:step() -- if so, nobody would tell us
-  local page, message, err = self.hub:await(call)
+  local page, message, err = await(self, call)
   if over and not page and err.kind == "timeout" then -- while the caller worked
-    return self.hub:await(start(self))
+    return await(self, start(self))
   end
   return page, message, err
 end
@@ -191,7 +196,7 @@ end
 
 -- The next item; nil at the end; nil and the error after a failure.
 local function deliver(self)
-  if internal.stepping(nil, self.call) then
+  if internal.stepping(self.call) then
     error("a hook must not use the iterator that it runs for", 0)
   end
   if self.ended then error(self.ended, 0) end
@@ -254,7 +259,6 @@ return function(client, options, name, endpoint, id, err)
   }
   if not err then
     local peer = internal.peer(client)
-    peer.hub = peer.hub or Hub.new(client)
     self.hub, self.query = peer.hub, query_of(options)
     self.range = range_of(options.start_time, options.end_time)
     turn(self)

@@ -109,7 +109,7 @@ const struct uq_endpoint uq_endpoints[UQ_ENDPOINT_COUNT] = {
      NULL, true, false},
     {"token", NULL, "POST", "/v1/connect/token", token_schema, NULL, no_params,
      false, true},
-    {"list_balances", "each_balance", "GET", "/v1/issuing/balances",
+    {"balances", "each_balance", "GET", "/v1/issuing/balances",
      page_schema, balance_items, page_params, true, false},
     {"transactions", "each_transaction", "GET",
      "/v1/issuing/balances/transactions", page_schema, transaction_items,

@@ -4,6 +4,7 @@
 */
 #define _GNU_SOURCE
 #include "engine/event/poller_system.h"
+#include "engine/base/clock.h"
 
 #if defined(UQ_POLLER_EPOLL)
 
@@ -151,7 +152,7 @@ int uq_system_wait(struct uq_poller *p, struct uq_event *events, int max,
       epoll_wait(p->fd, ready, max < WAIT_EVENTS ? max : WAIT_EVENTS, limit);
   for (int i = 0; i < n; i++) {
     if (ready[i].data.fd == p->timer) {
-      if (!uq_poller_due(p)) /* outdated; else it rings on, being never read */
+      if (p->due < 0 || uq_clock() < p->due) /* outdated; else it rings on, being never read */
         uq_system_alarm(p, p->due);
       continue;
     }

@@ -43,6 +43,8 @@ int uq_poller_fd(struct uq_poller *p) {
   return fd;
 }
 
+bool uq_poller_is_exported(const struct uq_poller *p) { return p->asked; }
+
 void uq_poller_arm(struct uq_poller *p) {
   if (p->asked && !p->notified && p->armed != p->due)
     uq_system_alarm(p, p->due);

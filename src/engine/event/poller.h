@@ -100,6 +100,9 @@ bool uq_poller_due(const struct uq_poller *p);
 */
 int uq_poller_fd(struct uq_poller *p);
 
+/* True if the descriptor was asked for. */
+bool uq_poller_is_exported(const struct uq_poller *p);
+
 /* Brings the descriptor in line with the timer. Costs nothing if nobody has
 ** asked for the descriptor, or nothing has changed. */
 void uq_poller_arm(struct uq_poller *p);

@@ -80,7 +80,7 @@ struct uq_curl_error uq_curl_error_of(CURLcode code, const char *text) {
                     code == CURLE_RECV_ERROR;
   if (code == CURLE_SSL_CONNECT_ERROR && handshake_cut(text)) {
     found.kind = UQ_CONNECT;
-    found.lost = true;
+    found.outcome_unknown = true;
   }
   return found;
 }
@@ -109,12 +109,12 @@ static bool may_pass(CURLproxycode reason) {
   }
 }
 
-bool uq_curl_error_proxy(CURL *easy, CURLcode code, bool *lost, char *text,
+bool uq_curl_error_proxy(CURL *easy, CURLcode code, bool *outcome_unknown, char *text,
                          size_t size) {
   long status = 0, reason = 0;
   curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
   if (status != 0 && status / 100 != 2) {
-    *lost = status >= 500;
+    *outcome_unknown = status >= 500;
     snprintf(text, size, "the proxy answered %ld to CONNECT%s", status,
              status == 407 ? " (its credentials belong into the option "
                              "proxy)"
@@ -126,7 +126,7 @@ bool uq_curl_error_proxy(CURL *easy, CURLcode code, bool *lost, char *text,
   curl_easy_getinfo(easy, CURLINFO_PROXY_ERROR, &reason);
   char said[CURL_ERROR_SIZE];
   snprintf(said, sizeof said, "%s", text);
-  *lost = may_pass((CURLproxycode)reason);
+  *outcome_unknown = may_pass((CURLproxycode)reason);
   snprintf(text, size, "the proxy refused the connection: %s", said);
   return true;
 }

@@ -18,7 +18,7 @@ struct uq_curl_error {
   CURLcode code;
   const char *name; /* "CURLE_..." */
   enum uq_kind kind;
-  bool lost; /* the request may or may not have been carried out, and another
+  bool outcome_unknown; /* the request may or may not have been carried out, and another
                 try may reach the server */
   bool has_errno; /* curl notes the system's errno with it */
 };
@@ -28,7 +28,7 @@ struct uq_curl_error uq_curl_error_of(CURLcode code, const char *text);
 
 /* True if the proxy refused: then the text says so in the place of curl's
 ** message, and *lost is true if another try might succeed. */
-bool uq_curl_error_proxy(CURL *easy, CURLcode code, bool *lost, char *text,
+bool uq_curl_error_proxy(CURL *easy, CURLcode code, bool *outcome_unknown, char *text,
                          size_t size);
 
 /* What to add to the message of a transfer without any byte of an answer: the

@@ -35,7 +35,6 @@
 
 #define MAX_HEADERS 8             /* lines of a request */
 #define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
-#define MAX_KEPT 65536 /* bytes of a buffer that the next request is left */
 #define MAX_EVENTS 64
 #define NUMBERS 4            /* options of a request that are numbers, ... */
 #define FRESH 3              /* ... and which is CURLOPT_FRESH_CONNECT */
@@ -741,14 +740,6 @@ static void set_timer(struct uq_transport *t) {
   uq_poller_timer(&t->poller, first(own_due(t), t->alarm));
 }
 
-/* Whoever waits on the descriptor must see the timer, too. */
-static void arm(struct uq_transport *t) {
-  if (t->multi == NULL || uq_transport_forked(t))
-    return;
-  set_timer(t);
-  uq_poller_arm(&t->poller);
-}
-
 /* The exchange is out of the multi handle, or left in a parent's. */
 static void leave_multi(struct uq_transfer *x) {
   uq_pending_end(&x->pending);
@@ -817,7 +808,6 @@ void uq_transfer_start(struct uq_transfer *x, const struct uq_request *r) {
     finish(x, added == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY
                                            : CURLE_FAILED_INIT);
   }
-  arm(t);
 }
 
 bool uq_transfer_done(const struct uq_transfer *x) { return x->done; }
@@ -865,7 +855,7 @@ static const char *correct(const struct uq_transfer *x, struct uq_response *a) {
   }
   if (x->pending.exhausted) {
     a->kind = UQ_CONNECT;
-    a->lost = true;
+    a->outcome_unknown = true;
     return "the request was refused, or its connection closed, before an "
            "answer; and again when libcurl had sent it once more";
   }
@@ -879,7 +869,7 @@ static const char *correct(const struct uq_transfer *x, struct uq_response *a) {
     if (x->received.complete)
       return NULL;
     a->kind = UQ_CONNECT;
-    a->lost = true;
+    a->outcome_unknown = true;
     return "the connection was closed within the response headers";
   case CURLE_FILESIZE_EXCEEDED: /* by its Content-Length */
     return body_too_large;
@@ -896,8 +886,8 @@ static const char *correct(const struct uq_transfer *x, struct uq_response *a) {
       return NULL;
     a->kind = UQ_CONNECT; /* libcurl 7.88 has given it a connection whose tunnel
                              through a proxy was not there yet */
-    a->lost = true;
-    a->unsent = x->pending.resends == 0; /* else an earlier one was sent */
+    a->outcome_unknown = true;
+    a->never_sent = x->pending.resends == 0; /* else an earlier one was sent */
     return "the connection was not open yet";
   case CURLE_OPERATION_TIMEDOUT:
     if (strncmp(x->error, "Failed to resolve", 17) != 0 ||
@@ -913,7 +903,7 @@ static const char *correct(const struct uq_transfer *x, struct uq_response *a) {
     if (strncmp(x->error, "Unsupported proxy", 17) != 0)
       return NULL;
     a->kind = UQ_CONFIG; /* the text quotes its password */
-    a->lost = false;
+    a->outcome_unknown = false;
     return "the proxy of the environment is none that libcurl knows";
   }
 }
@@ -946,7 +936,7 @@ static bool name_lack(const struct uq_transfer *x, struct uq_response *a) {
   a->os_errno = error;
   if (a->kind == UQ_CONFIG || a->kind == UQ_MEMORY) {
     a->kind = UQ_CONNECT;
-    a->lost = true;
+    a->outcome_unknown = true;
   }
   size_t len = strlen(a->message);
   snprintf(a->message + len, sizeof a->message - len, ": %s", strerror(error));
@@ -983,7 +973,7 @@ static void describe(const struct uq_transfer *x, struct uq_response *a) {
   struct uq_curl_error o = uq_curl_error_of(x->code, message);
   long os_errno = x->start_errno;
   a->kind = o.kind;
-  a->lost = o.lost;
+  a->outcome_unknown = o.outcome_unknown;
   a->curl_code = (int)x->code;
   a->curl_name = o.name;
   if (x->started && o.has_errno) /* it may be of another transfer otherwise */
@@ -992,7 +982,7 @@ static void describe(const struct uq_transfer *x, struct uq_response *a) {
   snprintf(a->message, sizeof a->message, "%s", message);
   if (!x->started)
     return;
-  if (uq_curl_error_proxy(x->easy, x->code, &a->lost, a->message,
+  if (uq_curl_error_proxy(x->easy, x->code, &a->outcome_unknown, a->message,
                           sizeof a->message))
     a->kind = UQ_CONNECT;
   else if (!name_lack(x, a) && !name_trust(x, a) && a->connects > 0 &&
@@ -1043,26 +1033,6 @@ void uq_transfer_take(struct uq_transfer *x, struct uq_response *a) {
   move(&a->sent, &x->headers);
   move(&a->body, &x->response);
   uq_transfer_release(x);
-}
-
-/* Wipes what is in a buffer and leaves its memory to another, which is empty.
- */
-static void leave(struct uq_buf *from, struct uq_buf *to) {
-  size_t max = to->max;
-  if (to->data != NULL || from->cap > MAX_KEPT)
-    return;
-  uq_buf_clear(from);
-  *to = *from;
-  to->max = max;
-  uq_buf_init(from, 0);
-}
-
-void uq_response_done(struct uq_response *a, struct uq_transport *t) {
-  if (t != NULL && t->idle != NULL) {
-    leave(&a->sent, &t->idle->headers);
-    leave(&a->body, &t->idle->response);
-  }
-  uq_response_free(a);
 }
 
 void uq_response_free(struct uq_response *a) {
@@ -1269,7 +1239,6 @@ static void stop_exchange(struct uq_transfer *x, CURLcode code) {
     uq_liveness_check_at(&t->liveness, t->liveness.now);
   }
   uq_sigpipe_release(&guard);
-  arm(t);
 }
 
 void uq_transfer_expire(struct uq_transfer *x) {
@@ -1286,9 +1255,10 @@ static void rest(const struct uq_transport *t, long limit_ms) {
   (void)poll(NULL, 0, (int)limit_ms);
 }
 
-void uq_transport_step(struct uq_transport *t, long limit_ms) {
+void uq_transport_step(struct uq_transport *t, long limit_ms, double wake) {
   struct uq_event events[MAX_EVENTS];
   struct uq_sigpipe guard;
+  t->alarm = wake;
   /* no request could be started, or all is the parent's: only time passes */
   if (t->multi == NULL || uq_transport_forked(t)) {
     rest(t, limit_ms);
@@ -1307,25 +1277,21 @@ void uq_transport_step(struct uq_transport *t, long limit_ms) {
   else
     reap(t);
   uq_sigpipe_release(&guard);
-  arm(t);
 }
 
 int uq_transport_fd(struct uq_transport *t) {
   if (open_multi(t) != 0)
     return -1;
-  set_timer(t);
   return uq_poller_fd(&t->poller);
 }
 
-void uq_transport_alarm(struct uq_transport *t, double when) {
-  if (when == t->alarm) /* mostly */
+void uq_transport_publish(struct uq_transport *t, double wake, bool notify) {
+  t->alarm = wake;
+  if (t->multi == NULL || !uq_poller_is_exported(&t->poller))
     return;
-  t->alarm = when;
-  arm(t);
-}
-
-void uq_transport_notify(struct uq_transport *t) {
-  if (t->multi != NULL)
+  set_timer(t);
+  uq_poller_arm(&t->poller);
+  if (notify)
     uq_poller_notify(&t->poller);
 }
 

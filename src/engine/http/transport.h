@@ -57,9 +57,9 @@ struct uq_request {
 /* What came of a request. It owns its memory; all zero: nothing yet. */
 struct uq_response {
   enum uq_kind kind;  /* UQ_OK: a whole answer of any status came */
-  bool lost;          /* else: could the request have been carried out, or might
+  bool outcome_unknown;          /* else: could the request have been carried out, or might
                          another try reach the server? */
-  bool unsent;        /* besides: libcurl has not even tried */
+  bool never_sent;        /* besides: libcurl has not even tried */
   bool dead;          /* besides: its connection was given up; it may be sent
                          again at once, ... */
   bool fresh;         /* ... on a new connection; also set if its connection
@@ -134,20 +134,18 @@ void uq_transfer_expire(struct uq_transfer *x);
 ** silent for long. */
 void uq_transfer_release(struct uq_transfer *x);
 
-/* Waits at most limit_ms for the network, the alarm, a notice or a signal, and
-** lets the exchanges in flight go on. */
-void uq_transport_step(struct uq_transport *t, long limit_ms);
+/* Waits at most limit_ms, and until `wake` on uq_clock (below 0: no limit), for
+** the network, a notice or a signal, and lets the transfers in flight go on. */
+void uq_transport_step(struct uq_transport *t, long limit_ms, double wake);
 
 /* One descriptor for everything a step waits for: readable when a step has
 ** something to do. -1: there is none to be had. */
 int uq_transport_fd(struct uq_transport *t);
 
-/* Sets when the descriptor is to become readable at the latest, on uq_clock,
-** and stay so; below 0: never. */
-void uq_transport_alarm(struct uq_transport *t, double when);
-
-/* Makes the descriptor readable until the next step. */
-void uq_transport_notify(struct uq_transport *t);
+/* After anything that may change when the next step is due, at the latest before
+** others wait on the descriptor: it becomes readable then, at `wake` (below 0:
+** for that never), and at once if notify is true. */
+void uq_transport_publish(struct uq_transport *t, double wake, bool notify);
 
 /* When the next step is due on uq_clock, whatever the descriptor says; below 0:
 ** not for its own sake. */
@@ -169,10 +167,6 @@ struct uq_transport_info {
 };
 
 void uq_transport_info(struct uq_transport_info *info);
-
-/* The same as uq_response_free, but leaves the memory to the next request over
-** the transport, if that is not NULL. */
-void uq_response_done(struct uq_response *a, struct uq_transport *t);
 
 #pragma GCC visibility pop
 

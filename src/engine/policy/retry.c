@@ -14,7 +14,7 @@
 #define RETRY_AFTER_MAX 3600.0
 
 bool uq_retryable(const struct uq_failure *f) {
-  return f->lost || f->processing || f->status == 408 || f->status == 429 ||
+  return f->outcome_unknown || f->processing || f->status == 408 || f->status == 429 ||
          (f->status >= 500 && f->status < 600);
 }
 

@@ -13,9 +13,9 @@
 /* How one attempt failed. */
 struct uq_failure {
   int status;  /* what the answer counts as; 0: none came, or it bore none */
-  bool lost;   /* no whole answer came: whether the request was carried out
+  bool outcome_unknown;   /* no whole answer came: whether the request was carried out
                   is unknown */
-  bool unsent; /* besides: libcurl has not even tried */
+  bool never_sent; /* besides: libcurl has not even tried */
   bool processing;    /* the API still works on a request with the same key */
   bool token_refused; /* another token may mend it */
   double retry_after; /* seconds the server asked for; 0: none, or no sane

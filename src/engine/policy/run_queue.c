@@ -7,124 +7,126 @@
 #include <math.h>
 #include <stddef.h>
 
-static bool is_empty(const struct uq_link *head) { return head->next == head; }
+static bool is_empty(const struct uq_link *ring) { return ring->next == ring; }
 
 static bool is_linked(const struct uq_link *link) { return link->next != NULL; }
 
-static void insert_behind(struct uq_link *place, struct uq_link *link) {
+static void link_behind(struct uq_link *place, struct uq_link *link) {
   link->prev = place;
   link->next = place->next;
   place->next->prev = link;
   place->next = link;
 }
 
-static void take_out(struct uq_link *link) {
+static void unlink_from_ring(struct uq_link *link) {
   link->prev->next = link->next;
   link->next->prev = link->prev;
   link->next = link->prev = NULL;
 }
 
-/* The turn whose link in a list this is; and in the line. */
-static struct uq_task *of_list(struct uq_link *link) {
-  return (struct uq_task *)(void *)link;
-}
-
-static struct uq_task *of_line(struct uq_link *link) {
+static struct uq_task *task_of_list(struct uq_link *link) {
   return (struct uq_task *)(void *)((char *)link -
-                                    offsetof(struct uq_task, line));
+                                    offsetof(struct uq_task, list));
 }
 
-void uq_run_queue_init(struct uq_run_queue *s) {
-  s->waiting.next = s->waiting.prev = &s->waiting;
-  s->ready.next = s->ready.prev = &s->ready;
-  s->named.next = s->named.prev = &s->named;
-  s->passed.next = s->passed.prev = &s->passed;
-  s->line.next = s->line.prev = &s->line;
-  s->in_line = 0;
+static struct uq_task *task_of_queue(struct uq_link *link) {
+  return (struct uq_task *)(void *)((char *)link -
+                                    offsetof(struct uq_task, queue));
 }
 
-void uq_run_queue_leave(struct uq_run_queue *s, struct uq_task *turn) {
-  turn->named = false;
-  if (is_linked(&turn->list))
-    take_out(&turn->list);
-  if (is_linked(&turn->line)) {
-    take_out(&turn->line);
-    s->in_line--;
+void uq_run_queue_init(struct uq_run_queue *q) {
+  q->waiting.next = q->waiting.prev = &q->waiting;
+  q->ready.next = q->ready.prev = &q->ready;
+  q->queue.next = q->queue.prev = &q->queue;
+  q->queued = 0;
+}
+
+void uq_run_queue_leave(struct uq_run_queue *q, struct uq_task *task) {
+  task->due = false;
+  if (is_linked(&task->list))
+    unlink_from_ring(&task->list);
+  if (is_linked(&task->queue)) {
+    unlink_from_ring(&task->queue);
+    q->queued--;
   }
 }
 
-void uq_run_queue_wait(struct uq_run_queue *s, struct uq_task *turn,
+void uq_run_queue_wait(struct uq_run_queue *q, struct uq_task *task,
                        double wake) {
-  uq_run_queue_leave(s, turn);
-  turn->wake = wake;
-  struct uq_link *place = s->waiting.prev; /* who comes last waits longest */
-  while (place != &s->waiting && of_list(place)->wake > wake)
-    place = place->prev;
-  insert_behind(place, &turn->list);
-}
-
-void uq_run_queue_enqueue(struct uq_run_queue *s, struct uq_task *turn,
-                          double wake) {
-  if (wake < HUGE_VAL)
-    uq_run_queue_wait(s, turn, wake);
-  else
-    uq_run_queue_leave(s, turn);
-  turn->wake = wake;
-  insert_behind(s->line.prev, &turn->line);
-  s->in_line++;
-}
-
-void uq_run_queue_admit(struct uq_run_queue *s) {
-  if (!is_empty(&s->line))
-    uq_run_queue_ready(s, of_line(s->line.next));
-}
-
-bool uq_run_queue_is_queued(const struct uq_task *turn) {
-  return is_linked(&turn->line);
-}
-
-void uq_run_queue_ready(struct uq_run_queue *s, struct uq_task *turn) {
-  uq_run_queue_leave(s, turn);
-  insert_behind(s->ready.prev, &turn->list);
-}
-
-void uq_run_queue_advance(struct uq_run_queue *s, double now) {
-  while (!is_empty(&s->waiting) && of_list(s->waiting.next)->wake <= now)
-    uq_run_queue_ready(s, of_list(s->waiting.next));
-}
-
-struct uq_task *uq_run_queue_next(struct uq_run_queue *s) {
-  if (is_empty(&s->ready))
-    return NULL;
-  struct uq_task *turn = of_list(s->ready.next);
-  uq_run_queue_leave(s, turn);
-  insert_behind(s->named.prev, &turn->list);
-  turn->named = true;
-  return turn;
-}
-
-void uq_run_queue_requeue(struct uq_run_queue *s, struct uq_task *turn) {
-  if (!turn->named)
+  uq_run_queue_leave(q, task);
+  task->wake = wake;
+  if (!(wake < HUGE_VAL))
     return;
-  uq_run_queue_leave(s, turn);
-  insert_behind(s->passed.prev, &turn->list);
+  struct uq_link *place = q->waiting.prev; /* mostly the latest is the last */
+  while (place != &q->waiting && task_of_list(place)->wake > wake)
+    place = place->prev;
+  link_behind(place, &task->list);
 }
 
-bool uq_run_queue_has_unclaimed(const struct uq_run_queue *s) {
-  return !is_empty(&s->passed);
+void uq_run_queue_enqueue(struct uq_run_queue *q, struct uq_task *task,
+                          double wake) {
+  uq_run_queue_wait(q, task, wake);
+  link_behind(q->queue.prev, &task->queue);
+  q->queued++;
 }
 
-void uq_run_queue_requeue_all(struct uq_run_queue *s) {
-  while (!is_empty(&s->passed))
-    uq_run_queue_ready(s, of_list(s->passed.next));
-  while (!is_empty(&s->named))
-    uq_run_queue_ready(s, of_list(s->named.next));
+void uq_run_queue_admit(struct uq_run_queue *q) {
+  if (!is_empty(&q->queue))
+    uq_run_queue_ready(q, task_of_queue(q->queue.next));
 }
 
-bool uq_run_queue_has_ready(const struct uq_run_queue *s) {
-  return !is_empty(&s->ready);
+bool uq_run_queue_is_queued(const struct uq_task *task) {
+  return is_linked(&task->queue);
 }
 
-double uq_run_queue_wake(const struct uq_run_queue *s) {
-  return is_empty(&s->waiting) ? -1 : of_list(s->waiting.next)->wake;
+void uq_run_queue_ready(struct uq_run_queue *q, struct uq_task *task) {
+  struct uq_task_group *group = task->group;
+  uq_run_queue_leave(q, task);
+  link_behind(group != NULL ? group->ready.prev : q->ready.prev, &task->list);
+  task->due = true;
+  if (group != NULL && !group->task.due)
+    uq_run_queue_ready(q, &group->task);
+}
+
+void uq_task_group_init(struct uq_task_group *group) {
+  group->ready.next = group->ready.prev = &group->ready;
+}
+
+struct uq_task *uq_run_queue_next_of(struct uq_run_queue *q,
+                                     struct uq_task_group *group) {
+  if (is_empty(&group->ready)) {
+    uq_run_queue_leave(q, &group->task);
+    return NULL;
+  }
+  struct uq_task *task = task_of_list(group->ready.next);
+  unlink_from_ring(&task->list);
+  return task;
+}
+
+bool uq_run_queue_report(struct uq_task *task) {
+  if (!task->due || !is_linked(&task->list))
+    return false;
+  unlink_from_ring(&task->list);
+  return true;
+}
+
+void uq_run_queue_advance(struct uq_run_queue *q, double now) {
+  while (!is_empty(&q->waiting) && task_of_list(q->waiting.next)->wake <= now)
+    uq_run_queue_ready(q, task_of_list(q->waiting.next));
+}
+
+struct uq_task *uq_run_queue_next(struct uq_run_queue *q) {
+  if (is_empty(&q->ready))
+    return NULL;
+  struct uq_task *task = task_of_list(q->ready.next);
+  (void)uq_run_queue_report(task);
+  return task;
+}
+
+bool uq_run_queue_has_ready(const struct uq_run_queue *q) {
+  return !is_empty(&q->ready);
+}
+
+double uq_run_queue_wake(const struct uq_run_queue *q) {
+  return is_empty(&q->waiting) ? -1 : task_of_list(q->waiting.next)->wake;
 }

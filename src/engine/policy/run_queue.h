@@ -1,7 +1,7 @@
 /*
-** run_queue.h - whose turn it is among the calls of a client: those that wait
-** for a moment, those that stand in a line, and those that can go on. Knows no
-** Lua and no curl.
+** run_queue.h - which calls of a client can go on: a task for each, which waits
+** for a moment, stands in a queue, or is due. Time is an argument. Knows no Lua
+** and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_POLICY_RUN_QUEUE_H
@@ -16,67 +16,80 @@ struct uq_link {
   struct uq_link *next, *prev;
 };
 
+struct uq_task_group;
+
 /* All zero: nowhere. */
 struct uq_task {
-  struct uq_link list; /* among those that wait, or that can go on */
-  struct uq_link line; /* besides: in the line */
-  double wake;         /* while waiting: until when, on uq_clock */
-  bool named;          /* among those that were told */
+  struct uq_link list;  /* among the tasks that wait, or that are ready */
+  struct uq_link queue; /* besides: in the queue */
+  double id;            /* its owner's */
+  double wake;          /* while waiting: until when, on uq_clock */
+  bool due;             /* can go on, until it is put elsewhere */
+  struct uq_task_group *group; /* NULL: none */
+};
+
+/* Tasks that one consumer steps: it is told once that some are due. All zero,
+** but for `ready`: empty. */
+struct uq_task_group {
+  struct uq_task task;  /* due when one of the others is */
+  struct uq_link ready; /* those that are due */
 };
 
 struct uq_run_queue {
   struct uq_link waiting; /* by wake, earliest first */
-  struct uq_link ready;   /* in the order in which they became so */
-  struct uq_link named;   /* of those, the ones that somebody was told of ... */
-  struct uq_link passed;  /* ... and has no use for */
-  struct uq_link line;    /* in the order of arrival */
-  double in_line;         /* their number */
+  struct uq_link ready;   /* due and not reported, in order of arrival */
+  struct uq_link queue;   /* in order of arrival */
+  double queued;          /* the number of tasks in the queue */
 };
 
-/* The schedule must not be moved in memory any more. */
-void uq_run_queue_init(struct uq_run_queue *s);
+/* The run queue must not be moved in memory afterwards. */
+void uq_run_queue_init(struct uq_run_queue *q);
 
-/* Puts a turn, wherever it was, among those that wait. */
-void uq_run_queue_wait(struct uq_run_queue *s, struct uq_task *turn,
+/* The task waits until `wake`; HUGE_VAL: until uq_run_queue_ready. */
+void uq_run_queue_wait(struct uq_run_queue *q, struct uq_task *task,
                        double wake);
 
-/* Puts a turn, wherever it was, at the end of the line: it waits until wake, or
-** until it is called. HUGE_VAL: until it is called. */
-void uq_run_queue_enqueue(struct uq_run_queue *s, struct uq_task *turn,
+/* Puts the task at the end of the queue: it waits until `wake` or until it is
+** admitted. HUGE_VAL: until it is admitted. */
+void uq_run_queue_enqueue(struct uq_run_queue *q, struct uq_task *task,
                           double wake);
 
-/* The first of the line can go on, and leaves it. */
-void uq_run_queue_admit(struct uq_run_queue *s);
+/* The first task of the queue leaves it, and is due. */
+void uq_run_queue_admit(struct uq_run_queue *q);
 
-bool uq_run_queue_is_queued(const struct uq_task *turn);
+/* True if the task stands in the queue. */
+bool uq_run_queue_is_queued(const struct uq_task *task);
 
-/* Puts a turn, wherever it was, among those that can go on. */
-void uq_run_queue_ready(struct uq_run_queue *s, struct uq_task *turn);
+/* The task is due. */
+void uq_run_queue_ready(struct uq_run_queue *q, struct uq_task *task);
 
-/* Takes a turn out of wherever it is. */
-void uq_run_queue_leave(struct uq_run_queue *s, struct uq_task *turn);
+/* Makes an empty group, which must not be moved in memory afterwards. */
+void uq_task_group_init(struct uq_task_group *group);
 
-/* Makes ready whoever has waited long enough. */
-void uq_run_queue_advance(struct uq_run_queue *s, double now);
+/* The first task of a group that is due, which is reported now. NULL: there is
+** none, and the group's own task is nowhere. */
+struct uq_task *uq_run_queue_next_of(struct uq_run_queue *q,
+                                     struct uq_task_group *group);
 
-/* The first that can go on; it is told once. NULL: there is none. */
-struct uq_task *uq_run_queue_next(struct uq_run_queue *s);
+/* Takes the task out of the run queue. */
+void uq_run_queue_leave(struct uq_run_queue *q, struct uq_task *task);
 
-/* Who was told of this turn has no use for it. Nothing if it is elsewhere by
-** now. */
-void uq_run_queue_requeue(struct uq_run_queue *s, struct uq_task *turn);
+/* The task is reported: uq_run_queue_next does not give it. It stays due. False:
+** it was reported before, or is not due. */
+bool uq_run_queue_report(struct uq_task *task);
 
-/* Is there such a one? */
-bool uq_run_queue_has_unclaimed(const struct uq_run_queue *s);
+/* Tasks whose time has come are due. */
+void uq_run_queue_advance(struct uq_run_queue *q, double now);
 
-/* Whoever was told, it is forgotten: those can go on. */
-void uq_run_queue_requeue_all(struct uq_run_queue *s);
+/* The first task that is due and not reported, which it is now. NULL: there is
+** none. */
+struct uq_task *uq_run_queue_next(struct uq_run_queue *q);
 
-/* Can anybody go on? */
-bool uq_run_queue_has_ready(const struct uq_run_queue *s);
+/* True if a task is due and not reported. */
+bool uq_run_queue_has_ready(const struct uq_run_queue *q);
 
-/* When the first of those that wait will be ready; below 0: nobody waits. */
-double uq_run_queue_wake(const struct uq_run_queue *s);
+/* When the first of the waiting tasks is due; below 0: none waits. */
+double uq_run_queue_wake(const struct uq_run_queue *q);
 
 #pragma GCC visibility pop
 

@@ -151,7 +151,7 @@ local function fly(self, now)
   end
   if not call:done() then
     if not slot.driver and not hub.closed then
-      hub:expect(call, slot)
+      hub:expect(call:id(), call, slot)
       hub:join(slot, true)
     end
     self.due = now + RENEW

@@ -18,14 +18,14 @@ function shared.token_store(dict)
 
   local function name(key) return "uqpay token " .. key end
 
-  function store.get(key)
+  function store.get(_, key)
     local text, err = dict:get(name(key))
     if not text then return nil, type(err) == "string" and err or nil end
     local ends, token = text:match "^(%d+) (.*)$"
     return token, ends ~= "0" and tonumber(ends) or nil
   end
 
-  function store.set(key, token, ends)
+  function store.set(_, key, token, ends)
     if not token then
       dict:delete(name(key))
       return true
@@ -35,14 +35,14 @@ function shared.token_store(dict)
     return ok or nil, err
   end
 
-  function store.lock(key)
+  function store.lock(_, key)
     local taken, err = lock.take(dict, "uqpay login " .. key, clock())
     if not taken then return taken, err end
     held[key] = taken
     return true
   end
 
-  function store.unlock(key)
+  function store.unlock(_, key)
     if held[key] then lock.release(held[key]) end
     held[key] = nil
     return true
