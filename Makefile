@@ -4,7 +4,7 @@
 LUA ?= 5.4
 LUAS = 5.1 5.2 5.3 5.4 5.5 jit
 # The Luas that the specs can run on here, looked up once; a list on the command line is
-# taken as it is.
+# not checked.
 AVAILABLE = $(eval AVAILABLE := $(if $(filter command,$(origin LUAS)),$(LUAS),$(shell \
 	MAKE='$(MAKE)' sh spec/support/luas.sh $(LUAS))))$(AVAILABLE)
 
@@ -14,7 +14,7 @@ LIBFLAG ?= -shared
 INSTALL ?= install
 BUSTED ?= busted
 
-# What differs by Lua: the interpreter, the headers, the ABI's name in paths.
+# By Lua: the interpreter, the headers, the ABI's name in paths.
 ifeq ($(LUA),jit)
 LUA_ABI = 5.1
 LUA_BIN ?= luajit
@@ -31,7 +31,7 @@ PREFIX ?= /usr/local
 LUA_CMOD ?= $(PREFIX)/lib/lua/$(LUA_ABI)
 LUA_LMOD ?= $(PREFIX)/share/lua/$(LUA_ABI)
 
-# A variant (asan) builds beside the plain module, some with objects of their own.
+# A variant (-asan) builds in a folder of its own; EXTRA are its additional objects.
 VARIANT ?=
 EXTRA ?=
 OUT = build/$(LUA)$(VARIANT)
@@ -59,16 +59,16 @@ $(OUT)/%.o: src/%.c
 
 -include $(OBJECTS:.o=.d)
 
-deps: ## installs what the module and the demos need (Debian packages)
+deps: ## installs what the module, the demos and the sandbox need (Debian packages)
 	@sh spec/support/deps.sh deps
 
-dev-deps: ## the same for the specs
+dev-deps: ## installs what all other targets need, but bench
 	@sh spec/support/deps.sh dev-deps
 
-bench-deps: ## the same for the other clients of the benches
+bench-deps: ## installs what bench needs
 	@sh spec/support/deps.sh bench-deps
 
-demo: all ## a balance from a sandbox server
+demo: all ## fetches balances from a sandbox server
 	LUA_BIN=$(LUA_BIN) LUA_ABI=$(LUA_ABI) sh spec/support/demo.sh $(OUT)
 
 WAIT ?=
@@ -77,13 +77,13 @@ demo-openresty: ## the same inside nginx, by examples/nginx.conf; WAIT=1 keeps b
 	@$(MAKE) --no-print-directory all LUA=jit
 	@sh spec/support/demo_openresty.sh build/jit
 
-sandbox: ## runs a sandbox server
+sandbox: ## runs the sandbox server: see README.md
 	@sh spec/sandbox/sandbox.sh run
 
-check: ## all specs on all Luas
+check: ## all specs on all Luas that are installed, or LUAS="5.1 jit"
 	@MAKE='$(MAKE)' sh spec/support/check.sh $(AVAILABLE:%='spec LUA=%') $(EXCHANGED)
 
-install: all ## installs module, Lua files and annotations: make install PREFIX=/usr/local
+install: all ## installs module, Lua files and annotations: PREFIX=/usr/local
 	$(INSTALL) -d $(DESTDIR)$(LUA_CMOD) $(DESTDIR)$(LUA_LMOD)/uqpay/types/uqpay
 	$(INSTALL) -m 755 $(MODULE) $(DESTDIR)$(LUA_CMOD)/uqpay.so
 	$(INSTALL) -m 644 src/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay
@@ -93,21 +93,21 @@ install: all ## installs module, Lua files and annotations: make install PREFIX=
 	$(INSTALL) -m 644 src/types/uqpay.lua $(DESTDIR)$(LUA_LMOD)/uqpay/types
 	$(INSTALL) -m 644 src/types/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay/types/uqpay
 
-uninstall: ## removes what install has installed
+uninstall: ## removes what install installed
 	rm -f $(DESTDIR)$(LUA_CMOD)/uqpay.so
 	rm -rf $(DESTDIR)$(LUA_LMOD)/uqpay $(DESTDIR)$(LUA_LMOD)/resty/uqpay.lua \
 		$(DESTDIR)$(LUA_LMOD)/resty/uqpay
 
 # `make matrix` leaves no mounts behind; one that was made by hand must not be emptied.
-clean: ## removes build
+clean: ## removes the folder build
 	@! grep -s ' $(CURDIR)/build/' /proc/mounts || { echo "clean: unmount it first"; exit 1; }
 	rm -rf build
 
-help: ## this list
-	@sed -n 's/^\([a-z0-9.-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
-		awk -F '\t' '{ printf "%-16s %s\n", $$1, $$2 }'
+INCLUDED = spec/spec.mk spec/lint.mk spec/torture/torture.mk spec/bench/bench.mk
+help: ## lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s%s\n", $$1, $$2 }' Makefile $(INCLUDED)
 
-.PHONY: all deps dev-deps bench-deps demo demo-openresty sandbox check install uninstall \
-	clean help
+.PHONY: all deps dev-deps bench-deps demo demo-openresty sandbox check install \
+	uninstall clean help
 
-include spec/spec.mk spec/lint.mk spec/torture/torture.mk spec/bench/bench.mk
+include $(INCLUDED)

@@ -1,40 +1,31 @@
-# The specs, on one Lua and on all, under sanitizers, with other pollers and libcurls.
+# The specs: on one Lua, under sanitizers, with other pollers and libcurls.
 
-# The engine's leaves as a Lua module, for the specs alone.
-$(OUT)/engine.so: spec/support/engine.c $(OBJECTS) $(EXTRA)
-	$(COMPILE) $(LIBFLAG) $(LDFLAGS) -o $@ $< \
-		$(ENGINE:src/%.c=$(OUT)/%.o) $(OUT)/binding/check.o $(EXTRA) $(LIBS)
+# The engine as a Lua module, for the specs only.
+DRIVER = $(wildcard spec/support/engine/*.c)
+$(OUT)/engine.so: $(DRIVER) spec/support/engine/driver.h $(OBJECTS) $(EXTRA)
+	$(COMPILE) $(LIBFLAG) $(LDFLAGS) -o $@ $(DRIVER) $(ENGINE:src/%.c=$(OUT)/%.o) \
+		$(EXTRA) $(LIBS)
 
-# fork(2) and signals, and a failing disk, for the specs alone; preloaded by some, so
-# never sanitized.
-$(OUT)/fork.so $(OUT)/disk.so: $(OUT)/%.so: spec/support/%.c
+# Faults for the specs: fork(2) and signals, a failing disk, clocks that are set, libcurl
+# without memory. Some specs preload them, so they are never sanitized.
+FAULTS = $(foreach name,fork disk shift scarce,$(OUT)/$(name).so)
+$(FAULTS): $(OUT)/%.so: spec/support/%.c
 	@mkdir -p $(@D)
-	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $<
+	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $< $(FAULT_LIBS)
+$(OUT)/scarce.so: FAULT_LIBS = $(LIBCURL)
 
-# Clocks that can be moved; the same.
-$(OUT)/shift.so: spec/support/shift.c
-	@mkdir -p $(@D)
-	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $<
-
-# libcurl without memory; the same.
-$(OUT)/scarce.so: spec/support/scarce.c
-	@mkdir -p $(@D)
-	$(CC) $(STD) $(WARN) -I$(LUA_INCDIR) $(LIBFLAG) -o $@ $< $(LIBCURL)
-
-# Spec files by name, whatever their folder.
+# Spec files by name, from any folder.
 specs = $(foreach name,$1,$(wildcard spec/*/$(name)_spec.lua))
 
 # Sets LUA_PATH and LUA_CPATH for one Lua: these folders, its own, the user's.
 paths = . spec/support/paths.sh && use_paths $(LUA_ABI) '$1' '$2'
 
-# The specs on one Lua: make spec LUA=5.1 SPEC=spec/client/retry_spec.lua
-# UQPAY_WRAP stands before the interpreter: a sanitizer's preload, valgrind.
+# UQPAY_WRAP is a prefix of the interpreter's command: a preload, valgrind.
 SPEC ?= spec
 spec: export UQPAY_LUA = $(CURDIR)/spec/support/lua.sh
 spec: export UQPAY_LUA_BIN = $(LUA_BIN)
 spec: export UQPAY_OUT = $(OUT)
-spec: all cjson $(OUT)/engine.so $(OUT)/fork.so $(OUT)/disk.so $(OUT)/shift.so \
-		$(OUT)/scarce.so
+spec: all cjson $(OUT)/engine.so $(FAULTS) ## specs on one Lua: LUA=5.1 SPEC=spec/client/retry_spec.lua
 	@$(call paths,src/?.lua) && BUSTED='$(BUSTED)' sh spec/support/busted.sh \
 		--cpath='$(OUT)/?.so' --lpath='./?.lua' -o plainTerminal $(SPEC)
 
@@ -56,9 +47,8 @@ spec-5.1-in-jit:
 	@$(MAKE) --no-print-directory spec LUA=5.1 LUA_BIN=luajit VARIANT=-in-jit \
 		SPEC='$(EXCHANGED_SPECS)'
 
-# Some specs with the pollers of other systems, on one Lua: poll(2), and kqueue as
-# spec/support/kqueue plays it, a new and an old one.
-pollers:
+# kqueue is that of spec/support/kqueue, a new and an old one.
+pollers: ## some specs on one Lua with the pollers of other systems: poll(2), kqueue
 	@MAKE='$(MAKE)' sh spec/support/check.sh spec-poll spec-kqueue spec-kqueue-old
 
 POLLER_SPECS = $(call specs,poller balance transport errors retry process descriptors)
@@ -81,8 +71,7 @@ build/kqueue.o build/kqueue-old.o: spec/support/kqueue/kqueue.c \
 	@mkdir -p build
 	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-# Some specs on one Lua with Debian's other libcurl, on GnuTLS.
-gnutls:
+gnutls: ## some specs on one Lua with Debian's libcurl for GnuTLS
 	@sh spec/matrix/gnutls.sh build/gnutls
 	@MAKE='$(MAKE)' sh spec/support/check.sh spec-gnutls
 
@@ -96,18 +85,16 @@ spec-gnutls:
 		'assert(require "uqpay".info().tls:find "GnuTLS", "this is not GnuTLS")'
 	@$(MAKE) --no-print-directory spec $(GNUTLS) SPEC='$(GNUTLS_SPECS)'
 
-# The README's commands in chroots of Debian's suites; 30 minutes. See spec/matrix/matrix.sh
-# for MIRROR, FRESH, SKIP and LIMIT.
+# The README's commands in chroots of Debian's suites: deps demo demo-openresty, dev-deps
+# check, on Debian 12 also gnutls. Needs root, and for each suite some minutes and 1.5 GB the
+# first time. See spec/matrix/matrix.sh for MIRROR, FRESH, SKIP and LIMIT.
 SUITES ?= trixie sid bookworm:i386
-matrix:
+matrix: ## demos and specs in chroots, 30 minutes: SUITES="trixie sid bookworm:i386"
 	@LUAS='$(if $(filter command,$(origin LUAS)),$(LUAS))' \
 		sh spec/matrix/matrix.sh $(SUITES)
 
-# All specs under the address and undefined behaviour sanitizers, with leaks counted. They
-# work more than they wait: a Lua for each processor, or deadlines would be missed.
-asan:
-	@UQPAY_CHECK_JOBS=$$(nproc) MAKE='$(MAKE)' sh spec/support/check.sh \
-		$(AVAILABLE:%='asan-spec LUA=%')
+asan: ## all specs on all Luas under the address and undefined behaviour sanitizers
+	@MAKE='$(MAKE)' sh spec/support/check.sh $(AVAILABLE:%='asan-spec LUA=%')
 
 ASAN = VARIANT=-asan CC=gcc CFLAGS='-O1 -g -fsanitize=address,undefined \
 	-fno-sanitize-recover=undefined -fno-omit-frame-pointer'
@@ -117,16 +104,18 @@ asan-spec torture-random: export ASAN_OPTIONS = detect_leaks=1:handle_abort=1
 asan-spec torture-random: export UBSAN_OPTIONS = print_stacktrace=1
 asan-spec torture-random: export LSAN_OPTIONS = print_suppressions=0:suppressions=$\
 	$(CURDIR)/spec/support/lsan.supp
-asan-spec: build/unpreload.so
+asan-spec: build/unpreload.so ## the same on one Lua, with LUA and SPEC
 	@$(MAKE) --no-print-directory spec $(ASAN)
 
 build/unpreload.so: spec/support/unpreload.c
 	@mkdir -p build
 	$(CC) $(STD) $(WARN) -shared -o $@ $<
 
-# The specs under valgrind's memcheck, on one Lua; minutes.
 valgrind: export UQPAY_WRAP = valgrind -q --error-exitcode=42 --leak-check=full \
 	--show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	--suppressions=$(CURDIR)/spec/support/valgrind.supp
-valgrind:
+valgrind: ## all specs on one Lua under valgrind; minutes
 	@MAKE='$(MAKE)' sh spec/support/check.sh 'spec LUA=$(LUA)'
+
+.PHONY: spec cjson spec-jit-in-5.1 spec-5.1-in-jit pollers spec-poll spec-kqueue \
+	spec-kqueue-old gnutls spec-gnutls matrix asan asan-spec valgrind

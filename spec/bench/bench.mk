@@ -1,16 +1,13 @@
-# Benches: see spec/bench.
-
-# This client against bare libcurl and what else there is, into the README's table;
-# minutes. LONG=1 makes a million calls to see that memory stays flat.
+# Benchmarks. LONG=1 also makes a million calls, to check that memory stays flat.
 LONG ?=
 bench: export LONG := $(LONG)
-bench: build/bench/bare build/bench/meter
+bench: build/bench/bare build/bench/meter ## speed beside bare libcurl and other clients, for README.md; minutes
 	@$(MAKE) --no-print-directory all LUA=5.4
 	@$(MAKE) --no-print-directory all LUA=jit
 	@sh spec/bench/bench.sh
 
-# What resty.uqpay does to an nginx worker; some minutes.
-bench-openresty: build/bench/slow_dns.so
+# Beside lua-resty-http as well if LUA_PATH has it; QUICK=1: a rough part of it.
+bench-openresty: build/bench/slow_dns.so ## load of nginx workers by resty.uqpay; minutes
 	@$(MAKE) --no-print-directory all LUA=jit
 	@sh spec/bench/nginx.sh
 
@@ -21,3 +18,5 @@ build/bench/%.so: spec/bench/%.c
 build/bench/%: spec/bench/%.c
 	@mkdir -p build/bench
 	$(CC) $(STD) $(WARN) $(CFLAGS) -o $@ $< -lcurl
+
+.PHONY: bench bench-openresty

@@ -58,7 +58,8 @@ describe("the text of an answer", function()
         sandbox.fault { kind = "answer", body = body }
         local call = asked { currency = "USD", amounts = amounts }
         local first = fixture.succeeded(call:result())
-        local number = select(3, internal.question(client, "USD", { amounts = amounts }))
+        local number = select(3,
+          internal.question(client, "balance", "USD", { amounts = amounts }))
         local again = internal.read(client, "USD", number, internal.text(call))
         assert.same(first, again)
         assert.equal(tostring(first.available_balance), tostring(again.available_balance))
@@ -92,9 +93,10 @@ describe("a question", function()
     sandbox.start()
     local client = fixture.client { timeout = 7, max_retries = 4 }
     assert.same({ 7, 4 }, { internal.budget(client) })
-    assert.same({ "USD", "", 0, 7, false, 4 }, { internal.question(client, "USD") })
+    assert.same({ "USD", "", 0, 7, false, 4 },
+      { internal.question(client, "balance", "USD") })
     assert.same({ "SGD", sandbox.sub_account, 2, 1.5, true, 0 },
-      { internal.question(client, "SGD", { on_behalf_of = sandbox.sub_account,
+      { internal.question(client, "balance", "SGD", { on_behalf_of = sandbox.sub_account,
         amounts = "exact", timeout = 1.5, max_retries = 0,
         idempotency_key = "b5f4a6c2-3f0e-4d52-9a53-0c8a3f2b7d11" }) })
     client:close()

@@ -102,7 +102,7 @@ describe("numbers under a decimal comma", function()
       print(engine.number_valid "5.000,25")
       print(engine.number_valid "5.000.25")
       print(engine.number_valid "5.000")
-      print((engine.quote '{"a":5.000.25}'))
+      print((engine.stringify_numbers '{"a":5.000.25}'))
     ]]))
   end)
 end)
@@ -241,11 +241,11 @@ describe("upper and lower case in Turkish", function()
       locale "tr_TR"
       local engine = require "engine"
       for name in ("%s"):gmatch "%%S+" do
-        local received = engine.received()
+        local received = engine.response_headers()
         received:line(name .. ": 1\r\n")
         print(name, received:get "request_id")
       end
-      local received = engine.received()
+      local received = engine.response_headers()
       received:line "LOCATION: 1\r\n"
       print("LOCATION", received:get "location")
     ]]):format(table.concat(names, " "))))

@@ -222,7 +222,7 @@ end)
 describe("an address", function()
   local function refused(why, urls)
     for _, url in ipairs(urls) do
-      local host, actual = engine.address(url)
+      local host, actual = engine.check_url(url)
       assert.is_nil(host, url)
       assert.matches(why, actual, 1, true)
     end
@@ -243,12 +243,12 @@ describe("an address", function()
       ["http://localhost"] = "localhost", ["http://localhost:80/api"] = "localhost:80",
       ["http://[::1]:8080"] = "[::1]:8080",
     } do
-      assert.equal(host, (engine.address(url)), url)
+      assert.equal(host, (engine.check_url(url)), url)
     end
   end)
 
   it("may have a scheme in upper case", function()
-    assert.equal("example.invalid", (engine.address "HTTPS://example.invalid/api"))
+    assert.equal("example.invalid", (engine.check_url "HTTPS://example.invalid/api"))
     refused("loopback", { "HTTP://example.invalid/api", "hTtP://example.invalid" })
   end)
 
@@ -278,7 +278,7 @@ describe("an address", function()
       "http://evil.example/@localhost", "http://evil.example\\@localhost",
       "http://127.0.0.1;evil", "http://127.0.0.1,evil", "http://127.0.0.1#.evil",
     } do
-      assert.is_nil((engine.address(url)), url)
+      assert.is_nil((engine.check_url(url)), url)
     end
   end)
 
@@ -295,7 +295,7 @@ describe("an address", function()
       "http://127.0.0.1.", "http://0x7f.1.",
       "http://[::1%25lo]", "http://[::0001]",
     } do
-      local host = engine.address(url)
+      local host = engine.check_url(url)
       local name = host and host:gsub(":%d+$", "")
       if name and name ~= "localhost" and name ~= "[::1]" then
         assert.matches("^127%.%d+%.%d+%.%d+$", name, url)
@@ -348,7 +348,7 @@ describe("an address", function()
       "javascript://h", "://h", "h://", "localhost/http://evil.example", "x://https://h",
       "https//h://x",
     } do
-      assert.is_nil((engine.address(url)), url)
+      assert.is_nil((engine.check_url(url)), url)
     end
   end)
 
@@ -359,14 +359,14 @@ describe("an address", function()
       "https://h:65536", "https://h:-1", "https://h:99999999999", "https://h:80:80",
       "https://a*b", "https://a{b}", "https://h%00/", "https://h%0a/", "https://h%2fx/",
     } do
-      assert.is_nil((engine.address(url)), url)
+      assert.is_nil((engine.check_url(url)), url)
     end
   end)
 
   it("has its host cut to the room there is", function()
     for size = 1, 20 do
       local whole = "example.invalid:8443"
-      assert.equal(whole:sub(1, size - 1), (engine.address("https://" .. whole, size)))
+      assert.equal(whole:sub(1, size - 1), (engine.check_url("https://" .. whole, size)))
     end
   end)
 
@@ -376,7 +376,7 @@ describe("an address", function()
       ["http://localhost"] = false, ["HTTP://localhost"] = false,
       ["http://https://h"] = false, ["httpsx://h"] = false, [""] = false,
     } do
-      assert.equal(expected, engine.encrypted(url), url)
+      assert.equal(expected, engine.is_encrypted(url), url)
     end
   end)
 
@@ -652,7 +652,7 @@ end)
 describe("received headers", function()
   local received
 
-  before_each(function() received = engine.received() end)
+  before_each(function() received = engine.response_headers() end)
 
   local function line(text, keep) return received:line(text, keep) end
   local function get(name) return received:get(name) end
@@ -809,7 +809,7 @@ describe("received headers", function()
 
   it("are 65536 bytes at most, all answers and trailers together", function()
     for _, keep in ipairs { true, false } do
-      received = engine.received()
+      received = engine.response_headers()
       local sent = 0
       local function send(text)
         sent = sent + #text
@@ -823,10 +823,10 @@ describe("received headers", function()
       assert.is_false(send "\n")
       assert.is_false(send "HTTP/1.1 200 OK\r\n")
     end
-    received = engine.received()
+    received = engine.response_headers()
     assert.is_true(line(("x"):rep(65536)))
     assert.is_false(line("x", false))
-    received = engine.received()
+    received = engine.response_headers()
     assert.is_false(line(("x"):rep(65537)))
   end)
 end)

@@ -6,7 +6,7 @@ local fixture = require "spec.support.fixture"
 local random = require "spec.support.random"
 local sandbox = require "spec.sandbox.sandbox"
 
-local flat = engine.flat
+local flat = engine.flat_json
 
 describe("a plain object", function()
   it("is read member by member", function()

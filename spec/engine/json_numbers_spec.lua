@@ -7,6 +7,7 @@ local random = require "spec.support.random"
 
 local mark = "\255"
 local show = random.show
+local stringify = engine.stringify_numbers
 
 local function quoted(number) return '"' .. mark .. number .. '"' end
 
@@ -104,7 +105,7 @@ local function oracle(text, mend)
 end
 
 local function check(text, mend)
-  local out, members, at = engine.quote(text, mend)
+  local out, members, at = engine.stringify_numbers(text, mend)
   local expected, expected_members, expected_at = oracle(text, mend)
   if out ~= expected or members ~= expected_members or at ~= expected_at then
     random.fail("%s%s\nbecame %s, %s at %s,\nnot %s, %s at %s", mend and "mended " or "",
@@ -251,12 +252,12 @@ describe("quoting", function()
     for _, number in ipairs(literals) do
       for _, around in ipairs { "%s", "[%s]", '{"a":%s}', "[1, %s ,2]", ' %s\n' } do
         local text = around:format(number)
-        local out = engine.quote(text)
+        local out = engine.stringify_numbers(text)
         assert.equal(around:gsub("%d", function(n) return quoted(n) end)
           :format((quoted(number))), out)
       end
       assert.same({ a = mark .. number },
-        cjson.decode((engine.quote('{"a":' .. number .. "}"))))
+        cjson.decode((stringify('{"a":' .. number .. "}"))))
     end
   end)
 
@@ -268,7 +269,7 @@ describe("quoting", function()
       '"\238\128\128\239\191\191"', "[,]", "}", "]]]", "{{[", "[null true]", '"a""b"',
       '"1"null',
     } do
-      assert.equal(text, (engine.quote(text)), show(text))
+      assert.equal(text, (stringify(text)), show(text))
     end
   end)
 
@@ -276,7 +277,7 @@ describe("quoting", function()
     it("refuses bad " .. what .. ", and says why and where", function()
       for _, case in ipairs(cases) do
         for _, mend in ipairs { false, true } do
-          local out, why, at = engine.quote(case[1], mend)
+          local out, why, at = engine.stringify_numbers(case[1], mend)
           assert.is_nil(out, show(case[1]))
           assert.equal(case[2], why, show(case[1]))
           assert.equal(case[3], at, show(case[1]))
@@ -289,7 +290,7 @@ describe("quoting", function()
     for byte = 0, 127 do
       local c = string.char(byte)
       if c ~= '"' and c ~= "\\" then
-        assert.equal(byte >= 32, engine.quote('"' .. c .. '"') ~= nil, show(c))
+        assert.equal(byte >= 32, stringify('"' .. c .. '"') ~= nil, show(c))
       end
     end
   end)
@@ -298,7 +299,7 @@ describe("quoting", function()
     for byte = 0, 255 do
       local c = string.char(byte)
       if not c:find "[A-Za-z0-9_.+-]" and not c:find '[][{}:,"]' then
-        local out = engine.quote("[1" .. c .. "]")
+        local out = engine.stringify_numbers("[1" .. c .. "]")
         local blank = c:find "[ \t\r\n]" ~= nil
         assert.equal(blank and "[" .. quoted "1" .. c .. "]" or nil, out, show(c))
       end
@@ -310,7 +311,7 @@ describe("quoting", function()
       ["[]"] = 0, ['{"a":1}'] = 1, ['{"a":1,"a":2}'] = 2, ['{"a":{"a":{"b":null}}}'] = 3,
       ['[{"a":1},{"a":1}]'] = 2, ['{"a:b":":"}'] = 1, ['{"a" : 1 , "b"\n:\t"c"}'] = 2,
     } do
-      assert.equal(members, select(2, engine.quote(text)), text)
+      assert.equal(members, select(2, stringify(text)), text)
     end
   end)
 
@@ -319,15 +320,15 @@ describe("quoting", function()
       local per = #brackets[2]
       local levels = 32 / per
       local text = brackets[1]:rep(levels) .. "1" .. brackets[2]:rep(levels)
-      assert.is_string(engine.quote(text))
-      assert.is_table(cjson.decode((engine.quote(text))))
-      local out, why, at = engine.quote(brackets[1]:rep(levels + 1))
+      assert.is_string(stringify(text))
+      assert.is_table(cjson.decode((stringify(text))))
+      local out, why, at = engine.stringify_numbers(brackets[1]:rep(levels + 1))
       assert.is_nil(out)
       assert.equal("nested too deeply", why)
       assert.equal(#brackets[1] * levels + 1, at)
     end
-    assert.is_string(engine.quote("[" .. ("[],"):rep(10000) .. "1]"))
-    assert.is_nil(engine.quote(("["):rep(1000000)))
+    assert.is_string(stringify("[" .. ("[],"):rep(10000) .. "1]"))
+    assert.is_nil(stringify(("["):rep(1000000)))
   end)
 
   it("mends a comma right before a closing bracket, if told to", function()
@@ -339,22 +340,22 @@ describe("quoting", function()
       ["[null],"] = "[null],", ["[,\11]"] = false,
       ["[1,2]"] = "[" .. quoted "1" .. "," .. quoted "2" .. "]",
     } do
-      assert.equal(mended or nil, (engine.quote(text, true)), show(text))
+      assert.equal(mended or nil, (stringify(text, true)), show(text))
     end
   end)
 
   it("mends nothing unless told to", function()
-    assert.equal("[" .. quoted "1" .. ",]", (engine.quote "[1,]"))
-    assert.equal('{"a":null,}', (engine.quote '{"a":null,}'))
-    assert.is_false(pcall(cjson.decode, (engine.quote "[1,]")))
+    assert.equal("[" .. quoted "1" .. ",]", (stringify "[1,]"))
+    assert.equal('{"a":null,}', (stringify '{"a":null,}'))
+    assert.is_false(pcall(cjson.decode, (stringify "[1,]")))
   end)
 
   it("does not grow beyond its buffer's ceiling", function()
     local text = "[1,22,333]"
-    local whole = engine.quote(text)
-    assert.equal(whole, (engine.quote(text, false, #whole)))
+    local whole = engine.stringify_numbers(text)
+    assert.equal(whole, (stringify(text, false, #whole)))
     for max = 0, #whole - 1 do
-      local out, why = engine.quote(text, false, max)
+      local out, why = engine.stringify_numbers(text, false, max)
       assert.is_nil(out)
       assert.equal("no memory", why)
     end
@@ -362,17 +363,17 @@ describe("quoting", function()
 
   it("keeps within three times the text", function()
     for _, text in ipairs { "1", "[1]", ("1 "):rep(500), ("[1"):rep(32) } do
-      assert.is_string(engine.quote(text, false, 3 * #text + 3))
+      assert.is_string(stringify(text, false, 3 * #text + 3))
     end
   end)
 
   it("takes long texts", function()
     local digits = ("1234567890"):rep(100000)
-    assert.equal("[" .. quoted(digits) .. "]", (engine.quote("[" .. digits .. "]")))
-    local out, members = engine.quote('{"a":"' .. ("\195\164"):rep(500000) .. '"}')
+    assert.equal("[" .. quoted(digits) .. "]", (stringify("[" .. digits .. "]")))
+    local out, members = stringify('{"a":"' .. ("\195\164"):rep(500000) .. '"}')
     assert.equal(1000008, #out)
     assert.equal(1, members)
-    local list = engine.quote("[" .. ("1,"):rep(200000) .. "1]")
+    local list = engine.stringify_numbers("[" .. ("1,"):rep(200000) .. "1]")
     assert.equal(200001, #cjson.decode(list))
   end)
 end)
@@ -380,7 +381,7 @@ end)
 describe("no string passes for a number", function()
   -- The first value in the array that the text decodes to; nil: it is refused.
   local function decoded(text)
-    local out = engine.quote(text)
+    local out = engine.stringify_numbers(text)
     if not out then return nil end
     local ok, list = pcall(cjson.decode, out)
     return ok and list[1] or nil
@@ -413,7 +414,7 @@ describe("no string passes for a number", function()
       if high < 0xd8 or high > 0xdf then
         local list = {}
         for low = 0, 255 do list[low + 1] = ('"\\u%02x%02X5"'):format(high, low) end
-        local out = engine.quote("[" .. table.concat(list, ",") .. "]")
+        local out = engine.stringify_numbers("[" .. table.concat(list, ",") .. "]")
         for _, found in ipairs(cjson.decode(out)) do
           assert(found:byte() ~= 255, found)
         end
@@ -430,7 +431,7 @@ describe("quoting, at random,", function()
   it("marks the numbers of a JSON text and nothing else", function()
     for _ = 1, 2000 do
       local text, expected, members = value(0)
-      local out, counted = engine.quote(text)
+      local out, counted = engine.stringify_numbers(text)
       if out ~= expected or counted ~= members then
         random.fail("%s\nbecame %s", show(text), show(tostring(out)))
       end

@@ -219,7 +219,7 @@ describe("the poller", function()
     local r, w = new_pipe()
     poller:watch(r, IN)
     for _ = 1, 3 do
-      assert.equal(0, poller:rest(r))
+      assert.equal(0, poller:pause(r))
       assert.same({}, (poller:wait(0)))
       engine.write(w, "x")
       local expected = {}
@@ -234,21 +234,21 @@ describe("the poller", function()
       assert.same({ [r] = IN }, (poller:wait(long)))
       assert.equal("x", engine.read(r))
     end
-    assert.equal(0, poller:rest(r))
+    assert.equal(0, poller:pause(r))
     assert.equal(0, poller:watch(r, NONE))
     assert.same({}, (poller:wait(0)))
     assert.equal(0, poller:watch(w, OUT))
-    assert.equal(0, poller:rest(w))
+    assert.equal(0, poller:pause(w))
     assert.equal(0, poller:watch(w, IN))      -- for something else than before
     assert.same({}, (poller:wait(0)))
-    assert.equal(0, poller:rest(999999))      -- it never was watched
+    assert.equal(0, poller:pause(999999))      -- it never was watched
   end)
 
   it("says once that the other end of what rests is closed", function()
     for _, unread in ipairs { false, true } do
       local r, w = new_pipe()
       poller:watch(r, IN)
-      assert.equal(0, poller:rest(r))
+      assert.equal(0, poller:pause(r))
       if unread then
         engine.write(w, "x")
         poller:wait(0)

@@ -1,4 +1,4 @@
--- Pacing: never more turns in a minute than the limit allows, however they are asked for;
+-- The rate limiter: never more slots in a minute than the limit, however they are taken;
 -- and after the server's 429 the whole client holds back.
 
 local engine = require "engine"
@@ -10,25 +10,25 @@ local uqpay = require "uqpay"
 
 local failed, succeeded = fixture.failed, fixture.succeeded
 
--- The most turns within any minute.
-local function busiest(turns)
+-- The most slots within any minute.
+local function busiest(slots)
   local most, first = 0, 1
-  for last = 1, #turns do
-    while turns[last] - turns[first] >= 60 do first = first + 1 end
+  for last = 1, #slots do
+    while slots[last] - slots[first] >= 60 do first = first + 1 end
     most = math.max(most, last - first + 1)
   end
   return most
 end
 
-describe("the pace", function()
-  -- Takes turns for ten minutes, as often as some way of asking lets it.
-  local function ten_minutes(pace, next_moment)
-    local turns, now = {}, 1000
+describe("the rate limiter", function()
+  -- Takes slots for ten minutes, as often as some way of asking lets it.
+  local function ten_minutes(limiter, next_moment)
+    local slots, now = {}, 1000
     while now < 1600 do
-      if pace:take(now) then turns[#turns + 1] = now end
-      now = next_moment(now, pace)
+      if limiter:take(now) then slots[#slots + 1] = now end
+      now = next_moment(now, limiter)
     end
-    return turns
+    return slots
   end
 
   local generator = random.generator()
@@ -36,11 +36,11 @@ describe("the pace", function()
   local limits = { 1, 2, 3, 49, 50, 51, 99, 100, 300, 500, 999, 6000 }
 
   local askers = {
-    ["all the time"] = function(now, pace)
-      return math.max(now + 0.001, pace:next())
+    ["all the time"] = function(now, limiter)
+      return math.max(now + 0.001, limiter:next())
     end,
-    ["a little late"] = function(now, pace)
-      return math.max(now, pace:next()) + chance() * 0.05
+    ["a little late"] = function(now, limiter)
+      return math.max(now, limiter:next()) + chance() * 0.05
     end,
     ["in bursts"] = function(now)
       return chance() < 0.02 and now + chance() * 40 or now + chance() * 0.01
@@ -51,11 +51,11 @@ describe("the pace", function()
   }
 
   for name, next_moment in pairs(askers) do
-    it("gives no more turns than the limit in any minute, asked " .. name, function()
+    it("gives no more slots than the limit in any minute, asked " .. name, function()
       for _, limit in ipairs(limits) do
-        local turns = ten_minutes(engine.pace(limit), next_moment)
-        if busiest(turns) > limit then
-          random.fail("%d turns in a minute, the limit is %d", busiest(turns), limit)
+        local slots = ten_minutes(engine.rate_limiter(limit), next_moment)
+        if busiest(slots) > limit then
+          random.fail("%d slots in a minute, the limit is %d", busiest(slots), limit)
         end
       end
     end)
@@ -63,54 +63,54 @@ describe("the pace", function()
 
   it("gives nearly as many as that", function()
     for _, limit in ipairs { 50, 100, 300, 500, 6000 } do
-      local turns = ten_minutes(engine.pace(limit), askers["all the time"])
-      assert.is_true(#turns > 10 * limit * 0.95, #turns .. " of " .. 10 * limit)
+      local slots = ten_minutes(engine.rate_limiter(limit), askers["all the time"])
+      assert.is_true(#slots > 10 * limit * 0.95, #slots .. " of " .. 10 * limit)
     end
-    assert.equal(10, #ten_minutes(engine.pace(1), askers["all the time"]))
+    assert.equal(10, #ten_minutes(engine.rate_limiter(1), askers["all the time"]))
   end)
 
   it("gives a fiftieth at once, and more than that only after a while", function()
     for limit, burst in pairs { [500] = 10, [300] = 6, [100] = 2, [99] = 1, [1] = 1 } do
-      local pace = engine.pace(limit)
-      for _ = 1, burst do assert.is_true(pace:take(50)) end
-      assert.is_false(pace:take(50))
-      assert.is_true(pace:next() > 50)
-      assert.is_false(pace:take(pace:next() - 0.001))
-      assert.is_true(pace:take(pace:next()))
+      local limiter = engine.rate_limiter(limit)
+      for _ = 1, burst do assert.is_true(limiter:take(50)) end
+      assert.is_false(limiter:take(50))
+      assert.is_true(limiter:next() > 50)
+      assert.is_false(limiter:take(limiter:next() - 0.001))
+      assert.is_true(limiter:take(limiter:next()))
     end
   end)
 
   it("is none without a limit", function()
-    local pace = engine.pace(0)
-    for _ = 1, 5000 do assert.is_true(pace:take(7)) end
-    assert.is_true(pace:call(7))
+    local limiter = engine.rate_limiter(0)
+    for _ = 1, 5000 do assert.is_true(limiter:take(7)) end
+    assert.is_true(limiter:admit(7))
   end)
 
-  it("calls a line up as fast as turns come, also if some do not take theirs", function()
-    local pace, called, turns, now = engine.pace(300), 0, {}, 10
-    while pace:take(now) do turns[#turns + 1] = now end
+  it("admits a queue as fast as slots come, also if some do not take theirs", function()
+    local limiter, called, slots, now = engine.rate_limiter(300), 0, {}, 10
+    while limiter:take(now) do slots[#slots + 1] = now end
     while now < 310 do
       now = now + 0.01
-      while pace:call(now) do
+      while limiter:admit(now) do
         called = called + 1
-        if called % 7 ~= 0 and pace:take(now) then turns[#turns + 1] = now end
+        if called % 7 ~= 0 and limiter:take(now) then slots[#slots + 1] = now end
       end
     end
     assert.is_true(called > 5 * 285 and called <= 5 * 300 + 6, called)
-    assert.is_true(busiest(turns) <= 300)
-    assert.is_true(#turns > 5 * 285 * 6 / 7 - 7, #turns)
+    assert.is_true(busiest(slots) <= 300)
+    assert.is_true(#slots > 5 * 285 * 6 / 7 - 7, #slots)
   end)
 
   it("knows when somebody in the line will be called", function()
-    local pace = engine.pace(100)
-    while pace:take(20) do end
-    local tenth = pace:due(20, 9)
+    local limiter = engine.rate_limiter(100)
+    while limiter:take(20) do end
+    local tenth = limiter:due(20, 9)
     local n, now = 0, 20
     while n < 10 do
       now = now + 0.001
-      if pace:call(now) then
+      if limiter:admit(now) then
         n = n + 1
-        assert.is_true(pace:take(now))
+        assert.is_true(limiter:take(now))
       end
     end
     assert.is_true(math.abs(now - tenth) < 0.05, now - tenth)
@@ -118,76 +118,76 @@ describe("the pace", function()
 
   describe("after a refusal", function()
     local function refused(limit, count, over)
-      local pace = engine.pace(limit)
-      for n = 1, count do assert.is_true(pace:take(100 + over * n / count)) end
+      local limiter = engine.rate_limiter(limit)
+      for n = 1, count do assert.is_true(limiter:take(100 + over * n / count)) end
       local now = 100 + over + 0.1
-      assert.equal(1, pace:refused(now, now - 0.05))
-      pace:hold(now, 2)
-      return pace, now
+      assert.equal(1, limiter:refused(now, now - 0.05))
+      limiter:pause(now, 2)
+      return limiter, now
     end
 
     it("lets nobody go for the pause, then one alone", function()
-      local pace, now = refused(0, 20, 1)
-      assert.is_false(pace:take(now + 1.99))
-      assert.is_false(pace:call(now + 1.99))
-      assert.equal(now + 2, pace:due(now, 0))
-      assert.is_true(pace:call(now + 2))
-      assert.is_true(pace:take(now + 2))
-      assert.is_false(pace:call(now + 3.9))
-      assert.is_false(pace:take(now + 3.9))
+      local limiter, now = refused(0, 20, 1)
+      assert.is_false(limiter:take(now + 1.99))
+      assert.is_false(limiter:admit(now + 1.99))
+      assert.equal(now + 2, limiter:due(now, 0))
+      assert.is_true(limiter:admit(now + 2))
+      assert.is_true(limiter:take(now + 2))
+      assert.is_false(limiter:admit(now + 3.9))
+      assert.is_false(limiter:take(now + 3.9))
     end)
 
     it("lets the others follow when that one is taken", function()
-      local pace, now = refused(0, 20, 1)
-      assert.is_true(pace:take(now + 2))
-      pace:accepted(now + 2.1, now + 2)
-      assert.is_true(pace:take(now + 2.9))
+      local limiter, now = refused(0, 20, 1)
+      assert.is_true(limiter:take(now + 2))
+      limiter:accepted(now + 2.1, now + 2)
+      assert.is_true(limiter:take(now + 2.9))
     end)
 
     it("lets another one try when nothing is heard of the first", function()
-      local pace, now = refused(0, 20, 1)
-      pace:hold(now, 60)
-      assert.is_true(pace:take(now + 60))
-      assert.is_false(pace:take(now + 64.9))
-      assert.is_true(pace:take(now + 65))
+      local limiter, now = refused(0, 20, 1)
+      limiter:pause(now, 60)
+      assert.is_true(limiter:take(now + 60))
+      assert.is_false(limiter:take(now + 64.9))
+      assert.is_true(limiter:take(now + 65))
     end)
 
     it("that another process has met, lets one go alone, too", function()
-      local pace = engine.pace(0)
-      for _ = 1, 20 do assert.is_true(pace:take(100)) end
-      pace:told(100, 2)
-      assert.is_false(pace:take(101.9))
-      pace:told(101.9, 0.1) -- the rest of the same
-      pace:accepted(101.95, 99.9)
-      assert.is_false(pace:take(101.99))
-      assert.is_true(pace:take(102))
-      assert.is_false(pace:take(103.9))
-      pace:accepted(103.9, 102)
-      assert.is_true(pace:take(103.9))
-      assert.is_false(pace:take(103.9)) -- slower than before
+      local limiter = engine.rate_limiter(0)
+      for _ = 1, 20 do assert.is_true(limiter:take(100)) end
+      limiter:pause_shared(100, 2)
+      assert.is_false(limiter:take(101.9))
+      limiter:pause_shared(101.9, 0.1) -- the rest of the same
+      limiter:accepted(101.95, 99.9)
+      assert.is_false(limiter:take(101.99))
+      assert.is_true(limiter:take(102))
+      assert.is_false(limiter:take(103.9))
+      limiter:accepted(103.9, 102)
+      assert.is_true(limiter:take(103.9))
+      assert.is_false(limiter:take(103.9)) -- slower than before
     end)
 
     it("minds no answer to what was sent before", function()
-      local pace, now = refused(0, 20, 1)
-      pace:accepted(now + 0.1, now - 0.04)
-      assert.is_false(pace:take(now + 1.9))
-      assert.equal(1, pace:refused(now + 0.1, now - 0.03))
-      assert.is_true(pace:take(now + 2))
-      assert.equal(2, pace:refused(now + 2.1, now + 2))
-      pace:accepted(now + 4.2, now + 4.1)
-      assert.equal(1, pace:refused(now + 5, now + 4.9))
+      local limiter, now = refused(0, 20, 1)
+      limiter:accepted(now + 0.1, now - 0.04)
+      assert.is_false(limiter:take(now + 1.9))
+      assert.equal(1, limiter:refused(now + 0.1, now - 0.03))
+      assert.is_true(limiter:take(now + 2))
+      assert.equal(2, limiter:refused(now + 2.1, now + 2))
+      limiter:accepted(now + 4.2, now + 4.1)
+      assert.equal(1, limiter:refused(now + 5, now + 4.9))
     end)
 
-    -- Seconds between turns, some time after.
-    local function spacing(pace, now, after)
-      assert.is_true(pace:take(now + 2))
-      pace:accepted(now + 2.01, now + 2)
-      local turns, moment = {}, now + after
-      while #turns < 20 do
-        if pace:take(moment) then turns[#turns + 1] = moment end
+    -- Seconds between slots, some time after.
+    local function spacing(limiter, now, after)
+      assert.is_true(limiter:take(now + 2))
+      limiter:accepted(now + 2.01, now + 2)
+      local slots, moment = {}, now + after
+      while #slots < 20 do
+        if limiter:take(moment) then slots[#slots + 1] = moment end
         moment = moment + 0.001
       end
-      return (turns[20] - turns[10]) / 10
+      return (slots[20] - slots[10]) / 10
     end
 
     it("goes on more slowly than before", function()
@@ -203,48 +203,48 @@ describe("the pace", function()
     end)
 
     it("learns nothing if there was hardly anything", function()
-      local pace, now = refused(0, 3, 1)
-      assert.is_true(pace:take(now + 2))
-      pace:accepted(now + 2.1, now + 2)
-      for _ = 1, 100 do assert.is_true(pace:take(now + 2.2)) end
+      local limiter, now = refused(0, 3, 1)
+      assert.is_true(limiter:take(now + 2))
+      limiter:accepted(now + 2.1, now + 2)
+      for _ = 1, 100 do assert.is_true(limiter:take(now + 2.2)) end
     end)
 
     it("forgets within five minutes", function()
       local gap = spacing(refused(0, 20, 1), 101.1, 152)
       assert.is_true(gap > 0.12 and gap < 0.17, gap)
-      local pace, now = refused(0, 20, 1)
-      assert.is_true(pace:take(now + 2))
-      pace:accepted(now + 2.1, now + 2)
-      for _ = 1, 100 do assert.is_true(pace:take(now + 301)) end
+      local limiter, now = refused(0, 20, 1)
+      assert.is_true(limiter:take(now + 2))
+      limiter:accepted(now + 2.1, now + 2)
+      for _ = 1, 100 do assert.is_true(limiter:take(now + 301)) end
     end)
 
     it("has patience for two minutes of nothing else", function()
-      local pace, now = refused(0, 20, 1)
-      assert.is_true(pace:patient(now + 119))
-      pace:refused(now + 119, now + 118)
-      assert.is_false(pace:patient(now + 121))
-      pace:accepted(now + 130, now + 129)
-      pace:refused(now + 140, now + 139)
-      assert.is_true(pace:patient(now + 200))
+      local limiter, now = refused(0, 20, 1)
+      assert.is_true(limiter:worth_waiting(now + 119))
+      limiter:refused(now + 119, now + 118)
+      assert.is_false(limiter:worth_waiting(now + 121))
+      limiter:accepted(now + 130, now + 129)
+      limiter:refused(now + 140, now + 139)
+      assert.is_true(limiter:worth_waiting(now + 200))
     end)
 
-    it("never gives more turns than the limit, whatever is refused", function()
+    it("never gives more slots than the limit, whatever is refused", function()
       for _, limit in ipairs { 1, 60, 300, 500 } do
-        local pace, turns, now = engine.pace(limit), {}, 1000
+        local limiter, slots, now = engine.rate_limiter(limit), {}, 1000
         while now < 1600 do
-          if pace:take(now) then
-            turns[#turns + 1] = now
+          if limiter:take(now) then
+            slots[#slots + 1] = now
             if chance() < 0.05 then
-              pace:refused(now + 0.01, now)
-              pace:hold(now + 0.01, chance() * 5)
+              limiter:refused(now + 0.01, now)
+              limiter:pause(now + 0.01, chance() * 5)
             else
-              pace:accepted(now + 0.01, now)
+              limiter:accepted(now + 0.01, now)
             end
           end
           now = now + 0.02 + chance() * 0.02
         end
-        assert.is_true(busiest(turns) <= limit)
-        assert.is_true(#turns >= 5 * math.min(limit, 10), #turns)
+        assert.is_true(busiest(slots) <= limit)
+        assert.is_true(#slots >= 5 * math.min(limit, 10), #slots)
       end
     end)
   end)
@@ -352,7 +352,7 @@ describe("a client", function()
       assert.is_true(between(1, 3) >= 2 * 61 / 99 - 0.05)
     end)
 
-    it("gives the turns of cancelled calls to those behind them", function()
+    it("gives the slots of cancelled calls to those behind them", function()
       client = watched { rate_limit = 60, timeout = 60 }
       local calls = {}
       for n = 1, 40 do calls[n] = client:start_balance "USD" end
@@ -364,7 +364,7 @@ describe("a client", function()
       assert.equal(2, #sandbox.requests())
     end)
 
-    it("does not double its pace for calls that come late to their turns", function()
+    it("does not double its rate for calls that come late to their slots", function()
       client = watched { rate_limit = 99, timeout = 60 }
       local calls = {}
       for n = 1, 3 do calls[n] = client:start_balance "USD" end

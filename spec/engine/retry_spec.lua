@@ -39,7 +39,7 @@ end
 describe("what is retryable", function()
   it("is an answer that was lost, whatever status it bore", function()
     for _, status in ipairs { 0, 200, 201, 301, 400, 401, 404, 503 } do
-      assert.is_true(engine.retryable { lost = true, status = status }, status)
+      assert.is_true(engine.retryable { outcome_unknown = true, status = status }, status)
     end
   end)
 

@@ -63,7 +63,7 @@ describe("a time", function()
         assert.equal("integer", number_type(got))
         assert.equal("float", number_type(fraction))
       end
-      local again, nanoseconds = engine.moment(text)
+      local again, nanoseconds = engine.datetime(text)
       assert.same({ seconds, 0 }, { again, nanoseconds })
     end
   end)
@@ -162,7 +162,7 @@ describe("a time", function()
       refused("'2024-05-09 15:52:23' does not say its zone", text)
       refused("does not say its zone", "2024-05-09T15:52:23.25")
       refused("does not say its zone", text, nil)
-      assert.same({ nil, "zone" }, { engine.moment(text) })
+      assert.same({ nil, "zone" }, { engine.datetime(text) })
     end)
 
     it("is of the zone that the caller says", function()
@@ -201,7 +201,7 @@ describe("a time", function()
     } do
       refused("no date", text)
       assert.equal("no date", (select(2, time(text, "+08:00"))))
-      assert.same({ nil, "none" }, { engine.moment(text) })
+      assert.same({ nil, "none" }, { engine.datetime(text) })
     end
   end)
 
@@ -219,7 +219,7 @@ describe("a time", function()
     }
     for _, text in ipairs(list) do
       refused("is no time", text)
-      assert.same({ nil, "bad" }, { engine.moment(text) })
+      assert.same({ nil, "bad" }, { engine.datetime(text) })
     end
     for year = 1896, 2104 do
       for month = 1, 12 do
@@ -252,7 +252,7 @@ describe("a time", function()
     }
     for _, text in ipairs(list) do
       refused("is no time", text)
-      assert.same({ nil, "bad" }, { engine.moment(text) })
+      assert.same({ nil, "bad" }, { engine.datetime(text) })
     end
   end)
 
@@ -269,7 +269,7 @@ describe("a time", function()
       end
       if at < #text and not ({ [19] = true, [21] = true })[at] then
         refused("is no time", text:sub(1, at))
-        assert.is_nil((engine.moment(text:sub(1, at))))     -- and no byte is read beyond
+        assert.is_nil((engine.datetime(text:sub(1, at)))) -- and no byte is read beyond
       end
     end
   end)

@@ -24,7 +24,7 @@ local login = [[
 local turns = [[
   local sum = 0
   for _, key in ipairs(ngx.shared.uqpay:get_keys()) do
-    local taken = key:find "^uqpay turns " and ngx.shared.uqpay:get(key)
+    local taken = key:find "^uqpay slots " and ngx.shared.uqpay:get(key)
     sum = sum + (taken and math.min(taken, 2) or 0)
   end
   ngx.say(sum)
@@ -109,12 +109,12 @@ describe("workers of nginx", function()
 
   it("count the same turns", function()
     start { ["/turn"] = [[
-      turn = turn or require "resty.uqpay.shared".turns(ngx.shared.uqpay, "k", 500)
-      local waits, wait = turn(60)
+      take = take or require "resty.uqpay.shared".rate_limit(ngx.shared.uqpay, "k", 500)
+      local waits, wait = take(60)
       ngx.say(("%.3f %s %.3f"):format(ngx.now(), ngx.worker.pid(), waits and wait or 1e9))
     ]], ["/late"] = [[
-      local turn = require "resty.uqpay.shared".turns(ngx.shared.uqpay, "k", 500)
-      local granted, wait = turn(1)
+      local take = require "resty.uqpay.shared".rate_limit(ngx.shared.uqpay, "k", 500)
+      local granted, wait = take(1)
       ngx.say(granted == nil and wait > 1)
     ]] }
     local _, bodies = server:many(100, "/turn")

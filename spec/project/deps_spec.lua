@@ -63,7 +63,7 @@ local basic = "gcc libc6-dev make libcurl4-openssl-dev lua5.4 liblua5.4-dev lua-
   .. "nginx libnginx-mod-http-lua openssl curl procps "
 local more = "lua5.1 liblua5.1-0-dev lua5.3 liblua5.3-dev lua-busted lua-socket lua-sec "
   .. "lua-check luarocks lua-cqueues lua-luv lua-copas lua-coxpcall ca-certificates "
-  .. "locales iproute2 clang clang-format clang-tidy libclang-rt-dev llvm valgrind "
+  .. "locales iproute2 clang clang-format clang-tidy libclang-rt-dev llvm pmccabe valgrind "
   .. "debootstrap mount lua-http "
 local old = more .. "luajit2 libluajit2-5.1-dev luajit libluajit-5.1-dev lua5.2 "
   .. "liblua5.2-dev lua-curl "

@@ -25,14 +25,15 @@ local function in_readme(name)
     or readme:find("[`.:]" .. name .. "%f[^%w_]"), "not in the README: " .. name)
 end
 
--- The rows of the table in options.c: name -> where it goes ("FOR_NEW | FOR_POST").
+-- The rows of the table in options.c: name -> what takes it ("UQ_FOR_CLIENT | UQ_FOR_POST").
 local function options()
-  local rows = {}
-  local row = '{"([%w_]+)",%s*OPT_[%u_]+,%s*(FOR_[%u_ |]+)'
-  for name, where in content "src/binding/options.c":gmatch(row) do
-    rows[name] = where
+  local scopes = {}
+  local rows = content "src/binding/options.c":match "uq_option rows%[%] = {\n(.-)\n};"
+  for kind, name, rest in rows:gmatch '([%u]*)[({]"?([%l_]+)"?, ([^\n]+)' do
+    scopes[name] = kind == "TEXT" and "UQ_FOR_CLIENT" or kind == "SECONDS" and "UQ_FOR_BOTH"
+      or rest:match "UQ_FOR_[%u_ |]+"
   end
-  return rows
+  return scopes
 end
 
 local function sorted(set)
@@ -49,7 +50,7 @@ describe("documented", function()
     local client = {}
     for name, where in pairs(options()) do
       in_readme(name)
-      if where:find "NEW" or where:find "BOTH" then client[name] = true end
+      if where:find "CLIENT" or where:find "BOTH" then client[name] = true end
     end
     assert.is_true(client.token and client.timeout)
     assert.same(sorted(client), sorted(class "uqpay.options"))
@@ -63,7 +64,7 @@ describe("documented", function()
       if where:find "FOR_EACH" then each[name] = true end
       if special then
         in_readme(name)
-      elseif where ~= "FOR_NEW" then
+      elseif where ~= "UQ_FOR_CLIENT" then
         call[name] = true
       end
     end
@@ -97,7 +98,7 @@ describe("documented", function()
     end
     local calls = {}
     for name, where in pairs(options()) do
-      if where == "FOR_BOTH" or where == "FOR_CALL" then calls[name] = true end
+      if where == "UQ_FOR_BOTH" or where == "UQ_FOR_CALL" then calls[name] = true end
     end
     local function with(list, more)
       local all = {}
@@ -115,7 +116,7 @@ describe("documented", function()
   end)
 
   it("is every default that the README's table names", function()
-    local defaults = content "src/binding/options.c":match "defaults = {(.-)};"
+    local defaults = content "src/binding/options.c":match "uq_options_default = {(.-)};"
     for name, value in defaults:gmatch "%.([%w_]+) = (%d[%d.]*)" do
       local cells = "| `" .. name .. "` | " .. value .. " |"
       assert.is_truthy(readme:find(cells, 1, true), name)

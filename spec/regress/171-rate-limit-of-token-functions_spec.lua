@@ -37,7 +37,7 @@ describe("the rate limit of clients with token functions", function()
       assert(two:balances())
       local seen, n = {}, 0
       for _, key in ipairs(ngx.shared.uqpay:get_keys()) do
-        local name = key:match "^uqpay turns (%S+) "
+        local name = key:match "^uqpay slots (%S+) "
         if name and not seen[name] then n = n + 1 end
         seen[name or 0] = true
       end

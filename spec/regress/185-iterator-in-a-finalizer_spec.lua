@@ -11,7 +11,8 @@ local sandbox = require "spec.sandbox.sandbox"
 -- only some. interfere(make, use, loop) makes an iterator each time.
 local prelude = [[
   local uqpay = require "uqpay"
-  local client = uqpay.new { base_url = %q, ca_file = %q, token = %q, timeout = 20 }
+  local options = { base_url = %q, ca_file = %q, token = %q, timeout = 20 }
+  local client = uqpay.new(options)
   assert(client:balance "USD")
   local OWN = "a hook must not use the iterator that it runs for"
   local function interfere(make, use, loop)
@@ -63,6 +64,45 @@ local batches = [[
   end
 ]]
 
+-- The same in a coroutine of an event loop, in which a finalizer cannot wait: it gets what
+-- has come, or an error.
+local looped = [[
+  local socket = require "socket"
+  local loop = require "spec.support.plain_loop"(function(fd)
+    local readable = socket.select({ {
+      getfd = function() return fd end, dirty = function() return false end,
+    } }, nil, 20)
+    assert(#readable == 1, "nothing happens")
+  end)
+  function loop.inside()
+    local co, main = coroutine.running()
+    return co and not main and loop
+  end
+  client = require "uqpay.loop"(loop).new(options)
+  local seen, count
+  local function take(query)
+    if query then seen[query], count = (seen[query] or 0) + 1, count + 1 end
+    return query
+  end
+  for _, total in ipairs { 1, 2, 3 } do
+    local queries = {}
+    for n = 1, total do queries[n] = { currency = "USD" } end
+    interfere(function()
+      seen, count = {}, 0
+      return (client:batch(queries)), function()
+        assert(count == total, ("%d results"):format(count))
+        for _, query in ipairs(queries) do assert(seen[query] == 1, "one is lost") end
+      end
+    end, function(iterator)
+      local ok, query = pcall(iterator)
+      if ok then take(query) end
+    end, function(iterator)
+      loop.spawn(function() while take((iterator())) do end end)
+      loop.run()
+    end)
+  end
+]]
+
 local lists = [[
   local REFUSED = "this iterator waits for a page already, or an error has ended it"
   local function check_list(uses)
@@ -109,6 +149,8 @@ describe("a finalizer that uses an iterator", function()
   it("gets other results of a batch than its loop", function() run(batches, false) end)
 
   it("does so while the loop waits, too", function() run(batches, true) end)
+
+  it("does so under an event loop", function() run(looped, false) end)
 
   it("gets other items of a list than its loop", function() run(lists, false) end)
 end)

@@ -190,12 +190,12 @@ describe("requests that libcurl sends again", function()
   end)
 
   it("count under rate_limit", function()
-    local pace = engine.pace(100) -- two at once, then one in 0.62 s
-    assert.is_true(pace:take(1000))
-    pace:charge(1000, 2)
-    assert.is_false(pace:take(1001))
-    assert.is_true(pace:take(1001.3))
-    assert.is_true(pace:due(1001.3, 0) > 1001.8)
+    local limiter = engine.rate_limiter(100) -- two at once, then one in 0.62 s
+    assert.is_true(limiter:take(1000))
+    limiter:charge(1000, 2)
+    assert.is_false(limiter:take(1001))
+    assert.is_true(limiter:take(1001.3))
+    assert.is_true(limiter:due(1001.3, 0) > 1001.8)
     for _ = 1, 5 do -- a slow machine is waited for
       local began = socket.gettime()
       lose_a_kept_connection { http_version = "1.1", rate_limit = 100 }

@@ -21,7 +21,7 @@ dev_deps="$deps
     lua5.5? liblua5.5-dev? luajit2|luajit
     lua-busted lua-socket lua-sec lua-check luarocks
     lua-cqueues lua-luv lua-copas lua-coxpcall ca-certificates locales iproute2
-    clang clang-format clang-tidy libclang-rt-dev llvm valgrind
+    clang clang-format clang-tidy libclang-rt-dev llvm pmccabe valgrind
     debootstrap mount
 "
 case $target in

@@ -1,9 +1,9 @@
 #!/bin/sh
-# layers.sh BINDING ENGINE LUA_INCDIR: engine files see no header of Lua, binding files none
-# of curl, however deep; and every file of src is one or the other.
+# layers.sh LUA_INCDIR: files below src/engine include no header of Lua, binding files none of
+# curl, directly or indirectly, and each C file has a header of its own and includes it.
 set -u
-binding=$1 engine=$2 incdir=$3
-cc=${CC:-cc}
+incdir=$1
+cc="${CC:-cc} -std=c99 -Isrc"
 broken=0
 
 complain() {
@@ -11,18 +11,28 @@ complain() {
     broken=1
 }
 
-for name in $engine; do
-    # without Lua's include folder: an engine file cannot even find it
-    seen=$($cc -std=c99 -M "src/$name.c") || complain "src/$name.c needs more than the engine has"
-    case $seen in */lua.h* | */lauxlib.h*) complain "src/$name.c includes Lua's headers" ;; esac
+# Functions that only Lua calls need no header; the pollers share poller_system.h.
+own_header() {
+    case $1 in
+    src/uqpay.c | src/binding/internal.c) ;;
+    src/engine/event/epoll.c | src/engine/event/kqueue.c | src/engine/event/poll.c)
+        echo engine/event/poller_system.h ;;
+    *) echo "${1#src/}" | sed 's/c$/h/' ;;
+    esac
+}
+
+for file in src/engine/*/*.c; do
+    seen=$($cc -M "$file") || complain "$file does not compile without Lua's headers"
+    case $seen in */lua.h* | */lauxlib.h*) complain "$file includes Lua's headers" ;; esac
 done
-for name in $binding; do
-    seen=$($cc -std=c99 -I"$incdir" -M "src/$name.c") || complain "src/$name.c does not compile"
-    case $seen in */curl/*) complain "src/$name.c includes curl's headers" ;; esac
+for file in src/*.c src/binding/*.c; do
+    seen=$($cc -I"$incdir" -M "$file") || complain "$file does not compile"
+    case $seen in */curl/*) complain "$file includes curl's headers" ;; esac
 done
-for file in src/*.c; do
-    name=$(basename "$file" .c)
-    case " $binding $engine " in *" $name "*) ;; *) complain "$file is on no layer" ;; esac
+for file in src/binding/*.c src/engine/*/*.c; do
+    header=$(own_header "$file")
+    [ -z "$header" ] || { [ -f "src/$header" ] && grep -q "^#include \"$header\"" "$file"; } ||
+        complain "$file does not include $header, its own header"
 done
 [ $broken = 0 ] && echo "layers: as designed"
 exit $broken

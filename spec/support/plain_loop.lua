@@ -33,13 +33,13 @@ return function(poll)
     }
   end
 
-  function loop.park(slot)
-    slot.parked = slot.parked or { ready = false, fd = false }
-    slot.parked.ready = false
-    coroutine.yield(slot.parked)
+  function loop.park(waiter)
+    waiter.parked = waiter.parked or { ready = false, fd = false }
+    waiter.parked.ready = false
+    coroutine.yield(waiter.parked)
   end
 
-  function loop.wake(slot) slot.parked.ready = true end
+  function loop.wake(waiter) waiter.parked.ready = true end
 
   -- Lets everybody go on who can. Could somebody?
   local function round()

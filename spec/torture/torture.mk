@@ -1,15 +1,14 @@
-# Torture (spec/torture): each kind has a quick form, of seconds, and a long one, LONG=1.
-# 48 minutes at most (the seconds add up to 2,880) for the long forms, but the last two,
-# whose long form is all specs once more, take the quick one; and all the quick ones, as CI
-# does.
+# Torture: each kind has a quick form, of seconds, and a long one, LONG=1. The limits in
+# seconds below add up to 48 minutes. The last two stay quick: their long form is all specs
+# once more.
 LONG_TORTURES = memory:540 fuzz:780 soak:120 threads:60 random:180 nginx:900 \
 	secrets:180
 SHORT_TORTURES = locale:60 gc:60
-torture:
+torture: ## all of the next ones in their long form, 45 minutes
 	@MAKE='$(MAKE)' sh spec/torture/torture.sh LONG=1 $(LONG_TORTURES) LONG= \
 		$(SHORT_TORTURES)
 
-torture-quick:
+torture-quick: ## the same in their quick form, as CI does; minutes
 	@MAKE='$(MAKE)' sh spec/torture/torture.sh memory:300 fuzz:300 soak:120 threads:60 \
 		random:180 nginx:120 secrets:450 locale:180 gc:240
 
@@ -18,10 +17,10 @@ TOTALS = awk '{ print } /^[0-9]+ passed, / { runs++; passed += $$1; failed += $$
 	END { failed += runs < $1; print passed + 0 " passed, " failed " failed"; \
 	exit failed > 0 }'
 
-# Out of memory at every allocation. The module's objects, in the driver, get their
-# memory from it.
+# Out of memory: Lua's allocator, libcurl's and the module's, which is linked to the driver
+# for that. The quick form makes each eleventh allocation fail.
 TORTURED = $(foreach f,malloc calloc realloc strdup free,-D$f=module_$f)
-torture-memory:
+torture-memory: ## each allocation fails in turn; LONG=1 in this and the next ones
 	@mkdir -p build; for lua in 5.4 jit; do $(MAKE) --no-print-directory \
 		torture-memory-run LUA=$$lua VARIANT='-torture$(VARIANT)' \
 		CPPFLAGS='$(CPPFLAGS) $(TORTURED)' > build/memory-$$lua.log 2>&1 & done; wait; \
@@ -38,14 +37,14 @@ $(OUT)/memory: spec/torture/memory.c spec/torture/server.c spec/torture/server.h
 	$(CC) -std=c99 $(WARN) $(CFLAGS) -I$(LUA_INCDIR) -o $@ $(filter %.c,$^) \
 		$(OBJECTS) $(TORTURE_LIBS)
 
-# Secrets: where they are left in memory, with the module's objects in the driver again;
-# and the specs with every hook on, where nothing that comes out may have one. The long
-# form takes all specs but those that are upset by whatever else allocates.
+# Secrets: what is left of them in memory, with the module linked to a driver again; and
+# the specs with all hooks, whose output may contain none. The long form takes all specs
+# but those that no other allocation may disturb.
 UPSET = spec/regress/031-% spec/regress/062-%
 WATCHED = $(call specs,balance errors login options retry token_store token_file \
 	token) $(filter-out $(UPSET),$(wildcard spec/regress/*.lua))
 WATCHED_ALL = $(filter-out $(UPSET),$(wildcard spec/*/*_spec.lua))
-torture-secrets:
+torture-secrets: ## no secret in outputs, hooks and freed memory
 	@{ for lua in 5.4 jit; do $(MAKE) --no-print-directory torture-freed LUA=$$lua \
 		VARIANT='-torture$(VARIANT)' CPPFLAGS='$(CPPFLAGS) $(TORTURED)'; done; \
 		echo "== secrets in what comes out, on Lua $(LUA)"; \
@@ -61,10 +60,10 @@ $(OUT)/freed: spec/torture/freed.c spec/torture/state.h $(OBJECTS)
 	$(CC) -std=c99 $(WARN) $(CFLAGS) -I$(LUA_INCDIR) -o $@ $< $(OBJECTS) \
 		$(TORTURE_LIBS)
 
-# Fuzzing: libFuzzer, a target for each file of spec/torture/fuzz, the slow ones first, on
-# Lua 5.4.
+# Fuzzing by libFuzzer on Lua 5.4, with slow oracles: a target for each file of
+# spec/torture/fuzz, the slow ones first. 20,000 executions of each, or a million.
 FUZZ_TARGETS = option answer error redact flat number quote header time
-torture-fuzz:
+torture-fuzz: ## fuzzes everything that reads bytes from outside
 	@$(MAKE) --no-print-directory torture-fuzz-run LUA=5.4 VARIANT=-fuzz CC=clang \
 		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined \
 		-fno-sanitize-recover=undefined -fprofile-instr-generate -fcoverage-mapping'
@@ -76,15 +75,13 @@ $(OUT)/fuzz-%: spec/torture/fuzz/%.c $(wildcard spec/torture/fuzz/*.h) $(OBJECTS
 	$(CC) -std=c99 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fsanitize=fuzzer -I$(LUA_INCDIR) \
 		-Isrc -o $@ $< $(OBJECTS) -llua$(LUA) -ldl $(LIBS)
 
-# The soak: so many balances over HTTP/1.1 and as many over HTTP/2, one in twenty with a
-# fault.
+# SOAK balances over HTTP/1.1 and as many over HTTP/2, one in twenty with a fault.
 SOAK ?= $(if $(LONG),100000,15000)
-torture-soak: all cjson
+torture-soak: all cjson ## many balances with faults: none is lost, nothing grows
 	@$(call paths,src/?.lua;./?.lua,$(OUT)/?.so) && UQPAY_OUT=$(OUT) \
 		$(LUA_BIN) spec/torture/soak.lua $(SOAK)
 
-# 32 threads with a Lua state each, under the thread sanitizer.
-torture-threads:
+torture-threads: ## 32 threads with a Lua state each under the thread sanitizer
 	@mkdir -p build
 	@$(MAKE) --no-print-directory all VARIANT=-tsan CC=gcc \
 		CFLAGS='-O1 -g -fsanitize=thread' > build/tsan.log || { cat build/tsan.log; exit 1; }
@@ -94,11 +91,11 @@ torture-threads:
 		TSAN_OPTIONS='exitcode=66 suppressions=spec/torture/tsan.supp' \
 		$(LUA_BIN) spec/torture/threads.lua $(OUT)-tsan/threads 32 $(if $(LONG),20,4)
 
-# Specs in interpreters whose locale is German, by LUA_INIT: the busted process and all its
-# children. The messages of programs stay English. LONG=1: all specs, and C's locale, too.
+# LUA_INIT sets the locale in the busted process and all its children. The messages of
+# programs stay English. LONG=1: all specs, and C's locale, too.
 LOCALE_SPECS = amount balance clock engine_retry errors exact family locale numbers \
 	options rate_limiter json_numbers retry time token
-torture-locale: build/locale/log
+torture-locale: build/locale/log ## specs in a German locale
 	@MAKE='$(MAKE)' sh spec/support/check.sh $(foreach locale,de_DE $(if $(LONG),C),\
 		$(foreach lua,5.4 jit,'locale-spec LUA=$(lua) LOCALE=$(locale)'))
 
@@ -110,11 +107,10 @@ locale-spec: SPEC = $(if $(LONG),spec,$(call specs,$(LOCALE_SPECS)))
 locale-spec:
 	@$(MAKE) --no-print-directory spec SPEC='$(SPEC)'
 
-# Specs with the collector at its most eager, in the busted process and all its children;
-# in several processes, since each collection goes through all that busted keeps. LONG=1:
-# all specs.
+# LUA_INIT sets the collector in the busted process and all its children. Several processes,
+# since each collection traverses all that busted keeps. LONG=1: all specs.
 GC_SPECS = balance call family process token_store
-torture-gc:
+torture-gc: ## specs with a collection wherever one is possible
 	@MAKE='$(MAKE)' sh spec/support/check.sh 'gc-spec LUA=5.4' 'gc-spec LUA=jit'
 
 gc-spec: export LUA_INIT = @$(CURDIR)/spec/torture/gc.lua
@@ -124,12 +120,12 @@ gc-spec:
 	@printf '%s\n' $(SPEC) | xargs -n 8 sh -c \
 		'$(MAKE) --no-print-directory spec SPEC="$$*"' sh
 
-# Random operations on random clients, within hooks, token stores, finalizers and all else
-# that runs a program's code, under the same sanitizers: 150 seeds, LONG=1: 600. SEED=N
+# Random operations on random clients, also within hooks, token stores, token functions,
+# finalizers and coroutines, against a server that fails: 150 seeds, LONG=1: 600. SEED=N
 # RANDOM_LUAS=jit repeats one.
 SEED ?=
 RANDOM_LUAS ?= 5.1 5.4 jit
-torture-random: build/unpreload.so
+torture-random: build/unpreload.so ## random operations under the sanitizers
 	@mkdir -p build; for lua in $(RANDOM_LUAS); do $(MAKE) --no-print-directory \
 		torture-random-run LUA=$$lua $(ASAN) > build/random-$$lua.log 2>&1 & done; wait; \
 		cat $(RANDOM_LUAS:%=build/random-%.log) | $(call TOTALS,$(words $(RANDOM_LUAS)))
@@ -143,11 +139,12 @@ torture-random-run: all cjson $(OUT)/fork.so
 	@$(call paths,src/?.lua;./?.lua,$(OUT)/?.so) && \
 		$(LUA_BIN) spec/torture/random.lua $(if $(SEED),1,$(if $(LONG),200,50))
 
-# nginx whose clients reset and close, whose workers are killed and whose upstream fails:
-# so many requests for each number of workers. SEED=N repeats the choices.
+# Clients reset and close at any time, light threads end or are killed, workers are killed
+# and reloaded, the upstream fails: each request gets the right balance or an error that a
+# fault explains, in time, and nothing grows. SEED=N repeats the choices.
 NGINX_WORKERS ?= $(if $(LONG),4,4 2 1)
 NGINX_REQUESTS ?= $(if $(LONG),200000,2000)
-torture-nginx:
+torture-nginx: ## requests to nginx whose clients, workers and upstream fail
 	@$(MAKE) --no-print-directory torture-nginx-run LUA=jit
 
 torture-nginx-run: export UQPAY_SEED = $(SEED)
@@ -157,3 +154,8 @@ torture-nginx-run: all cjson
 
 build/locale/log: spec/support/locales.sh
 	@sh $< build/locale
+
+.PHONY: torture torture-quick torture-memory torture-memory-run torture-secrets \
+	torture-freed torture-fuzz torture-fuzz-run torture-soak torture-threads \
+	torture-locale locale-spec torture-gc gc-spec torture-random torture-random-run \
+	torture-nginx torture-nginx-run

@@ -8,7 +8,7 @@
 
 #include "binding/call_error.h"
 #include "binding/client.h"
-#include "binding/token_store.h"
+#include "binding/shared_limit.h"
 #include "engine/base/clock.h"
 #include "engine/policy/rate_limiter.h"
 
@@ -26,7 +26,7 @@ static bool is_late(const struct uq_call *call, double now) {
          now >= call->deadline;
 }
 
-/* True if nobody stands in the queue before the call. */
+/* True if no call is queued before this one. */
 static bool is_first(const struct uq_call *call) {
   return call->admission.admitted || call->client->queue.queued == 0;
 }
@@ -53,20 +53,19 @@ static enum uq_verdict wait_for_slot(lua_State *L, struct uq_call *call,
 ** to it, and the call has no slot any more. */
 static void keep_shared_pause(lua_State *L, int idx, struct uq_call *call,
                               double now) {
-  double pause = uqL_token_store_pause(L, call->client, idx);
+  double pause = uqL_shared_limit_pause(L, call->client, idx);
   if (uq_call_is_over(call) || !(pause > 0))
     return;
   uq_rate_limiter_pause_shared(&call->client->limiter, now, pause);
   call->admission.shared_slot = false;
 }
 
-/* The client lets the call go; the other processes have to, too. */
+/* The call has the client's slot; takes one of those that processes share. */
 static enum uq_verdict take_shared_slot(lua_State *L, int idx,
                                         struct uq_call *call, double now) {
   double wait;
-  double left =
-      call->options.queued ? UQ_TIMEOUT_MAX : call->deadline - now;
-  bool in_time = uqL_token_store_turn(L, call->client, idx, left, &wait);
+  double left = call->options.queued ? UQ_TIMEOUT_MAX : call->deadline - now;
+  bool in_time = uqL_shared_limit_take(L, call->client, idx, left, &wait);
   if (uq_call_is_over(call))
     return uqL_call_fail_ended(L, call);
   if (!in_time)
@@ -106,9 +105,9 @@ static void stop_waiting(struct uq_call *call, double now) {
 enum uq_verdict uqL_admission(lua_State *L, int idx, struct uq_call *call) {
   struct uq_client *c = call->client;
   double now = uq_clock();
-  bool could_go = call->admission.shared_slot ||
-                  (is_first(call) && !is_late(call, now) &&
-                   uq_rate_limiter_next(&c->limiter) <= now);
+  bool could_go =
+      call->admission.shared_slot || (is_first(call) && !is_late(call, now) &&
+                                      uq_rate_limiter_next(&c->limiter) <= now);
   if (could_go && c->shared.pauses)
     keep_shared_pause(L, idx, call, now);
   if (uq_call_is_over(call))
@@ -130,8 +129,8 @@ enum uq_verdict uq_admission_login(struct uq_call *login) {
 void uqL_admission_pay(lua_State *L, int idx, struct uq_call *call) {
   struct uq_client *c = call->client;
   double wait;
-  bool shared = c->shared.slots && !call->is_login;
-  for (int i = 0;
-       shared && i < call->attempt.resends && c->transport != NULL; i++)
-    (void)uqL_token_store_turn(L, c, idx, MAX_DEBT, &wait);
+  bool shared = c->shared.slots && !call->course->is_login;
+  for (int i = 0; shared && i < call->attempt.resends && c->transport != NULL;
+       i++)
+    (void)uqL_shared_limit_take(L, c, idx, MAX_DEBT, &wait);
 }

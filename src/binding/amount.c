@@ -238,8 +238,8 @@ int uqL_amount_sum(lua_State *L) {
       add_element(L, &sum, n);
     }
   } else {
-    luaL_checktype(L, 1, LUA_TTABLE);
-    int count = uqL_check_list(L, 1, "list");
+    uqL_argument_table(L, 1, 1, "sum");
+    int count = uqL_check_list(L, 1, "sum", "list");
     for (int n = 1; n <= count; n++) {
       lua_rawgeti(L, 1, n);
       add_element(L, &sum, n);
@@ -283,7 +283,7 @@ static int amount_tonumber(lua_State *L) {
   double value = 0;
   uq_decimal_text(check_amount(L), text);
   if (uq_number_double(text, strlen(text), &value) != UQ_NUMBER_OK)
-    return luaL_error(L, "not enough memory"); /* no amount is out of range */
+    return uqL_no_memory(L); /* no amount is out of range */
   lua_pushnumber(L, (lua_Number)value);
   return 1;
 }
@@ -411,7 +411,7 @@ static void push_fraction(lua_State *L, int32_t nanoseconds) {
     nanoseconds /= 10;
   }
   if (uq_number_double(text, sizeof text - 1, &value) != UQ_NUMBER_OK)
-    luaL_error(L, "not enough memory"); /* the only failure here */
+    uqL_no_memory(L); /* the only failure here */
   lua_pushnumber(L, (lua_Number)value);
 }
 

@@ -18,7 +18,7 @@
 extern const char uq_no_answer[];
 
 /* Asks the token function of the client of the call at idx, if that is needed.
-** GO: the client has a token. RESULTS: there is none. */
+** GO: the client has a token. RESULTS: it has none. */
 enum uq_verdict uqL_attempt_ask_token(lua_State *L, int idx,
                                       struct uq_call *call);
 
@@ -30,7 +30,8 @@ enum uq_verdict uqL_attempt_begin(lua_State *L, int idx, struct uq_call *call);
 enum uq_verdict uqL_attempt_in_flight(lua_State *L, int idx,
                                       struct uq_call *call);
 
-/* The response of a login left alone may have come, and nobody has read it. */
+/* Reads what has arrived for a call in flight that was not stepped for a while.
+ */
 void uq_attempt_look(const struct uq_call *call);
 
 #pragma GCC visibility pop

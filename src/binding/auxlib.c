@@ -82,8 +82,22 @@ void uqL_check_dot(lua_State *L, const char *function, const char *arguments) {
                function, arguments, function, arguments);
 }
 
-/* The key at the top belongs to no list. */
-static void bad_key(lua_State *L, int idx, const char *name) {
+int uqL_argument_error(lua_State *L, int number, const char *function,
+                       const char *message) {
+  return luaL_error(L, "bad argument #%d to '%s' (%s)", number, function,
+                    message);
+}
+
+void uqL_argument_table(lua_State *L, int idx, int number,
+                        const char *function) {
+  if (lua_istable(L, idx))
+    return;
+  lua_pushfstring(L, "table expected, got %s", luaL_typename(L, idx));
+  uqL_argument_error(L, number, function, lua_tostring(L, -1));
+}
+
+/* Pushes what is wrong with a list that has the key at the top. */
+static void push_key_error(lua_State *L, const char *name) {
   size_t len;
   if (lua_type(L, -1) == LUA_TSTRING) {
     const char *key = lua_tolstring(L, -1, &len);
@@ -99,32 +113,47 @@ static void bad_key(lua_State *L, int idx, const char *name) {
     lua_pushfstring(L, "%s: a list expected, but it has a %s as a key", name,
                     luaL_typename(L, -1));
   }
-  luaL_argerror(L, idx, lua_tostring(L, -1));
 }
 
-int uqL_check_list(lua_State *L, int idx, const char *name) {
-  double last = 0;
-  int count = 0;
-  if (luaL_getmetafield(L, idx, "__index")) {
-    lua_pushfstring(L, "%s: a list without __index expected", name);
-    luaL_argerror(L, idx, lua_tostring(L, -1));
-  }
-  for (lua_pushnil(L); lua_next(L, idx) != 0; count++) {
-    lua_pop(L, 1);
-    double key =
-        lua_type(L, -1) == LUA_TNUMBER ? (double)lua_tonumber(L, -1) : 0;
-    if (!(key >= 1) || floor(key) != key)
-      bad_key(L, idx, name);
-    last = key > last ? key : last;
-  }
-  if (last == count)
-    return count;
+/* Pushes what is wrong with a list that has holes. */
+static void push_hole_error(lua_State *L, int idx, const char *name) {
   int hole = 1;
   for (; lua_rawgeti(L, idx, hole), !lua_isnil(L, -1); hole++)
     lua_pop(L, 1);
   lua_pushfstring(L, "%s[%d] is nil: a list without holes expected", name,
                   hole);
-  return luaL_argerror(L, idx, lua_tostring(L, -1));
+}
+
+/* The length of the list at idx; -1: pushes what is wrong with it. */
+static int list_length(lua_State *L, int idx, const char *name) {
+  double last = 0;
+  int count = 0;
+  if (luaL_getmetafield(L, idx, "__index")) {
+    lua_pushfstring(L, "%s: a list without __index expected", name);
+    return -1;
+  }
+  for (lua_pushnil(L); lua_next(L, idx) != 0; count++) {
+    lua_pop(L, 1);
+    double key =
+        lua_type(L, -1) == LUA_TNUMBER ? (double)lua_tonumber(L, -1) : 0;
+    if (!(key >= 1) || floor(key) != key) {
+      push_key_error(L, name);
+      return -1;
+    }
+    last = key > last ? key : last;
+  }
+  if (last == count)
+    return count;
+  push_hole_error(L, idx, name);
+  return -1;
+}
+
+int uqL_check_list(lua_State *L, int idx, const char *function,
+                   const char *name) {
+  int length = list_length(L, idx, name);
+  if (length < 0)
+    uqL_argument_error(L, 1, function, lua_tostring(L, -1));
+  return length;
 }
 
 void uqL_client_user_value(lua_State *L, int idx) {

@@ -54,9 +54,21 @@ void *uqL_self(lua_State *L, const char *name, const char *example);
 ** `arguments` is "{...}". */
 void uqL_check_dot(lua_State *L, const char *function, const char *arguments);
 
-/* The length of the list that is the argument at idx, called name in messages.
-** Raises if it has holes, keys of other kinds, or inherits elements. */
-int uqL_check_list(lua_State *L, int idx, const char *name);
+/* "bad argument #<number> to '<function>' (<message>)". Unlike luaL_argerror it
+** does not ask the debug library what the function was called. Raises; returns
+** an int for `return`. */
+int uqL_argument_error(lua_State *L, int number, const char *function,
+                       const char *message);
+
+/* Raises the same if the value at idx is not a table. */
+void uqL_argument_table(lua_State *L, int idx, int number,
+                        const char *function);
+
+/* The length of the list at idx, the function's first argument, called name in
+** messages. Raises if it has holes, keys of other kinds, or inherits elements.
+*/
+int uqL_check_list(lua_State *L, int idx, const char *function,
+                   const char *name);
 
 /* Where the user value of a client keeps its spare call and its login, or
 ** false. To change these fields allocates nothing. */

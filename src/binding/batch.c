@@ -17,6 +17,7 @@
 
 #include "binding/auxlib.h"
 #include "binding/call.h"
+#include "binding/call_options.h"
 #include "binding/calls.h"
 #include "binding/client.h"
 #include "binding/login.h"
@@ -41,7 +42,7 @@ struct batch {
   bool closed;             /* since the client is */
   bool has_query;          /* there is one that is not begun yet */
   bool torn;               /* a step has raised: any call may be over */
-  struct uq_call *held;    /* by the rate limit, as the next would be; or NULL */
+  struct uq_call *held; /* by the rate limit, as the next would be; or NULL */
   struct uq_call *stepped; /* or NULL */
   double done, failed;
   double started; /* on uq_clock */
@@ -114,7 +115,7 @@ static int read_query(lua_State *L) {
                       "%s)",
                       luaL_typename(L, 2));
   }
-  if (uqL_options_call(L, 2, UQ_ENDPOINT_BALANCE, "batch", &call->options))
+  if (uqL_call_options(L, 2, UQ_ENDPOINT_BALANCE, "batch", &call->options))
     lua_pushnil(L);
   call->batch.reading = false;
   return 1;
@@ -184,7 +185,7 @@ static void step(lua_State *L, struct batch *b, int uv, struct uq_call *call) {
   lua_pop(L, 1);
   if (over)
     move_to(&b->finished, call);
-  if (!over && call->attempt.count == 0)
+  if (!uq_call_is_over(call) && call->attempt.count == 0)
     b->held = call;
   else if (b->held == call)
     b->held = NULL;
@@ -601,11 +602,11 @@ int uqL_batch(lua_State *L) {
   if (is_list && !lua_istable(L, 2)) {
     lua_pushfstring(L, "list or iterator function expected, got %s",
                     luaL_typename(L, 2));
-    luaL_argerror(L, 2, lua_tostring(L, -1));
+    uqL_argument_error(L, 1, "batch", lua_tostring(L, -1));
   }
   lua_settop(L, 3);
-  int total = is_list ? uqL_check_list(L, 2, "queries") : -1;
-  if (uqL_options_batch(L, 3, &o))
+  int total = is_list ? uqL_check_list(L, 2, "batch", "queries") : -1;
+  if (uqL_batch_options(L, 3, &o))
     lua_pushnil(L);
   lua_insert(L, 4);
   lua_settop(L, 4);

@@ -16,6 +16,7 @@
 #include "binding/course.h"
 #include "binding/error.h"
 #include "binding/login.h"
+#include "binding/login_wait.h"
 #include "binding/token.h"
 #include "engine/base/clock.h"
 
@@ -30,7 +31,8 @@ static enum uq_verdict give_token(lua_State *L, struct uq_call *call) {
   size_t prefix = uq_token_prefix(t->text.data, t->text.len);
   double end = t->end;
   if (t->text.len == 0)
-    return uqL_call_fail_with(L, call, UQ_AUTH, "the token was dropped at once");
+    return uqL_call_fail_with(L, call, UQ_AUTH,
+                              "the token was dropped at once");
   uq_buf_init(&call->scratch, t->text.max);
   if (uq_buf_append(&call->scratch, t->text.data + prefix,
                     t->text.len - prefix) != UQ_BUF_OK)
@@ -46,11 +48,10 @@ static enum uq_verdict give_token(lua_State *L, struct uq_call *call) {
   return UQ_RESULTS;
 }
 
-static enum uq_verdict call_start(lua_State *L, int idx,
-                                  struct uq_call *call) {
+static enum uq_verdict call_start(lua_State *L, int idx, struct uq_call *call) {
   (void)L, (void)idx;
   const struct uq_client *c = call->client;
-  enum uq_call_state next = uq_login_state(call);
+  enum uq_call_state next = uq_login_wait_entry(call);
   if (next == UQ_CALL_TOKEN) {
     if (c->login.call != NULL && !uq_calls_want_login(c, NULL))
       uq_attempt_look(c->login.call);
@@ -74,8 +75,8 @@ static enum uq_verdict call_admission(lua_State *L, int idx,
 
 static const struct uq_course course = {
     .states = {[UQ_CALL_START] = call_start,
-               [UQ_CALL_RENEWAL] = uqL_login_wait,
-               [UQ_CALL_TOKEN] = uqL_login_wait,
+               [UQ_CALL_RENEWAL] = uqL_login_wait_state,
+               [UQ_CALL_TOKEN] = uqL_login_wait_state,
                [UQ_CALL_ADMISSION] = call_admission,
                [UQ_CALL_QUEUED] = uqL_state_slot,
                [UQ_CALL_SLOT] = uqL_state_slot,
@@ -87,14 +88,14 @@ static const struct uq_course course = {
 ** over; else the number of results pushed. */
 static int step_course(lua_State *L, int idx, struct uq_call *call) {
   for (;;) {
-    bool concerned = uq_login_concerns(call);
+    bool concerned = uq_login_wait_concerns(call);
     if (concerned)
-      uqL_login_step(L, idx, call);
+      uqL_login_wait_step(L, idx, call);
     int results = uqL_course_step(L, idx, call);
     if (results > 0)
       uqL_login_abandon_if_unwanted(L, idx);
-    if (results > 0 || !uq_login_concerns(call) ||
-        (concerned && !uq_login_is_due(call)))
+    if (results > 0 || !uq_login_wait_concerns(call) ||
+        (concerned && !uq_login_wait_is_due(call)))
       return results;
   }
 }
@@ -383,12 +384,12 @@ static int call_pollfd(lua_State *L) {
 }
 
 /* call:getfd(): the same for LuaSocket's select(), which skips objects whose
-** getfd() is negative, even dirty ones; for dirty ones it calls getfd() but does
-** not poll. So a finished call has a number, that of standard input. */
+** getfd() is negative, even dirty ones; for dirty ones it calls getfd() but
+** does not poll. So a finished call has a number, that of standard input. */
 static int call_getfd(lua_State *L) {
   struct uq_call *call = check_call(L);
-  lua_pushinteger(L, is_live(call) ? uqL_calls_fd(L, call->client)
-                                   : STDIN_FILENO);
+  lua_pushinteger(L,
+                  is_live(call) ? uqL_calls_fd(L, call->client) : STDIN_FILENO);
   return 1;
 }
 
@@ -420,12 +421,11 @@ static int call_timeout(lua_State *L) {
 }
 
 static const char *const state_names[UQ_CALL_STATES] = {
-    [UQ_CALL_START] = "ready",         [UQ_CALL_RENEWAL] = "ready",
-    [UQ_CALL_TOKEN] = "waiting",
-    [UQ_CALL_STORE] = "waiting",       [UQ_CALL_ADMISSION] = "ready",
-    [UQ_CALL_QUEUED] = "waiting",      [UQ_CALL_SLOT] = "waiting",
-    [UQ_CALL_IN_FLIGHT] = "in flight", [UQ_CALL_BACKOFF] = "waiting",
-    [UQ_CALL_ENDED] = "finished"};
+    [UQ_CALL_START] = "ready",     [UQ_CALL_RENEWAL] = "ready",
+    [UQ_CALL_TOKEN] = "waiting",   [UQ_CALL_STORE] = "waiting",
+    [UQ_CALL_ADMISSION] = "ready", [UQ_CALL_QUEUED] = "waiting",
+    [UQ_CALL_SLOT] = "waiting",    [UQ_CALL_IN_FLIGHT] = "in flight",
+    [UQ_CALL_BACKOFF] = "waiting", [UQ_CALL_ENDED] = "finished"};
 
 static int call_tostring(lua_State *L) {
   struct uq_call *call = check_call(L);
@@ -438,12 +438,12 @@ static const luaL_Reg metamethods[] = {
     {"__gc", call_gc}, {"__tostring", call_tostring}, {NULL, NULL}};
 
 static const luaL_Reg methods[] = {
-    {"step", call_step},         {"done", call_done},
-    {"result", call_result},     {"cancel", call_cancel},
-    {"id", call_id},             {"attempts", call_attempts},
-    {"pollfd", call_pollfd},     {"events", call_events},
-    {"timeout", call_timeout},   {"getfd", call_getfd},
-    {"dirty", call_dirty},       {NULL, NULL}};
+    {"step", call_step},       {"done", call_done},
+    {"result", call_result},   {"cancel", call_cancel},
+    {"id", call_id},           {"attempts", call_attempts},
+    {"pollfd", call_pollfd},   {"events", call_events},
+    {"timeout", call_timeout}, {"getfd", call_getfd},
+    {"dirty", call_dirty},     {NULL, NULL}};
 
 void uqL_call_open(lua_State *L) {
   uqL_class(L, UQ_CALL, metamethods, methods);

@@ -16,10 +16,10 @@
 void uqL_call_open(lua_State *L);
 
 /* Makes a call of the client at idx (absolute), whose query is the string at
-** the top, and blocks until it is over, up to its timeout. Returns the number of
-** results pushed: the balance, or nil, message and error. Raises if the client
-** is closed, and what a debug hook raises (the interpreter's Ctrl-C); the call
-** is canceled then. */
+** the top, and blocks until it is over, up to its timeout. Returns the number
+** of results pushed: the balance, or nil, message and error. Raises if the
+** client is closed, and what a debug hook raises (the interpreter's Ctrl-C);
+** the call is canceled then. */
 int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
                  const struct uq_options *o);
 

@@ -104,7 +104,7 @@ enum uq_verdict uqL_call_fail_late(lua_State *L, struct uq_call *call,
 
 static const char *rate_limit_reason(const struct uq_rate_limiter *limiter,
                                      bool login, double now) {
-  if (limiter->held > now)
+  if (limiter->paused_until > now)
     return "the server has told the client to slow down (429)";
   return login ? "the client's limit of logins is used up"
                : "the client's rate_limit is used up";

@@ -43,7 +43,7 @@ enum uq_verdict uqL_call_fail_late(lua_State *L, struct uq_call *call,
                                    const char *what,
                                    const struct uq_endpoint *endpoint);
 
-/* A rate limit lets the call (login: the login that it waits for) go at `when`,
+/* A rate limit admits the call (login: the login that it waits for) at `when`,
 ** which is too late. */
 enum uq_verdict uqL_call_fail_rate_limited(lua_State *L, struct uq_call *call,
                                            bool login, double now, double when);

@@ -56,9 +56,8 @@ struct uq_call *uqL_call_push_object(lua_State *L, int client) {
 }
 
 bool uq_call_begin(struct uq_call *call, struct uq_client *c,
-                   const struct uq_course *course,
-                   const struct uq_endpoint *e, const char *query,
-                   const struct uq_options *o) {
+                   const struct uq_course *course, const struct uq_endpoint *e,
+                   const char *query, const struct uq_options *o) {
   if (c->transport == NULL)
     return false;
   call->course = course;
@@ -117,12 +116,12 @@ void uq_call_end(struct uq_call *call, bool good) {
   uq_call_count_resends(call);
   uq_call_enter(call, UQ_CALL_ENDED, HUGE_VAL);
   unlink_call(call);
-  if (call->response.sent.data == NULL) /* else it is needed to decode that */
+  if (call->response.sent.data == NULL) /* else it is needed for decoding */
     uq_buf_free(&call->earlier);
   call->transfer = NULL;
   if (transfer != NULL)
     uq_transfer_release(transfer);
-  if (call->is_login)
+  if (call->course->is_login)
     return;
   if (good)
     call->client->stats.succeeded++;
@@ -130,7 +129,7 @@ void uq_call_end(struct uq_call *call, bool good) {
     call->client->stats.failed++;
 }
 
-/* A call that ended by itself needs a reason, too, if its results were lost. */
+/* The results of a call that ended by itself may be lost: then this is why. */
 void uq_call_stop(struct uq_call *call, const struct uq_ending *why) {
   if (!uq_call_is_over(call) || call->ended == NULL)
     call->ended = why;
@@ -154,8 +153,8 @@ void uq_calls_login_over(struct uq_client *c) {
   }
 }
 
-/* Nobody has a login's task: the calls that wait for the login are due instead,
-** and step it. If none does, the next one that comes will. */
+/* A login's task is not reported: the calls that wait for the login are due
+** instead, and step it. If none waits, the next one that needs a token will. */
 static void report_login(struct uq_client *c) {
   struct uq_call *login = c->login.call;
   if (login != NULL && uq_run_queue_report(&login->task))
@@ -165,7 +164,7 @@ static void report_login(struct uq_client *c) {
 void uq_call_done(void *owner) {
   struct uq_call *call = owner;
   uq_run_queue_ready(&call->client->queue, &call->task);
-  if (call->is_login)
+  if (call->course->is_login)
     report_login(call->client);
 }
 
@@ -178,7 +177,7 @@ void uq_call_forget(struct uq_call *call) {
 
 struct uq_rate_limiter *uq_call_limiter(const struct uq_call *call) {
   struct uq_client *c = call->client;
-  return call->is_login ? &c->login.limiter : &c->limiter;
+  return call->course->is_login ? &c->login.limiter : &c->limiter;
 }
 
 void uq_call_count_resends(struct uq_call *call) {
@@ -190,7 +189,7 @@ void uq_call_count_resends(struct uq_call *call) {
     return;
   call->attempt.resends += more;
   call->attempt.count += more;
-  if (!call->is_login)
+  if (!call->course->is_login)
     c->stats.attempts += more;
   uq_rate_limiter_charge(uq_call_limiter(call), uq_clock(), more);
 }

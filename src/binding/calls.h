@@ -15,6 +15,7 @@
 #include "engine/base/buf.h"
 #include "engine/base/error_kind.h"
 #include "engine/base/uuid.h"
+#include "engine/http/transfer.h"
 #include "engine/http/transport.h"
 #include "engine/policy/run_queue.h"
 
@@ -29,7 +30,7 @@ struct uq_client;
 ** is left even if nothing else happens. */
 enum uq_call_state {
   UQ_CALL_START,     /* to make an attempt: has it a token for that? */
-  UQ_CALL_RENEWAL,   /* has a token: sees to the login that renews it */
+  UQ_CALL_RENEWAL,   /* has a token: may begin the login that renews it */
   UQ_CALL_TOKEN,     /* waits for the client's login, until */
   UQ_CALL_STORE,     /* a login: tries the token store's lock again, until */
   UQ_CALL_ADMISSION, /* to take a slot under the rate limit, and be sent */
@@ -53,6 +54,7 @@ typedef enum uq_verdict uqL_state(lua_State *L, int idx, struct uq_call *call);
 
 /* The course of a call of the program, or of a login. */
 struct uq_course {
+  bool is_login;
   uqL_state *states[UQ_CALL_STATES]; /* NULL: not of this course */
   /* A response was decoded. NULL: nothing to note. */
   void (*responded)(struct uq_call *call, bool good);
@@ -63,7 +65,7 @@ struct uq_course {
   void (*retries)(lua_State *L, int idx);
 };
 
-/* Why a call ends that is not over. */
+/* Why a call is ended from outside. */
 struct uq_ending {
   enum uq_kind kind;
   const char *message;
@@ -96,9 +98,9 @@ struct uq_call {
     int resends;     /* of the last attempt, by libcurl, that are counted */
     double begun;    /* when the last one was sent ... */
     double end;      /* ... and when its time is over */
-    bool reclaimed;  /* it goes on after a lack of descriptors */
+    bool reclaimed;  /* descriptors were collected for it */
     bool resent;     /* a connection was dead: once a call ... */
-    bool fresh;      /* ... and the next attempt has one of its own */
+    bool fresh;      /* ... and the next attempt takes a new one */
     unsigned serial; /* of the token that it was sent with */
   } attempt;
   int retries;
@@ -114,7 +116,7 @@ struct uq_call {
   struct {
     unsigned number;     /* what the next attempt waits for; 0: none. Of a
                             login: its own number */
-    int failures;        /* attempts of logins that failed meanwhile */
+    int failures;        /* attempts of logins that failed since then */
     bool begun;          /* a login was, for the next attempt */
     double limit;        /* of a login: seconds for an attempt */
     double stays;        /* until then it stays with one that it does not need,
@@ -126,12 +128,11 @@ struct uq_call {
     int number;          /* among its calls; 0: of no batch */
     bool reading;        /* its query */
   } batch;               /* see batch.c */
-  bool is_login;         /* the client's own */
-  bool stepped;  /* a step of it runs */
-  bool is_object; /* the program has it */
-  int results;    /* so many of them are in its user value; 0: not yet */
-  int pushed;     /* by its last step */
-  bool keep_text; /* in the user value, of the body of a success */
+  bool stepped;          /* a step of it runs */
+  bool is_object;        /* the program has it */
+  int results;           /* so many of them are in its user value; 0: not yet */
+  int pushed;            /* by its last step */
+  bool keep_text;        /* in the user value, of the body of a success */
   char key[UQ_UUID_LEN + 1];
   char body[UQ_BODY_MAX];
 };
@@ -152,9 +153,8 @@ struct uq_call *uqL_call_push_object(lua_State *L, int client);
 /* Begins a call of the client: it is in progress until uq_call_end. query must
 ** outlive it. False: the client is closed. */
 bool uq_call_begin(struct uq_call *call, struct uq_client *c,
-                   const struct uq_course *course,
-                   const struct uq_endpoint *e, const char *query,
-                   const struct uq_options *o);
+                   const struct uq_course *course, const struct uq_endpoint *e,
+                   const char *query, const struct uq_options *o);
 
 /* Changes the state. `until`: see there; HUGE_VAL: no such moment. */
 void uq_call_enter(struct uq_call *call, enum uq_call_state state,
@@ -175,7 +175,7 @@ bool uq_call_is_due(const struct uq_call *call);
 /* The transport's report that the transfer of a call is finished. */
 void uq_call_done(void *call);
 
-/* Wipes what is left of a call whose response nobody decodes any more. */
+/* Wipes what is left of a call whose response is not decoded any more. */
 void uq_call_forget(struct uq_call *call);
 
 /* Counts the resends that libcurl has made by itself for a call in flight, and
@@ -197,14 +197,14 @@ bool uq_calls_want_login(const struct uq_client *c,
 /* The client's login is over: the calls that wait for it are due. */
 void uq_calls_login_over(struct uq_client *c);
 
-/* Lets the network go on, waiting at most `limit` seconds. */
+/* Steps the transport, waiting at most `limit` seconds for the network. */
 void uq_calls_step(struct uq_client *c, double limit);
 
 /* After steps: brings the client's descriptor in line, for those that wait for
 ** it. notify: it is readable if a call is due. */
 void uq_calls_publish(struct uq_client *c, bool notify);
 
-/* Lets the network go on until a call of the client is due, at most for `limit`
+/* Steps the transport until a call of the client is due, at most for `limit`
 ** seconds. True if one is. The client may be closed afterwards. Raises what a
 ** debug hook raises. */
 bool uqL_calls_wait(lua_State *L, struct uq_client *c, double limit);

@@ -9,8 +9,11 @@
 #include "binding/auxlib.h"
 #include "binding/batch.h"
 #include "binding/call.h"
+#include "binding/call_options.h"
 #include "binding/calls.h"
+#include "binding/client_options.h"
 #include "binding/compat.h"
+#include "binding/error.h"
 #include "binding/options.h"
 #include "binding/token.h"
 #include "binding/token_store.h"
@@ -69,7 +72,7 @@ static int client_call(lua_State *L) {
   struct uq_client *c = check_client(L);
   const struct uq_endpoint *e = called(L);
   struct uq_options o = c->options;
-  if (!uqL_options_call(L, 2, e, e->name, &o))
+  if (!uqL_call_options(L, 2, e, e->name, &o))
     return uqL_call_refuse(L, e, &o);
   return uqL_call_run(L, 1, e, &o);
 }
@@ -80,7 +83,7 @@ static int client_start(lua_State *L) {
   struct uq_client *c = check_client(L);
   const struct uq_endpoint *e = called(L);
   struct uq_options o = c->options;
-  if (uqL_options_call(L, 2, e, lua_tostring(L, lua_upvalueindex(1)), &o))
+  if (uqL_call_options(L, 2, e, lua_tostring(L, lua_upvalueindex(1)), &o))
     uqL_call_start(L, 1, e, &o);
   else
     uqL_call_start_refused(L, 1, e, &o);
@@ -110,7 +113,7 @@ static int client_each(lua_State *L) {
   struct uq_options o = c->options;
   if (lua_isnone(L, 2))
     lua_pushnil(L);
-  bool good = uqL_options_call(L, 2, e, e->each, &o);
+  bool good = uqL_call_options(L, 2, e, e->each, &o);
   if (!good)
     uqL_call_refuse(L, e, &o);
   lua_insert(L, 3); /* the query, or the error table */
@@ -134,7 +137,7 @@ static int client_each(lua_State *L) {
 static int client_step(lua_State *L) {
   struct uq_client *c = check_client(L);
   double limit = (double)luaL_optnumber(L, 2, 0);
-  luaL_argcheck(L, limit >= 0 && limit <= 86400, 2,
+  luaL_argcheck(L, limit >= 0 && limit <= UQ_TIMEOUT_MAX, 2,
                 "seconds from 0 to 86400 expected");
   lua_pushboolean(L, uqL_calls_wait(L, c, limit));
   uq_calls_publish(c, false);
@@ -221,7 +224,7 @@ static void push_weak_table(lua_State *L) {
 int uqL_client_new(lua_State *L) {
   uqL_check_dot(L, "new", "{...}");
   lua_settop(L, 1);
-  luaL_checktype(L, 1, LUA_TTABLE);
+  uqL_argument_table(L, 1, 1, "new");
   struct uq_client *c = lua_newuserdata(L, sizeof *c);
   memset(c, 0, sizeof *c);
   uq_run_queue_init(&c->queue);
@@ -240,7 +243,7 @@ int uqL_client_new(lua_State *L) {
   lua_rawseti(L, -2, UQ_USER_VALUE_LOGIN);
   uq_buf_init(&c->token.text, 16384);
   uq_buf_init(&c->api_key, 1024);
-  uqL_options_new(L, 1, c); /* may raise: __gc must free the token */
+  uqL_client_options(L, 1, c); /* may raise: __gc must free the token */
   const struct uq_options *o = &c->options;
   struct uq_transport_options transport = {
       o->ca_file,
@@ -253,7 +256,7 @@ int uqL_client_new(lua_State *L) {
   uq_rate_limiter_init(&c->login.limiter, o->login_limit);
   c->transport = uq_transport_new(&transport);
   if (c->transport == NULL)
-    return luaL_error(L, "not enough memory");
+    return uqL_no_memory(L);
   lua_settop(L, 2);
   return 1;
 }
@@ -264,39 +267,43 @@ static const luaL_Reg metamethods[] = {{"__gc", client_close},
                                        {NULL, NULL}};
 
 static const luaL_Reg methods[] = {
-    {"batch", client_batch},
-    {"invalidate_token", client_invalidate_token},
-    {"step", client_step},
-    {"ready", client_ready},
-    {"pollfd", client_pollfd},
-    {"events", client_events},
-    {"timeout", client_timeout},
-    {"close", client_close},
-    {"stats", client_stats},
-    {NULL, NULL}};
+    {"batch", client_batch},     {"invalidate_token", client_invalidate_token},
+    {"step", client_step},       {"ready", client_ready},
+    {"pollfd", client_pollfd},   {"events", client_events},
+    {"timeout", client_timeout}, {"close", client_close},
+    {"stats", client_stats},     {NULL, NULL}};
 
-/* Adds a method of an endpoint to the table at the top. */
-static void add_method(lua_State *L, lua_CFunction method, const char *name,
-                       int endpoint) {
+/* Pushes a method of an endpoint, which calls itself by that name. */
+static void push_method(lua_State *L, lua_CFunction method, const char *name,
+                        int endpoint) {
   lua_pushstring(L, name);
   lua_pushinteger(L, endpoint);
   lua_pushcclosure(L, method, 2);
-  lua_setfield(L, -2, name);
+}
+
+void uqL_client_push_start(lua_State *L, int endpoint) {
+  push_method(L, client_start, uq_endpoints[endpoint].name, endpoint);
+}
+
+/* Sets the methods of an endpoint in the table at the top. */
+static void set_methods(lua_State *L, int endpoint) {
+  const struct uq_endpoint *e = &uq_endpoints[endpoint];
+  push_method(L, client_call, e->name, endpoint);
+  lua_setfield(L, -2, e->name);
+  const char *start = lua_pushfstring(L, "start_%s", e->name);
+  push_method(L, client_start, start, endpoint);
+  lua_rawset(L, -3);
+  if (e->each != NULL) {
+    push_method(L, client_each, e->each, endpoint);
+    lua_setfield(L, -2, e->each);
+  }
 }
 
 void uqL_client_open(lua_State *L) {
   uqL_class(L, UQ_CLIENT, metamethods, methods);
   luaL_getmetatable(L, UQ_CLIENT);
   lua_getfield(L, -1, "__index");
-  for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
-    const struct uq_endpoint *e = &uq_endpoints[i];
-    add_method(L, client_call, e->name, i);
-    lua_pushfstring(L, "start_%s", e->name);
-    lua_insert(L, -2);
-    add_method(L, client_start, lua_tostring(L, -2), i);
-    lua_remove(L, -2);
-    if (e->each != NULL)
-      add_method(L, client_each, e->each, i);
-  }
+  for (int i = 0; i < UQ_ENDPOINT_COUNT; i++)
+    set_methods(L, i);
   lua_pop(L, 2);
 }

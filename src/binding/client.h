@@ -40,11 +40,11 @@ struct uq_client_token {
   double until;          /* the same on uq_clock, which is never set back */
   double life;           /* seconds, when it was received */
   unsigned serial;       /* counts the tokens */
-  unsigned refusals;     /* tokens of logins in a row that were never accepted */
-  bool accepted;         /* the API has accepted it */
-  bool from_store;       /* it is out of the token store, not of a login */
-  bool function;         /* the user gives tokens by a function ... */
-  bool asking;           /* ... which is running */
+  unsigned refusals; /* tokens of logins in a row that were never accepted */
+  bool accepted;     /* the API has accepted it */
+  bool from_store;   /* it is out of the token store, not of a login */
+  bool function;     /* the user gives tokens by a function ... */
+  bool asking;       /* ... which is running */
 };
 
 /* The login: see login.h. Times are seconds on uq_clock. */
@@ -95,6 +95,10 @@ void uqL_client_open(lua_State *L);
 
 /* uqpay.new */
 int uqL_client_new(lua_State *L);
+
+/* Pushes the client's method that starts a call of the endpoint, for Lua code
+** that waits for the call: it calls itself by the endpoint's name. */
+void uqL_client_push_start(lua_State *L, int endpoint);
 
 #pragma GCC visibility pop
 

@@ -38,8 +38,7 @@ enum uq_verdict uqL_state_ended(lua_State *L, int idx, struct uq_call *call) {
 
 int uqL_course_step(lua_State *L, int idx, struct uq_call *call) {
   enum uq_verdict verdict;
-  if (!uq_call_is_over(call) &&
-      uq_transport_forked(call->client->transport)) {
+  if (!uq_call_is_over(call) && uq_transport_forked(call->client->transport)) {
     (void)uqL_call_fail_forked(L, call);
     return call->pushed;
   }
@@ -56,19 +55,28 @@ static bool is_memory_error(lua_State *L) {
          strstr(lua_tostring(L, -1), "not enough memory") != NULL;
 }
 
+/* True if there is nothing to step: the call has its results, is being stepped
+** (this is one of its own hooks), or its batch has handed them out. */
+static bool is_done(const struct uq_call *call) {
+  return call->results > 0 || call->stepped ||
+         (uq_call_is_over(call) && call->ended == NULL);
+}
+
 bool uqL_course_try(lua_State *L, int idx, lua_CFunction step) {
   struct uq_call *call = lua_touserdata(L, idx);
-  if (call->results > 0 || call->stepped) /* stepped: by one of its own hooks */
-    return true;
-  lua_pushcfunction(L, step); /* allocates on 5.1: nothing has happened yet */
+  lua_pushcfunction(L, step); /* allocates on 5.1: a finalizer may step it */
   lua_pushvalue(L, idx);
+  if (is_done(call)) {
+    lua_pop(L, 2);
+    return true;
+  }
   call->stepped = true;
   bool good = lua_pcall(L, 1, 0, 0) == LUA_OK;
   call->stepped = false;
   if (good)
     return true;
-  uq_call_stop(call, is_memory_error(L) ? &uq_ending_starved
-                                        : &uq_ending_broken);
+  uq_call_stop(call,
+               is_memory_error(L) ? &uq_ending_starved : &uq_ending_broken);
   uq_call_forget(call);
   return false;
 }

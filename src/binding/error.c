@@ -88,6 +88,8 @@ void uqL_error_set_redacted(lua_State *L, const char *name, const char *text,
   lua_setfield(L, -2, name);
 }
 
+int uqL_no_memory(lua_State *L) { return luaL_error(L, "not enough memory"); }
+
 int uqL_error_push_failure(lua_State *L) {
   lua_pushnil(L);
   lua_insert(L, -2);
@@ -103,7 +105,7 @@ void uqL_push_redacted(lua_State *L, const char *text, size_t len, size_t max,
     max = sizeof out;
   size_t written = uq_redact(text, len, secrets, line, out, max);
   if (written == UQ_REDACT_NOMEM)
-    luaL_error(L, "not enough memory");
+    uqL_no_memory(L);
   lua_pushlstring(L, out, written);
 }
 

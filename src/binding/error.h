@@ -39,6 +39,9 @@ void uqL_error_set_string(lua_State *L, const char *name, const char *value);
 void uqL_error_set_redacted(lua_State *L, const char *name, const char *text,
                             const struct uq_secrets *secrets);
 
+/* Raises an error for a lack of memory outside Lua. */
+int uqL_no_memory(lua_State *L);
+
 /* Puts nil and the message below the error table at the top: the results of a
 ** failed call. Returns their number. */
 int uqL_error_push_failure(lua_State *L);

@@ -64,12 +64,12 @@ static int store_get(lua_State *L) {
   struct uq_stored_token entry;
   struct uq_token_file s = check_store(L);
   entry.key = check_key(L, &entry.key_len);
-  enum uq_result result = uq_token_file_get(&s, &entry, token);
-  if (result == UQ_FAILED && uqL_reclaim(L, NULL))
-    result = uq_token_file_get(&s, &entry, token);
-  if (result == UQ_FAILED)
+  enum uq_store_status status = uq_token_file_get(&s, &entry, token);
+  if (status == UQ_STORE_ERROR && uqL_reclaim(L, NULL))
+    status = uq_token_file_get(&s, &entry, token);
+  if (status == UQ_STORE_ERROR)
     return fail(L, &s);
-  if (result == UQ_NOT) {
+  if (status == UQ_STORE_ABSENT) {
     lua_pushnil(L);
     return 1;
   }
@@ -93,26 +93,26 @@ static int store_set(lua_State *L) {
     entry.end = (double)luaL_checknumber(L, 4);
   luaL_argcheck(L, entry.end >= 0 && entry.end < UQ_TOKEN_FILE_END_MAX, 4,
                 "Unix seconds expected");
-  enum uq_result result = uq_token_file_set(&s, &entry);
-  if (result == UQ_FAILED && uqL_reclaim(L, NULL))
-    result = uq_token_file_set(&s, &entry);
-  if (result == UQ_FAILED)
+  enum uq_store_status status = uq_token_file_set(&s, &entry);
+  if (status == UQ_STORE_ERROR && uqL_reclaim(L, NULL))
+    status = uq_token_file_set(&s, &entry);
+  if (status == UQ_STORE_ERROR)
     return fail(L, &s);
   lua_pushboolean(L, true);
   return 1;
 }
 
-/* store:lock(key) -> true; false: it is locked already, by whomever */
+/* store:lock(key) -> true; false: it is locked already, by any owner */
 static int store_lock(lua_State *L) {
   size_t len;
   struct uq_token_file s = check_store(L);
   const char *key = check_key(L, &len);
-  enum uq_result result = uq_token_file_lock(&s, key, len);
-  if (result == UQ_FAILED && uqL_reclaim(L, NULL))
-    result = uq_token_file_lock(&s, key, len);
-  if (result == UQ_FAILED)
+  enum uq_lock_status status = uq_token_file_lock(&s, key, len);
+  if (status == UQ_LOCK_ERROR && uqL_reclaim(L, NULL))
+    status = uq_token_file_lock(&s, key, len);
+  if (status == UQ_LOCK_ERROR)
     return fail(L, &s);
-  lua_pushboolean(L, result == UQ_DONE);
+  lua_pushboolean(L, status == UQ_LOCK_OK);
   return 1;
 }
 

@@ -1,11 +1,10 @@
 /*
-** hook.c - what the user's hooks are told of a call. They see no secret, and
-** change no result.
+** hook.c - see hook.h.
 ** SPDX-License-Identifier: MIT
 */
-#include "binding/auxlib.h"
 #include "binding/hook.h"
 
+#include "binding/auxlib.h"
 #include "binding/calls.h"
 #include "binding/client.h"
 #include "binding/compat.h"
@@ -13,7 +12,7 @@
 #include "engine/api/endpoint.h"
 #include "engine/base/clock.h"
 #include "engine/base/redact.h"
-#include "engine/http/transport.h"
+#include "engine/http/transfer.h"
 
 static void set_number(lua_State *L, const char *name, double value) {
   lua_pushnumber(L, value);
@@ -26,8 +25,8 @@ static void copy_field(lua_State *L, int from, const char *name) {
   lua_setfield(L, -2, name);
 }
 
-/* Calls the hook with the table at the top, and pops it. Whatever it raises is
-** counted and forgotten: a hook never changes a result. */
+/* Calls the hook with the table at the top, and pops it. An error that it
+** raises is only counted: a hook never changes a result. */
 static void run_hook(lua_State *L, int idx, const char *name) {
   uqL_client_user_value(L, idx);
   lua_getfield(L, -1, name);
@@ -40,7 +39,7 @@ static void run_hook(lua_State *L, int idx, const char *name) {
   }
 }
 
-/* Pushes what all hooks are told. */
+/* Pushes the table that all hooks receive. */
 static void push_info(lua_State *L, const struct uq_call *call, int attempt) {
   char url[UQ_URL_MAX];
   uq_endpoint_url(call->endpoint, call->client->options.base_url, call->query,
@@ -65,15 +64,15 @@ void uqL_hook_request(lua_State *L, int idx) {
 void uqL_hook_response(lua_State *L, int idx, bool good,
                        const struct uq_secrets *secrets) {
   struct uq_call *call = lua_touserdata(L, idx);
-  const struct uq_response *a = &call->response;
+  const struct uq_response *r = &call->response;
   int table = lua_gettop(L);
   push_info(L, call, call->attempt.count);
   set_number(L, "elapsed", uq_clock() - call->attempt.begun);
-  if (a->status != 0) {
-    lua_pushinteger(L, a->status);
+  if (r->status != 0) {
+    lua_pushinteger(L, r->status);
     lua_setfield(L, -2, "status");
   }
-  uqL_error_set_redacted(L, "request_id", a->received.request_id, secrets);
+  uqL_error_set_redacted(L, "request_id", r->received.request_id, secrets);
   if (!good) {
     copy_field(L, table, "kind");
     copy_field(L, table, "message");

@@ -1,5 +1,5 @@
 /*
-** hook.h - the user's hooks.
+** hook.h - the user's hooks. They see no secret, and change no result.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_HOOK_H
@@ -19,11 +19,12 @@ struct uq_secrets;
 /* Before an attempt. */
 void uqL_hook_request(lua_State *L, int idx);
 
-/* Of the answer; at the top: the result, or the error table. */
+/* After a response; at the top: the result, or the error table. */
 void uqL_hook_response(lua_State *L, int idx, bool good,
                        const struct uq_secrets *secrets);
 
-/* Of the retry that the error table at the top leads to. */
+/* Before the pause of `wait` seconds that the error table at the top leads to.
+ */
 void uqL_hook_retry(lua_State *L, int idx, double wait);
 
 #pragma GCC visibility pop

@@ -9,6 +9,7 @@
 
 #include "binding/auxlib.h"
 #include "binding/call.h"
+#include "binding/call_options.h"
 #include "binding/client.h"
 #include "binding/compat.h"
 #include "binding/error.h"
@@ -26,8 +27,8 @@ static int internal_clock(lua_State *L) {
   return 1;
 }
 
-/* stepping(call): true if the call is being stepped, that is within its hooks. It
-** may be nil. */
+/* stepping(call) -> true if a step of the call runs, which is so within its
+** hooks. call may be nil. */
 static int internal_stepping(lua_State *L) {
   const struct uq_call *call = lua_touserdata(L, 1);
   lua_pushboolean(L, call != NULL && call->stepped);
@@ -93,6 +94,31 @@ static int internal_methods(lua_State *L) {
   return 1;
 }
 
+/* starters() -> by the name of each such method, a function(client, ...) that
+** starts its call, and calls itself by that name in messages. */
+static int internal_starters(lua_State *L) {
+  lua_createtable(L, 0, UQ_ENDPOINT_COUNT);
+  for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
+    uqL_client_push_start(L, i);
+    lua_setfield(L, -2, uq_endpoints[i].name);
+  }
+  return 1;
+}
+
+/* call(f, ...) -> f(...), a function of C. A message that it raises gets the
+** position of the line that called the caller, which is a method for users. */
+static int internal_call(lua_State *L) {
+  int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+  if (status == LUA_OK)
+    return lua_gettop(L);
+  if (status == LUA_ERRRUN && lua_type(L, -1) == LUA_TSTRING) {
+    luaL_where(L, 2);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+  }
+  return lua_error(L);
+}
+
 /* misfit(client, endpoint, message, kind, requests, elapsed) -> the error table
 ** of a list whose pages do not fit together: "schema", or "conflict" if the
 ** list changed between two of them. */
@@ -137,14 +163,14 @@ static int internal_refusal(lua_State *L) {
   return 1;
 }
 
-/* question(client, ...) -> what client:balance(...) would ask for, if it raises
-** nothing: currency, account ("": none), amounts (a number), timeout, true if
-** it has a key of its own, and max_retries; nil, message and error if a value
-** is refused. */
+/* question(client, method, ...) -> what client:balance(...) would ask for:
+** currency, account ("": none), amounts (a number), timeout, true if it has a
+** key of its own, and max_retries; nil, message and error if a value is wrong.
+** Raises what the method of that name would. */
 static int internal_question(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   struct uq_options o = c->options;
-  if (!uqL_options_call(L, 2, UQ_ENDPOINT_BALANCE, "balance", &o))
+  if (!uqL_call_options(L, 3, UQ_ENDPOINT_BALANCE, luaL_checkstring(L, 2), &o))
     return uqL_call_refuse(L, UQ_ENDPOINT_BALANCE, &o);
   lua_pushstring(L, o.currency);
   lua_pushstring(L, o.on_behalf_of);
@@ -214,7 +240,7 @@ static int internal_read(lua_State *L) {
   struct uq_response_context q = {
       UQ_ENDPOINT_BALANCE, "",  currency, NULL, amounts, {NULL, NULL},
       push_scratch(L),     NULL};
-  if (uqL_response_read(L, &q, (char *)text, len))
+  if (uqL_response_decode_text(L, &q, (char *)text, len))
     return 1;
   lua_pushnil(L);
   lua_insert(L, -2);
@@ -242,20 +268,19 @@ static int internal_limit(lua_State *L) {
   return 0;
 }
 
-/* share_turns(client, make): make(limit), 0 being none, gives the functions by
-** which the client's calls keep to what other processes do: turns (not called
-** without a limit), hold and pause. See uqL_token_store_turn, _hold and _pause.
- */
-static int internal_share_turns(lua_State *L) {
+/* share_rate_limit(client, make): make(limit), 0 being none, returns three
+** functions for the client's calls, those of shared_limit.h: take (not called
+** without a limit), announce and pause. */
+static int internal_share_rate_limit(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   lua_settop(L, 2);
   uqL_get_user_value(L, 1);
   lua_insert(L, 2);
   lua_pushinteger(L, c->options.rate_limit);
   lua_call(L, 1, 3);
-  lua_setfield(L, 2, "pause");
-  lua_setfield(L, 2, "hold");
-  lua_setfield(L, 2, "turns");
+  lua_setfield(L, 2, "shared_pause");
+  lua_setfield(L, 2, "announce_pause");
+  lua_setfield(L, 2, "take_shared_slot");
   c->shared.slots = c->options.rate_limit > 0;
   c->shared.pauses = true;
   return 0;
@@ -274,30 +299,33 @@ static int internal_iterators(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"clock", internal_clock},
-                                     {"batch_next", uqL_batch_next},
-                                     {"wait", internal_wait},
-{"stepping", internal_stepping},
-{"batch_query", uqL_batch_query},
-{"batch_close", uqL_batch_close},
-                                     {"hook_failed", internal_hook_failed},
-                                     {"closed", internal_closed},
-                                     {"next", internal_next},
-                                     {"peer", internal_peer},
-                                     {"methods", internal_methods},
-                                     {"iterators", internal_iterators},
-                                     {"misfit", internal_misfit},
-                                     {"yieldable", internal_yieldable},
-                                     {"refusal", internal_refusal},
-                                     {"question", internal_question},
-                                     {"budget", internal_budget},
-                                     {"keep_text", internal_keep_text},
-                                     {"text", internal_text},
-                                     {"read", internal_read},
-                                     {"idle", internal_idle},
-                                     {"limit", internal_limit},
-                                     {"share_turns", internal_share_turns},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"clock", internal_clock},
+    {"batch_next", uqL_batch_next},
+    {"wait", internal_wait},
+    {"stepping", internal_stepping},
+    {"batch_query", uqL_batch_query},
+    {"batch_close", uqL_batch_close},
+    {"hook_failed", internal_hook_failed},
+    {"closed", internal_closed},
+    {"next", internal_next},
+    {"peer", internal_peer},
+    {"methods", internal_methods},
+    {"starters", internal_starters},
+    {"call", internal_call},
+    {"iterators", internal_iterators},
+    {"misfit", internal_misfit},
+    {"yieldable", internal_yieldable},
+    {"refusal", internal_refusal},
+    {"question", internal_question},
+    {"budget", internal_budget},
+    {"keep_text", internal_keep_text},
+    {"text", internal_text},
+    {"read", internal_read},
+    {"idle", internal_idle},
+    {"limit", internal_limit},
+    {"share_rate_limit", internal_share_rate_limit},
+    {NULL, NULL}};
 
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);
 

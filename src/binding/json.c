@@ -12,6 +12,7 @@
 
 #include "binding/amount.h"
 #include "binding/compat.h"
+#include "binding/error.h"
 #include "binding/options.h"
 #include "engine/base/buf.h"
 #include "engine/number/decimal.h"
@@ -74,7 +75,7 @@ bool uqL_json_decode(lua_State *L, const char *text, size_t len, bool mend,
     lua_pushfstring(L, "%s at byte %d", quote.why, (int)quote.at);
     return false;
   case UQ_JSON_NUMBERS_NOMEM:
-    luaL_error(L, "not enough memory");
+    uqL_no_memory(L);
   }
   *members = quote.members;
   lua_getfield(L, LUA_REGISTRYINDEX, DECODE);
@@ -124,7 +125,7 @@ bool uqL_json_double(lua_State *L, const char *text, size_t len,
                      double *value) {
   enum uq_number_status status = uq_number_double(text, len, value);
   if (status == UQ_NUMBER_NOMEM)
-    luaL_error(L, "not enough memory");
+    uqL_no_memory(L);
   return status == UQ_NUMBER_OK;
 }
 

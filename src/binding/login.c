@@ -2,14 +2,13 @@
 ** login.c - see login.h.
 ** SPDX-License-Identifier: MIT
 */
-#include "binding/auxlib.h"
 #include "binding/login.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "binding/admission.h"
 #include "binding/attempt.h"
+#include "binding/auxlib.h"
 #include "binding/call_error.h"
 #include "binding/client.h"
 #include "binding/course.h"
@@ -21,12 +20,8 @@
 /* Seconds: documented; for an end that is nonsense. */
 #define LIFE_ASSUMED 1800.0
 
-#define AHEAD 300.0       /* seconds before its end that a token is renewed, */
-#define AHEAD_SHARE 5     /* or this part of a shorter life */
-#define TOO_LATE 10.0     /* seconds before its end that it is not used, */
-#define TOO_LATE_SHARE 20 /* or this part of a shorter life */
-#define PAUSE 10.0        /* seconds after a login ahead of need has failed */
-#define STAY 5.0          /* seconds that a call without need stays with one */
+/* Seconds after a login that failed in which a good token is not renewed. */
+#define PAUSE 10.0
 
 /* The limit of an attempt: half of the client's timeout, from 5 seconds to 30;
 ** of a short timeout three quarters, so that another attempt may be in time. */
@@ -35,21 +30,6 @@
 #define LIMIT_MIN 5.0
 #define LIMIT_MAX 30.0
 #define LIMIT_GROWN 15.0 /* it doubles after silence up to this, at least */
-
-static double shorter(double seconds, double life, int share) {
-  return fmin(seconds, life / share);
-}
-
-static bool has_token(const struct uq_client *c) {
-  const struct uq_client_token *t = &c->token;
-  return uq_token_left(t) > shorter(TOO_LATE, t->life, TOO_LATE_SHARE);
-}
-
-static bool is_old(const struct uq_client *c) {
-  const struct uq_client_token *t = &c->token;
-  return uq_token_left(t) < shorter(AHEAD, t->life, AHEAD_SHARE) &&
-         uq_clock() >= c->login.pause;
-}
 
 /* ------------------------------------------------------------------------ */
 /* the login                                                                 */
@@ -84,9 +64,7 @@ static void login_responded(struct uq_call *login, bool good) {
       fmax(first_limit(c), fmin(2 * seconds, fmin(most, LIMIT_MAX)));
 }
 
-/* True if the call can wait for another attempt of the login, made at `wake`.
- */
-static bool can_wait(const struct uq_call *call, double wake) {
+bool uq_login_can_wait(const struct uq_call *call, double wake) {
   return call->login.failures <= call->options.max_retries &&
          wake < call->deadline;
 }
@@ -104,7 +82,7 @@ static bool login_may_retry(struct uq_call *login, double wake) {
       continue;
     if (call->login.number == c->login.begun)
       call->login.failures++;
-    wanted = wanted || can_wait(call, wake);
+    wanted = wanted || uq_login_can_wait(call, wake);
   }
   return wanted;
 }
@@ -134,12 +112,12 @@ static enum uq_verdict take_stored(lua_State *L, struct uq_call *login) {
 }
 
 /* Looks into the token store, and locks it. */
-static enum uq_verdict ask_store(lua_State *L, int idx,
-                                 struct uq_call *login) {
+static enum uq_verdict ask_store(lua_State *L, int idx, struct uq_call *login) {
   uqL_client_user_value(L, idx);
   enum uq_token_store_state state =
       uqL_token_store_begin(L, login->client, lua_gettop(L));
-  if (uq_call_is_over(login)) /* a function of the store has closed the client */
+  if (uq_call_is_over(
+          login)) /* a function of the store has closed the client */
     return uqL_call_fail_ended(L, login);
   switch (state) {
   case UQ_TOKEN_STORE_FOUND:
@@ -179,6 +157,7 @@ static enum uq_verdict login_admission(lua_State *L, int idx,
 }
 
 static const struct uq_course login_course = {
+    .is_login = true,
     .states = {[UQ_CALL_START] = login_start,
                [UQ_CALL_STORE] = uqL_state_pause,
                [UQ_CALL_ADMISSION] = login_admission,
@@ -205,8 +184,7 @@ static void set_login(lua_State *L, struct uq_client *c, int uv, int idx) {
   c->login.call = idx != 0 ? lua_touserdata(L, idx) : NULL;
 }
 
-/* Begins a login, unless the client is closed. */
-static void begin(lua_State *L, struct uq_client *c, int uv) {
+void uqL_login_begin(lua_State *L, struct uq_client *c, int uv) {
   struct uq_options o = c->options;
   o.currency[0] = o.on_behalf_of[0] = '\0';
   o.amounts = UQ_AMOUNTS_STRING; /* takes any number */
@@ -216,8 +194,7 @@ static void begin(lua_State *L, struct uq_client *c, int uv) {
   /* a finalizer may have closed the client, or have begun a login */
   if (c->login.call == NULL &&
       uq_call_begin(login, c, &login_course, UQ_ENDPOINT_TOKEN, "", &o)) {
-    login->is_login = true;
-    login->deadline = HUGE_VAL; /* those who wait for it have theirs */
+    login->deadline = HUGE_VAL; /* the calls that wait for it have theirs */
     set_login(L, c, uv, lua_gettop(L));
     login->login.number = ++c->login.begun;
   }
@@ -244,21 +221,21 @@ static void take_token(lua_State *L, const struct uq_call *login) {
     len = login->login.token.len;
   }
   if (uq_token_put(&c->token, text, len, read_end(L, 6), LIFE_ASSUMED) != NULL)
-    luaL_error(L, "not enough memory"); /* the schema has seen to the rest */
+    uqL_no_memory(L); /* the schema has seen to the rest */
   c->token.from_store = lua_toboolean(L, 7) != 0;
   if (c->store.given && !c->token.from_store)
     uqL_token_store_put(L, c, 1, text, len);
 }
 
-/* finish(client's user value, login): takes the login's results, a token's
-** table or nil, message, error. The store's lock is held. */
-static int finish(lua_State *L) {
+/* login_finish(client's user value, login): takes the login's results, a
+** token's table or nil, message, error. The store's lock is held. */
+static int login_finish(lua_State *L) {
   const struct uq_call *login = lua_touserdata(L, 2);
   struct uq_client *c = login->client;
   uqL_get_user_value(L, 2);
   lua_rawgeti(L, 3, 1);
   if (c->transport == NULL)
-    return 0; /* closed by a hook of the login: nobody wants it any more */
+    return 0; /* closed by a hook of the login */
   if (lua_istable(L, 4)) {
     take_token(L, login);
   } else {
@@ -271,8 +248,8 @@ static int finish(lua_State *L) {
 }
 
 /* The login at idx is over, and the client's no more: a store's function or a
-** finalizer may begin another, which must wait for the lock. `finish` is above
-** it. Those that wait for it are due. */
+** finalizer may begin another, which must wait for the lock. `login_finish` is
+** above it. Those that wait for it are due. */
 static void end_login(lua_State *L, struct uq_client *c, int uv, int idx) {
   struct uq_call *login = lua_touserdata(L, idx);
   bool within = c->store.running;
@@ -289,8 +266,8 @@ static void end_login(lua_State *L, struct uq_client *c, int uv, int idx) {
     lua_error(L);
 }
 
-/* step(login): a step of the login, in protected mode. */
-static int step(lua_State *L) {
+/* login_step(login), in protected mode. */
+static int login_step(lua_State *L) {
   struct uq_call *login = lua_touserdata(L, 1);
   int results = login->results == 0 ? uqL_course_step(L, 1, login) : 0;
   if (results > 0)
@@ -298,12 +275,12 @@ static int step(lua_State *L) {
   return 0;
 }
 
-/* Steps the login. The client's user value is at uv. */
-static void step_login(lua_State *L, struct uq_client *c, int uv) {
+void uqL_login_step(lua_State *L, struct uq_client *c, int uv) {
   struct uq_call *login = c->login.call;
   lua_rawgeti(L, uv, UQ_USER_VALUE_LOGIN);
-  lua_pushcfunction(L, finish); /* allocates on 5.1: nothing has happened yet */
-  bool good = uqL_course_try(L, uv + 1, step);
+  lua_pushcfunction(
+      L, login_finish); /* allocates on 5.1: nothing has happened yet */
+  bool good = uqL_course_try(L, uv + 1, login_step);
   if (good && login->results > 0 && c->login.call == login)
     end_login(L, c, uv, uv + 1);
   else if (!good && c->login.call == login)
@@ -329,186 +306,4 @@ void uqL_login_abandon_if_unwanted(lua_State *L, int idx) {
   }
   uqL_token_store_end(L, c, uv);
   lua_pop(L, 1);
-}
-
-/* ------------------------------------------------------------------------ */
-/* the calls that wait for it                                                */
-/* ------------------------------------------------------------------------ */
-
-/* Pushes the error table of a call whose login has failed: a copy of the
-** login's, which other calls have as well. */
-static void push_login_error(lua_State *L, int idx) {
-  uqL_client_user_value(L, idx);
-  lua_getfield(L, -1, "login_error");
-  int from = lua_gettop(L);
-  lua_getfield(L, from, "message");
-  lua_pushfstring(L, UQ_LOGIN_FAILED_TEXT "%s", lua_tostring(L, -1));
-  lua_remove(L, -2);
-  uqL_error_new(L, UQ_AUTH);
-  for (lua_pushnil(L); lua_next(L, from) != 0;) {
-    if (strcmp(lua_tostring(L, -2), "message") == 0) {
-      lua_pop(L, 1);
-      continue;
-    }
-    lua_pushvalue(L, -2);
-    lua_insert(L, -2);
-    lua_rawset(L, -4);
-  }
-}
-
-static enum uq_verdict fail_login(lua_State *L, int idx,
-                                  struct uq_call *call) {
-  push_login_error(L, idx);
-  lua_getfield(L, -1, "retryable");
-  bool retryable = lua_toboolean(L, -1) != 0;
-  lua_pop(L, 1);
-  if (retryable)
-    uqL_error_set_string(L, "retry_stopped",
-                         call->login.failures > call->options.max_retries
-                             ? "max_retries"
-                             : "deadline");
-  return uqL_call_fail_login(L, call);
-}
-
-static enum uq_verdict refuse(lua_State *L, struct uq_call *call,
-                              const char *why) {
-  lua_pushfstring(L, UQ_LOGIN_FAILED_TEXT "%s", why);
-  uqL_error_new(L, UQ_AUTH);
-  uqL_error_set_string(L, "endpoint", UQ_ENDPOINT_TOKEN->name);
-  return uqL_call_fail_login(L, call);
-}
-
-/* The call cannot wait for the login any longer. */
-static enum uq_verdict fail_without_token(lua_State *L, struct uq_call *call,
-                                          double now) {
-  const struct uq_call *login = call->client->login.call;
-  enum uq_call_state state = login != NULL ? login->state : UQ_CALL_ENDED;
-  if (state == UQ_CALL_SLOT)
-    return uqL_call_fail_rate_limited(L, call, true, now, login->task.wake);
-  return uqL_call_fail_late(L, call,
-                            state == UQ_CALL_STORE
-                                ? UQ_LOGIN_FAILED_TEXT
-                                "no lock of the token store"
-                                : UQ_LOGIN_FAILED_TEXT "no token",
-                            UQ_ENDPOINT_TOKEN);
-}
-
-/* True if the call's time is over, or will be before the login, which waits,
-** makes its next attempt. */
-static bool is_too_late(const struct uq_call *call, double now) {
-  const struct uq_call *login = call->client->login.call;
-  return now >= call->deadline ||
-         (login != NULL &&
-          (login->state == UQ_CALL_SLOT || login->state == UQ_CALL_STORE) &&
-          login->task.wake >= call->deadline);
-}
-
-/* True if the login that the call waited for has given it a token. That is good
-** for the call, however short its life. */
-static bool is_served(const struct uq_call *call) {
-  const struct uq_client *c = call->client;
-  return call->login.number != 0 && c->login.call == NULL &&
-         c->login.failed < call->login.number && c->token.text.len > 0;
-}
-
-/* True if the login has failed, and its next attempt is too late for the call.
- */
-static bool is_over_for(const struct uq_call *call) {
-  const struct uq_call *login = call->client->login.call;
-  return login != NULL && login->state == UQ_CALL_BACKOFF &&
-         login->retries > 0 && !can_wait(call, login->task.wake);
-}
-
-/* True if the call, which has a token, stays with the login, so that the lock
-** is not left without a call that steps it. */
-static bool stays(struct uq_call *call, double now) {
-  const struct uq_client *c = call->client;
-  if (!c->store.locked || c->login.call == NULL || c->login.call->stepped)
-    return false;
-  if (call->login.stays == 0 && uq_calls_want_login(c, call))
-    return false;
-  if (call->login.stays == 0)
-    call->login.stays = now + fmin(STAY, (call->deadline - now) / 2);
-  return now < call->login.stays;
-}
-
-/* The call waits for the login, or is not here yet that one is begun. */
-static enum uq_verdict wait_for_login(lua_State *L, int idx,
-                                      struct uq_call *call, double now) {
-  struct uq_client *c = call->client;
-  struct uq_call *login = c->login.call;
-  if (login == NULL && call->login.number != 0 &&
-      c->login.failed >= call->login.number)
-    return fail_login(L, idx, call);
-  if (login == NULL && call->login.begun)
-    return refuse(L, call, "its token was dropped before it could be used");
-  bool busy = c->store.running || (login != NULL && login->stepped);
-  if (busy && !call->is_object)
-    return refuse(L, call,
-                  "its hooks and the token store must not use its client");
-  if (is_over_for(call))
-    return fail_login(L, idx, call);
-  if (login != NULL)
-    call->login.number = c->login.begun;
-  if (is_too_late(call, now))
-    return fail_without_token(L, call, now);
-  uq_call_enter(call, UQ_CALL_TOKEN, call->deadline);
-  return UQ_WAIT;
-}
-
-enum uq_verdict uqL_login_wait(lua_State *L, int idx, struct uq_call *call) {
-  double now = uq_clock();
-  if (!has_token(call->client) && !is_served(call))
-    return wait_for_login(L, idx, call, now);
-  if (stays(call, now)) {
-    uq_call_enter(call, UQ_CALL_TOKEN,
-                  fmin(call->deadline, call->login.stays));
-    return UQ_WAIT;
-  }
-  uq_call_enter(call, UQ_CALL_ADMISSION, 0);
-  uqL_login_abandon_if_unwanted(L, idx);
-  if (uq_call_is_over(call)) /* a function of the store has closed the client */
-    return uqL_call_fail_ended(L, call);
-  return UQ_GO;
-}
-
-enum uq_call_state uq_login_state(const struct uq_call *call) {
-  const struct uq_client *c = call->client;
-  if (c->api_key.len == 0)
-    return UQ_CALL_ADMISSION;
-  if (!has_token(c))
-    return UQ_CALL_TOKEN;
-  return c->login.call != NULL || (is_old(c) && call->login.stays == 0)
-             ? UQ_CALL_RENEWAL
-             : UQ_CALL_ADMISSION;
-}
-
-bool uq_login_concerns(const struct uq_call *call) {
-  return call->state == UQ_CALL_TOKEN || call->state == UQ_CALL_RENEWAL;
-}
-
-bool uq_login_is_due(const struct uq_call *call) {
-  const struct uq_call *login = call->client->login.call;
-  return uq_login_concerns(call) &&
-         (login == NULL || (uq_call_is_due(login) && !login->stepped));
-}
-
-void uqL_login_step(lua_State *L, int idx, struct uq_call *call) {
-  struct uq_client *c = call->client;
-  int top = lua_gettop(L);
-  bool needy = !has_token(c) && !is_served(call);
-  luaL_checkstack(L, LUA_MINSTACK, "a login");
-  uqL_client_user_value(L, idx);
-  if (c->login.call == NULL && needy && !call->login.begun &&
-      (call->login.number == 0 || c->login.failed < call->login.number)) {
-    call->login.begun = true;
-    begin(L, c, top + 1);
-    call->login.number = c->login.begun;
-  } else if (c->login.call == NULL && !needy && is_old(c)) {
-    begin(L, c, top + 1);
-  }
-  if (!uq_call_is_over(call) && uq_login_is_due(call) &&
-      c->login.call != NULL)
-    step_login(L, c, top + 1);
-  lua_settop(L, top);
 }

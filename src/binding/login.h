@@ -27,22 +27,16 @@
 
 #define UQ_LOGIN_FAILED_TEXT "login failed: " /* messages begin with it */
 
-/* The state in which the call sees to its token: TOKEN if it needs a login,
-** RENEWAL if the client's token is to be renewed, else ADMISSION. */
-enum uq_call_state uq_login_state(const struct uq_call *call);
+/* Begins a login, unless the client is closed. The client's user value is at
+** uv. */
+void uqL_login_begin(lua_State *L, struct uq_client *c, int uv);
 
-/* The states RENEWAL and TOKEN, after uqL_login_step. */
-enum uq_verdict uqL_login_wait(lua_State *L, int idx, struct uq_call *call);
+/* Steps the client's login. Raises what the step raises. */
+void uqL_login_step(lua_State *L, struct uq_client *c, int uv);
 
-/* True if the call is in a state that uqL_login_step has to precede. */
-bool uq_login_concerns(const struct uq_call *call);
-
-/* Begins a login for the call at idx, if there is none, and steps it if it is
-** due. Raises what the login's step raises. */
-void uqL_login_step(lua_State *L, int idx, struct uq_call *call);
-
-/* True if uqL_login_step has something to do for the call. */
-bool uq_login_is_due(const struct uq_call *call);
+/* True if the call can wait for another attempt of the login, made at `wake` on
+** uq_clock. */
+bool uq_login_can_wait(const struct uq_call *call, double wake);
 
 /* The call at idx is over, or needs no login any more: if no call waits for a
 ** login that holds the lock of the token store, it is canceled, and the lock is

@@ -1,5 +1,5 @@
 /*
-** options.h - the options of clients, calls and batches.
+** options.h - the options of clients, calls and batches: one row for each.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_OPTIONS_H
@@ -14,15 +14,15 @@
 
 #pragma GCC visibility push(hidden)
 
-struct uq_client;
-struct uq_endpoint;
+struct uq_reading;
 
 #define UQ_TIMEOUT_MAX 86400 /* seconds */
 
 enum uq_amounts { UQ_AMOUNTS_NUMBER, UQ_AMOUNTS_STRING, UQ_AMOUNTS_EXACT };
+enum uq_environment { UQ_SANDBOX, UQ_PRODUCTION, UQ_ENVIRONMENTS };
 
-/* Strings are borrowed from the copies that the client's peer table keeps, NULL
-** if not given; words are here, "" if not given. */
+/* Strings are borrowed from the copies that the client's user value keeps, NULL
+** if not given; char arrays are copies, "" if not given. */
 struct uq_options {
   const char *base_url;
   const char *ca_file;
@@ -40,34 +40,22 @@ struct uq_options {
   double retry_delay_max;
   int max_retries;
   int max_response_bytes;
-  int environment; /* index into the names; -1: not given */
-  int amounts;     /* enum uq_amounts */
-  int http_version;
-  int rate_limit;  /* calls a minute; 0: no limit */
-  int login_limit; /* the same of logins */
-  int concurrency; /* of a batch */
-  int on_error;    /* of an iterator: 0 raises, 1 returns */
+  int environment;  /* enum uq_environment; -1: not given */
+  int amounts;      /* enum uq_amounts */
+  int http_version; /* enum uq_http_version */
+  int rate_limit;   /* calls a minute; 0: no limit; -1: not given */
+  int login_limit;  /* logins a minute; 0: no limit */
+  int concurrency;  /* of a batch */
+  int on_error;     /* of an iterator: 0 raises, 1 returns */
   bool allow_key_reuse;
-  bool queued; /* waits for the rate limit do not count as its time */
+  bool queued; /* waits for the rate limit do not count against the timeout */
 };
 
-/* Reads the table at idx given to uqpay.new, into c->options, c->token,
-** c->api_key and the peer table on the top of the stack. Raises, naming the
-** option. */
-void uqL_options_new(lua_State *L, int idx, struct uq_client *c);
+extern const struct uq_options uq_options_default;
 
-/* Reads the arguments of the endpoint's method (e->each: of its iterator) from
-** first on: a currency and an option table, or the table alone. o holds the
-** client's options. True: pushes the query of the request. False: a value is
-** refused, and the message that says so is pushed. Raises, naming the argument
-** or option, what is a mistake in the program. */
-bool uqL_options_call(lua_State *L, int first, const struct uq_endpoint *e,
-                      const char *method, struct uq_options *o);
-
-/* Reads the option table of a batch at idx, if there is one. o holds the
-** client's options. False: a value is refused, and the message is pushed. Else
-** as above. */
-bool uqL_options_batch(lua_State *L, int idx, struct uq_options *o);
+/* Reads the option table at idx. Raises for an unknown option, a wrong type,
+** and a wrong value unless r->refused takes it. */
+void uqL_options_read(lua_State *L, const struct uq_reading *r, int idx);
 
 #pragma GCC visibility pop
 

@@ -15,7 +15,7 @@
 #include "engine/api/endpoint.h"
 #include "engine/number/datetime.h"
 
-bool uq_query_knows(const struct uq_endpoint *e, const char *name) {
+bool uq_query_has_param(const struct uq_endpoint *e, const char *name) {
   const struct uq_param *p = e->params;
   while (p != NULL && p->name != NULL && strcmp(p->name, name) != 0)
     p++;

@@ -21,8 +21,8 @@ void uqL_query_push(lua_State *L, const struct uq_endpoint *e, int idx,
                     const char *method, char *currency,
                     struct uq_refusal *refused);
 
-/* Is there a parameter of that name? */
-bool uq_query_knows(const struct uq_endpoint *e, const char *name);
+/* True if the endpoint has a parameter of that name. */
+bool uq_query_has_param(const struct uq_endpoint *e, const char *name);
 
 #pragma GCC visibility pop
 

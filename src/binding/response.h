@@ -1,5 +1,5 @@
 /*
-** response.h - what came of an attempt, as Lua values.
+** response.h - decodes what an attempt has brought into Lua values.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_RESPONSE_H
@@ -9,38 +9,28 @@
 #include <stddef.h>
 
 #include "binding/compat.h"
-#include "engine/base/redact.h"
+#include "binding/response_context.h"
 
 #pragma GCC visibility push(hidden)
 
-struct uq_buf;
-struct uq_endpoint;
 struct uq_failure;
 struct uq_response;
 
-/* All of it must outlast the judgement, whatever finalizers do meanwhile. */
-struct uq_response_context {
-  const struct uq_endpoint *endpoint;
-  const char *query; /* "" or "?page_size=10&page_number=1..." */
-  const char *currency;
-  const char *ca_file; /* in use, for messages; NULL: the default */
-  int amounts;
-  struct uq_secrets secrets;
-  struct uq_buf *scratch;
-  struct uq_buf *token; /* of a login; empty. NULL: none is wanted */
-};
+/* Decodes what an attempt has brought. True: pushes the result table. False:
+** pushes an error table and fills failure. A login's token goes to
+** context->token, past Lua, and its table has true instead; if the body is one
+** for the JSON library, the table has the token. */
+bool uqL_response_decode(lua_State *L,
+                         const struct uq_response_context *context,
+                         const struct uq_response *response,
+                         struct uq_failure *failure);
 
-/* Judges what came of an attempt. True: pushes the result table. False: pushes
-** an error table and fills f. A login's token goes into q->token, past Lua, and
-** its table has true in that place; but not so if the answer is one for the
-** JSON library. */
-bool uqL_response_decode(lua_State *L, const struct uq_response_context *q,
-                         const struct uq_response *a, struct uq_failure *f);
-
-/* Reads the body of a success once more, with the same checks; a NUL follows
-** the text. True: pushes the result table. False: pushes why not. */
-bool uqL_response_read(lua_State *L, const struct uq_response_context *q,
-                       char *text, size_t len);
+/* Decodes the body of an earlier success, with the same checks; a NUL follows
+** the text. True: pushes the result table. False: pushes the message of what is
+** wrong. */
+bool uqL_response_decode_text(lua_State *L,
+                              const struct uq_response_context *context,
+                              char *text, size_t len);
 
 #pragma GCC visibility pop
 

@@ -1,14 +1,13 @@
 /*
-** token.c - the access token that a client has: its form, its end, and the
-** user's function that gives it. See login.c for the login.
+** token.c - see token.h.
 ** SPDX-License-Identifier: MIT
 */
-#include "binding/auxlib.h"
 #include "binding/token.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "binding/auxlib.h"
 #include "binding/client.h"
 #include "binding/compat.h"
 #include "binding/error.h"
@@ -21,8 +20,8 @@
 #define MAX_MESSAGE 512  /* bytes of what the user's function says */
 #define MARGIN 60        /* seconds before its end that a token is renewed */
 #define SECONDS_MAX 1e11 /* beyond the year 5000: those are milliseconds */
-#define LIFE_MAX 1e8     /* seconds, three years: nobody minds the difference */
-#define EARLIEST 1.0     /* an end, by whatever clock; 0 is none */
+#define LIFE_MAX 1e8     /* seconds, three years: longer ones are cut to this */
+#define EARLIEST 1.0     /* the earliest end of a token; 0 means none */
 
 static const char bearer[] = "Bearer ";
 
@@ -40,7 +39,7 @@ const char *uq_token_check(const char *text, size_t len) {
   if (len == 0)
     return "a token expected, got an empty string";
   if (uq_begins(text, len, "bearer") && len == sizeof bearer - 2)
-    return "a token behind \"Bearer \" expected, got the word alone";
+    return "a token after \"Bearer \" expected, got only that word";
   if (len > MAX_TOKEN)
     return "a token of at most 8192 bytes expected";
   if (!uq_is_visible(text, len))
@@ -60,7 +59,7 @@ const char *uq_token_take(struct uq_buf *token, const char *text, size_t len) {
   return NULL;
 }
 
-/* How long a token is good for: until its end, unless that is nonsense. */
+/* Seconds that a token is good for: until its end, unless that is not valid. */
 static double life_of(double end, double now, double assumed) {
   if (end > SECONDS_MAX) /* milliseconds */
     end /= 1000;
@@ -70,9 +69,9 @@ static double life_of(double end, double now, double assumed) {
   return life < LIFE_MAX ? life : LIFE_MAX;
 }
 
-const char *uq_token_put(struct uq_client_token *t, const char *text, size_t len,
-                         double end, double assumed) {
-  struct uq_buf fresh; /* no call of Lua as long as it is ours alone */
+const char *uq_token_put(struct uq_client_token *t, const char *text,
+                         size_t len, double end, double assumed) {
+  struct uq_buf fresh; /* owned here: no call of Lua before it is released */
   uq_buf_init(&fresh, t->text.max);
   const char *wrong = uq_token_take(&fresh, text, len);
   if (wrong != NULL) {
@@ -108,14 +107,15 @@ void uq_token_accepted(struct uq_client_token *t, unsigned serial) {
   t->refusals = 0;
 }
 
-/* Does the buffer hold this token? */
+/* True if the buffer holds this token. */
 static bool holds(const struct uq_buf *token, const char *text, size_t len) {
   size_t prefix = uq_token_prefix(text, len), own = sizeof bearer - 1;
   return token->len > own && token->len - own == len - prefix &&
          memcmp(token->data + own, text + prefix, len - prefix) == 0;
 }
 
-bool uq_token_known(const struct uq_client_token *t, const char *text, size_t len) {
+bool uq_token_known(const struct uq_client_token *t, const char *text,
+                    size_t len) {
   return holds(&t->text, text, len) || holds(&t->refused, text, len);
 }
 
@@ -146,49 +146,56 @@ static void push_reason(lua_State *L, const char *what, int idx) {
   lua_concat(L, 2);
 }
 
-bool uqL_token_ask(lua_State *L, int owner, struct uq_client *c,
-                   const char *reason) {
-  if (c->token.asking) {
-    lua_pushliteral(L, "the token function must not use its own client");
-    return false;
-  }
-  uqL_client_user_value(L, owner);
+/* Calls the token function with the reason; pushes its two results, the token
+** and its end. False: pushes why they are not of these types. */
+static bool call_token_function(lua_State *L, int idx, struct uq_client *c,
+                                const char *reason) {
+  uqL_client_user_value(L, idx);
   lua_getfield(L, -1, "token");
   lua_pushstring(L, reason);
   c->token.asking = true;
   int status = lua_pcall(L, 1, 2, 0);
   c->token.asking = false;
-  int first = lua_gettop(L) - 1; /* token, end: when it has not raised */
   if (status == LUA_ERRMEM)
     lua_error(L);
   if (status != LUA_OK) {
     push_reason(L, "the token function raised: ", -1);
     return false;
   }
-  if (lua_type(L, first) != LUA_TSTRING) {
-    lua_pushfstring(L, "the token function gave no token but %s%s",
-                    luaL_typename(L, first),
-                    lua_isnil(L, first + 1) ? "" : ": ");
-    if (lua_isnil(L, first + 1))
-      return false;
-    push_reason(L, lua_tostring(L, -1), first + 1);
-    return false;
-  }
-  if (!lua_isnil(L, first + 1) && lua_type(L, first + 1) != LUA_TNUMBER) {
+  int first = lua_gettop(L) - 1;
+  bool has_token = lua_type(L, first) == LUA_TSTRING;
+  bool has_end = !lua_isnil(L, first + 1);
+  if (has_token && (!has_end || lua_type(L, first + 1) == LUA_TNUMBER))
+    return true;
+  if (has_token)
     lua_pushfstring(L,
-                    "the token function gave %s as the token's end (Unix "
+                    "the token function returned %s as the token's end (Unix "
                     "seconds expected)",
                     luaL_typename(L, first + 1));
+  else
+    lua_pushfstring(L, "the token function returned no token but %s%s",
+                    luaL_typename(L, first), has_end ? ": " : "");
+  if (!has_token && has_end)
+    push_reason(L, lua_tostring(L, -1), first + 1);
+  return false;
+}
+
+bool uqL_token_ask(lua_State *L, int idx, struct uq_client *c,
+                   const char *reason) {
+  if (c->token.asking) {
+    lua_pushliteral(L, "the token function must not use its own client");
     return false;
   }
+  if (!call_token_function(L, idx, c, reason))
+    return false;
   if (c->transport == NULL) {
     lua_pushliteral(L, "the token function closed the client");
     return false;
   }
   size_t len;
-  const char *text = lua_tolstring(L, first, &len);
+  const char *text = lua_tolstring(L, -2, &len);
   const char *wrong =
-      uq_token_put(&c->token, text, len, (double)lua_tonumber(L, first + 1), 0);
+      uq_token_put(&c->token, text, len, (double)lua_tonumber(L, -1), 0);
   if (wrong == uq_no_memory)
     luaL_error(L, "%s", wrong);
   if (wrong != NULL)

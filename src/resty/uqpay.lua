@@ -2,7 +2,7 @@
 -- Methods yield the light thread that calls them; the worker never waits.
 --
 -- While calls are in flight one light thread of each worker steps all its clients, see
--- resty/uqpay/driver.lua; those who wait are parked on semaphores.
+-- resty/uqpay/driver.lua; waiters are parked on semaphores.
 -- SPDX-License-Identifier: MIT
 
 local ngx = rawget(_G, "ngx")
@@ -18,7 +18,7 @@ local sharing = require "resty.uqpay.shared"
 local uqpay = require "uqpay"
 
 local CONNECTIONS = 16 -- of a client, in each worker
-local TURN = 0.002     -- seconds: a step leaves the rest to the next ones
+local SLICE = 0.002    -- seconds: a step yields after this, and the next one continues
 local HOUR = 3600
 
 -- True if nginx, or a library that it is linked with, has this symbol.
@@ -70,14 +70,14 @@ local loop = {
   inside = inside,
   watch = driver.watch,
   attend = driver.attend,
-  park = function(slot)
-    slot.semaphore, slot.told = slot.semaphore or semaphore.new(), false
-    driver.wait(slot, math.huge)
+  park = function(waiter)
+    waiter.semaphore, waiter.woken = waiter.semaphore or semaphore.new(), false
+    driver.wait(waiter, math.huge)
   end,
-  wake = function(slot)
-    if slot.task then slot.task.due = 0 else driver.tell(slot) end
+  wake = function(waiter)
+    if waiter.task then waiter.task.due = 0 else driver.wake(waiter) end
   end,
-  waits = function(slot) return slot.task or driver.is_waiting(slot) end,
+  waits = function(waiter) return waiter.task or driver.is_waiting(waiter) end,
 }
 
 local face, Client, check = require "uqpay.loop"(loop)
@@ -96,18 +96,18 @@ local function dictionary(option, name)
   return dict
 end
 
-local functions = 0 -- clients with a token function and no name
+local unnamed = 0 -- clients with a token function and no `identity`
 
 -- A name for such a client. One that is made in init_by_lua is the same client in all
 -- workers; one that a worker makes is that worker's.
 local function own_name()
-  functions = functions + 1
+  unnamed = unnamed + 1
   return ("%s client %d"):format(ngx.get_phase() == "init" and "any" or ngx.worker.pid(),
-    functions)
+    unnamed)
 end
 
--- Whose client it is, without a secret: what is shared must not be mixed up. A token
--- function has the name that the user gives it, or is nobody else's.
+-- A key of what clients share: the same for clients with the same credentials, and
+-- without a secret. For a token function it is the name that the user gives, or unique.
 local function identity(options, name)
   local secret = options.client_id or options.token
   if type(secret) == "string" then
@@ -132,8 +132,8 @@ end
 local cache_options = { dict = "string", ttl = "number", stale = "number",
                         identity = "string" }
 
--- cache = { dict =, ttl =, stale =, identity = }, checked. name: the client's identity,
--- if it has one.
+-- A cache for the checked option cache = { dict =, ttl =, stale =, identity = }. name:
+-- the client's option `identity`, or nil.
 local function read_cache(cache, options, shared, name)
   if type(cache) ~= "table" then bad("cache", "table expected, got " .. type(cache)) end
   for key, value in pairs(cache) do
@@ -160,7 +160,7 @@ end
 
 local own_options = { "shared", "cache", "max_connections", "identity" }
 
--- Takes our own options out of the table, which is ours.
+-- Moves nginx's own options out of the table, which is a copy.
 local function read_options(options)
   local taken = {}
   for _, option in ipairs(own_options) do
@@ -186,14 +186,14 @@ end
 
 local warned = false
 
--- The timeout of these options, if it is too long to be one in seconds.
+-- The timeout of these options, if it looks like milliseconds.
 local function long_timeout(options)
   local timeout = type(options) == "table" and rawget(options, "timeout")
   return type(timeout) == "number" and timeout > HOUR and timeout
 end
 
--- Looks at the arguments of a call, or of new: other libraries of nginx count
--- milliseconds.
+-- Warns, once a worker, if the arguments of a call or of `new` have a timeout in
+-- milliseconds, which nginx's own Lua API counts.
 local function check_seconds(first, second)
   if warned then return end
   local timeout = long_timeout(first) or long_timeout(second) -- a batch's are second
@@ -203,31 +203,31 @@ local function check_seconds(first, second)
     :format(timeout))
 end
 
--- What a client has besides those of other loops.
-local function equip(self)
+-- Applies nginx's own options to the client.
+local function apply_options(self)
   local own, client = self.own, self.client
-  internal.limit(client, own.most, TURN)
+  internal.limit(client, own.most, SLICE)
   if own.dict then
-    internal.share_turns(client, function(limit)
-      return sharing.turns(own.dict, own.identity, limit)
+    internal.share_rate_limit(client, function(limit)
+      return sharing.rate_limit(own.dict, own.identity, limit)
     end)
   end
   self.hub.renew = own.renew
   self.pid = ngx.worker.pid()
 end
 
--- A worker does not use what its master has made, descriptors above all, but makes the
--- like of it.
-local function settle(self)
+-- In a worker: replaces a client that was made in init_by_lua by one with the same
+-- options. Workers must not share their master's descriptors.
+local function recreate_in_worker(self)
   if self.pid == ngx.worker.pid() or self.hub.closed then return end
   local client = uqpay.new(self.options)
   self.client, self.hub = client, Hub.new(client, loop)
   internal.peer(client).hub = self.hub
-  equip(self)
+  apply_options(self)
 end
 
--- Results of a call that would have to wait where it cannot; true: it can.
-local function may_wait(method, endpoint)
+-- True, or the results of a call that cannot wait here.
+local function check_phase(method, endpoint)
   local message = obstacle(method)
   if not message then return true end
   return nil, message, internal.refusal(endpoint, message)
@@ -241,27 +241,27 @@ local function fail_closed(endpoint)
   return nil, message, err
 end
 
--- endpoint: what the method asks for; nil: it does not wait. admitted: it takes its turn
--- among others.
+-- Replaces a method of the client by nginx's. endpoint: of its call; nil: it does not
+-- wait. admitted: its call waits for admission, see driver.admit.
 local function define(method, endpoint, admitted)
   local plain = Client[method]
   Client[method] = function(self, ...)
     check(self, method)
-    settle(self)
+    recreate_in_worker(self)
     if endpoint then
-      local good, message, err = may_wait(method, endpoint)
+      local good, message, err = check_phase(method, endpoint)
       if not good then return nil, message, err end
     end
     check_seconds(...)
-    if admitted and not self.hub.closed then -- of a closed client the method raises
-      driver.enter(self.hub)
+    if admitted and not self.hub.closed then -- if it is, the method raises
+      driver.admit(self.hub)
       if self.hub.closed then return fail_closed(endpoint) end
     end
     return plain(self, ...)
   end
 end
 
-local make_balance = Client.balance -- see below
+local call_balance = Client.balance -- without cache and admission
 for _, name in ipairs(internal.methods()) do
   define(name, name, true)
   define("start_" .. name, name)
@@ -270,12 +270,12 @@ define("batch", "balance")
 define("invalidate_token")
 define("stats")
 
--- Where it cannot wait, an iterator fails at its first item, as iterators do.
+-- Where it cannot wait, an iterator fails at its first item.
 for name, endpoint in pairs(internal.iterators()) do
   local plain = Client[name]
   Client[name] = function(self, options)
     check(self, name)
-    settle(self)
+    recreate_in_worker(self)
     check_seconds(options)
     local message = obstacle(name)
     if not message then return plain(self, options) end
@@ -308,11 +308,12 @@ local function take_cache_option(first, second, ...)
   return wanted, first, rest, ...
 end
 
--- What a call of balance with these arguments would ask: see Cache:get. Raises what such
--- a call would; nil, message and error: a value is refused.
-local function read_question(self, ...)
+-- The query for Cache:get of a call of balance with these arguments. Raises what the
+-- method would raise, without a position if it is called by pcall; nil, message and error:
+-- a value is refused.
+local function parse_query(self, method, ...)
   local currency, account, amounts, timeout, keyed, retries =
-    internal.question(self.client, ...)
+    internal.call(internal.question, self.client, method, ...)
   if not currency then return nil, account, amounts end
   local first, second = ...
   local options = { currency = currency }
@@ -327,70 +328,61 @@ local function read_question(self, ...)
   }
 end
 
--- The cache, admission, the call. One that raises, is refused or has a key of its own is
--- not the cache's.
-local function answer(self, cached, ...)
-  if self.hub.closed then return make_balance(self, ...) end -- it raises
-  local question
+-- Looks into the cache if `cached`, then waits for admission and makes the call. Calls
+-- that raise, are refused or have a key of their own bypass the cache.
+local function balance_of(self, cached, ...)
+  if self.hub.closed then return call_balance(self, ...) end -- it raises
+  local query
   if self.own.cache then
-    local read, found = pcall(read_question, self, ...)
-    question = read and found and not found.keyed and found
+    local parsed, found = pcall(parse_query, self, "balance", ...)
+    query = parsed and found and not found.keyed and found
   end
-  if question and cached then
-    local balance, message, err = self.own.cache:get(self, question)
+  if query and cached then
+    local balance, message, err = self.own.cache:get(self, query)
     if balance then return balance end
     if message then return nil, message, err end
   end
-  driver.enter(self.hub)
+  driver.admit(self.hub)
   if self.hub.closed then return fail_closed "balance" end
-  if question then return self.own.cache:renew(self, question) end
-  return make_balance(self, ...)
+  if query then return self.own.cache:renew(self, query) end
+  return call_balance(self, ...)
 end
 
 function Client:balance(...)
   check(self, "balance")
-  settle(self)
-  local good, message, err = may_wait("balance", "balance")
+  recreate_in_worker(self)
+  local good, message, err = check_phase("balance", "balance")
   if not good then return nil, message, err end
   check_seconds(...)
-  return answer(self, take_cache_option(...))
+  return balance_of(self, take_cache_option(...))
 end
 
--- The question of a method that only looks into the cache.
-local function question_of(self, method, ...)
-  settle(self)
+-- The query of a method that uses the cache only. Results as of parse_query.
+local function cache_query(self, method, ...)
+  recreate_in_worker(self)
   if self.hub.closed then error("attempt to use a closed uqpay client", 3) end
   if not self.own.cache then
     error(("'%s' needs the option 'cache' of 'new'"):format(method), 3)
   end
-  local read, question, message, err = pcall(read_question, self, ...)
-  if question and read then return question end
-  message = (read and message or question):gsub("'balance'", "'" .. method .. "'")
-  if not read then
-    message = message:gsub("^[^:]*:%d+: ", "") -- not our place
-      :gsub("^bad argument #(%d+) to '[^']*'", function(n)
-        return ("bad argument #%d to '%s'"):format(n - 1, method)
-      end)
-    error(message, 3)
-  end
-  err.message = message
-  return nil, message, err
+  local parsed, query, message, err = pcall(parse_query, self, method, ...)
+  if not parsed then error(query, 3) end
+  return query, message, err
 end
 
--- What is kept of such a balance, with its age; nil: nothing. Never asks.
+-- The cached balance with its age; nil: none. Never calls UQPAY.
 function Client:peek_balance(...)
   check(self, "peek_balance")
-  local question, message, err = question_of(self, "peek_balance", ...)
-  if not question then return nil, message, err end
-  return self.own.cache:peek(self, question)
+  local query, message, err = cache_query(self, "peek_balance", ...)
+  if not query then return nil, message, err end
+  return self.own.cache:peek(self, query)
 end
 
--- Nothing that was asked for before is given any more.
+-- Drops the cached balance, and the answer to a request that is in flight.
 function Client:forget_balance(...)
   check(self, "forget_balance")
-  local question, message, err = question_of(self, "forget_balance", ...)
-  if not question then return nil, message, err end
-  self.own.cache:forget(question)
+  local query, message, err = cache_query(self, "forget_balance", ...)
+  if not query then return nil, message, err end
+  self.own.cache:forget(query)
   return true
 end
 
@@ -405,7 +397,7 @@ function Client:stats()
   return all
 end
 
--- The options are kept: see settle.
+-- The options are kept for recreate_in_worker.
 function face.new(options)
   if type(options) ~= "table" then return new(options) end
   local copy = setmetatable({}, debug.getmetatable(options))
@@ -416,7 +408,7 @@ function face.new(options)
   if not made then error(self, 2) end
   self.options, self.own = copy, own
   check_seconds(copy)
-  equip(self)
+  apply_options(self)
   return self
 end
 

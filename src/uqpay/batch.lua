@@ -1,38 +1,42 @@
--- batch.lua: client:batch under an event loop. All but the waiting, and a source that may
--- yield, is in C.
+-- batch.lua: client:batch under an event loop. The batch is in C; what may yield is here:
+-- waiting, and a source function that yields itself.
 -- SPDX-License-Identifier: MIT
 
 local Hub = require "uqpay.hub"
 local internal = require "uqpay.internal"
 
--- An iterator of the batch, whose id is `id`, that waits with the hub, and what closes it.
--- source: nil for a list.
+-- An iterator over the results of a batch, which waits with the hub, and a value for
+-- `<close>` that cancels the batch. source: nil for a list.
 return function(hub, batch, id, source)
-  local slot = Hub.slot()
+  local waiter = Hub.new_waiter()
 
-  local function take(what, ...)
-    if what == "result" then return true, ... end
-    if what == "end" then return true, nil end
-    if what == "query" then
+  -- taken: see Hub:wait. It is read before batch_next, in which a finalizer may run.
+  local function handle(taken, what, ...)
+    if what == "end" then
+      return true, nil
+    elseif what == "result" then
+      waiter.taken = waiter.taken + 1
+      return true, ...
+    elseif what == "query" then
       internal.batch_query(batch, source())
     else
-      hub:check(slot)
-      hub:expect(id, batch, slot)
-      hub:wait(slot, slot.over)
-      slot[1] = nil
+      hub:expect(id, batch, waiter)
+      hub:wait(waiter, taken)
+      waiter[1] = nil
     end
     return false
   end
 
   local function next_result(done, ...)
     if done then return ... end
-    return next_result(take(internal.batch_next(batch)))
+    hub:check(waiter) -- first: batch_next would take what that coroutine waits for
+    return next_result(handle(waiter.taken, internal.batch_next(batch)))
   end
 
   return function() return next_result(false) end, setmetatable({}, {
     __close = function()
       internal.batch_close(batch)
-      hub:leave(slot)
+      hub:unpark(waiter)
     end,
   })
 end

@@ -1,14 +1,13 @@
--- uqpay.copas: uqpay for copas threads. `copas.loop()` of copas 1 never ends, whatever
--- runs in it: a program that has an end calls `copas.step()` until its threads are done.
+-- uqpay.copas: uqpay for copas threads. `copas.loop()` of copas 1 never returns: a
+-- program that ends calls `copas.step()` until its threads are done.
 -- SPDX-License-Identifier: MIT
 
 local copas = require "copas"
 
 local function nothing() end
 
--- Copas 2 and later can put a thread to sleep until it is woken. Before, a thread
--- yielded the queue that it was to be put in: that may be none, and whoever has the
--- thread can let it go on.
+-- Copas 2 and later can suspend a thread until it is woken. A thread of copas 1 yields
+-- the queue to be put in: with an empty one as here, only addthread resumes it.
 local sleep, wakeup = copas.pauseforever, copas.wakeup
 if not wakeup then
   local none = { insert = nothing, push = nothing }
@@ -28,9 +27,9 @@ return require "uqpay.loop" {
     copas.addthread(f)
   end,
 
-  -- Copas waits for sockets alone, so this looks like one: copas.receive yields as long
-  -- as it says "timeout", and LuaSocket's select asks it for a descriptor, and whether
-  -- there is anything to read already.
+  -- Copas waits for sockets only, so this imitates one: copas.receive yields while
+  -- `receive` returns "timeout", and LuaSocket's select calls `getfd`, and `dirty`, which
+  -- is true if there is something to read already.
   watch = function(fd)
     local stopped, asked = false, false
     local socket = {
@@ -57,7 +56,7 @@ return require "uqpay.loop" {
     sleep()
   end,
 
-  wake = function(slot)
-    wakeup(slot.thread)
+  wake = function(waiter)
+    wakeup(waiter.thread)
   end,
 }

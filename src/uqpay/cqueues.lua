@@ -21,12 +21,12 @@ return require "uqpay.loop" {
     }
   end,
 
-  park = function(slot)
-    slot.condition = slot.condition or condition.new()
-    slot.condition:wait()
+  park = function(waiter)
+    waiter.condition = waiter.condition or condition.new()
+    waiter.condition:wait()
   end,
 
-  wake = function(slot)
-    slot.condition:signal()
+  wake = function(waiter)
+    waiter.condition:signal()
   end,
 }

@@ -1,14 +1,15 @@
--- hub.lua: who waits for which call of a client. A program without an event loop waits in
--- client:step; under a loop one driver waits on the client's descriptor, and wakes those
--- whose calls can go on. (If each waited on the descriptor, all would wake for each.)
+-- hub.lua: the registry of waiters of one client: which coroutine waits for which call. A
+-- program without an event loop waits in client:step. Under a loop one driver waits on
+-- the client's descriptor and wakes the waiters whose calls are due. (If each waiter
+-- polled the descriptor, every event would wake all of them.)
 --
--- A slot belongs to one waiter: a list of the ids of its calls that can be stepped. over
--- counts its calls that are over: a finalizer may use the iterator that waits.
+-- A waiter is a table that serves one coroutine at a time: a list of the ids of its calls
+-- that are due, and `calls`, those it waits for, by id.
 -- SPDX-License-Identifier: MIT
 
 local internal = require "uqpay.internal"
 
-local SLICE = 0.25 -- seconds, the longest wait in one piece
+local SLICE = 0.25 -- seconds, the longest single wait in client:step
 
 local Hub = {}
 Hub.__index = Hub
@@ -17,31 +18,31 @@ Hub.__index = Hub
 function Hub.new(client, loop)
   return setmetatable({
     client = client, loop = loop,
-    drivers = {}, -- by what loop.inside gives: a client may be used in several loops
-    slots = setmetatable({}, { __mode = "v" }), -- by id; those given up are not kept
+    drivers = {}, -- by what loop.inside returns: several loops may use a client
+    waiters = setmetatable({}, { __mode = "v" }), -- by id; an abandoned waiter is garbage
   }, Hub)
 end
 
--- A slot that has room for what will be in it: LuaJIT loses entries of a table that has
--- no memory to grow.
-function Hub.slot()
-  local slot = {
-    0, calls = {}, driver = false, place = 0, waiter = false, thread = false,
-    failure = false, over = 0,
+-- A waiter whose fields exist from the start: LuaJIT loses entries of a table that cannot
+-- grow for lack of memory. taken: results that its iterator has returned, see Hub:wait.
+function Hub.new_waiter()
+  local waiter = {
+    0, calls = {}, driver = false, place = 0, coroutine = false, thread = false,
+    failure = false, taken = 0,
   }
-  slot[1] = nil
-  return slot
+  waiter[1] = nil
+  return waiter
 end
 
--- slot is to get the id of the call, or batch, when that is due. It keeps the call until
--- then.
-function Hub:expect(id, call, slot)
-  slot.calls[id] = call
-  self.slots[id] = slot -- the last: memory may end at each of these
+-- Registers the waiter for the call or batch of that id: it gets the id when the call is
+-- due, and keeps the call alive until then.
+function Hub:expect(id, call, waiter)
+  waiter.calls[id] = call
+  self.waiters[id] = waiter -- the last: each of these lines may run out of memory
 end
 
--- Ends a driver, if it has not ended: nobody waits for it, or the client is closed.
-function Hub:retire(driver)
+-- Ends a driver that nothing waits for any more. Ending it again does nothing.
+function Hub:stop(driver)
   local watch = driver.watch
   if not watch then return end
   driver.watch = nil
@@ -49,61 +50,61 @@ function Hub:retire(driver)
   watch.stop()
 end
 
--- Takes the slot from the driver that it is parked with. A driver that is not running
--- would not notice that it was the last.
-function Hub:leave(slot)
-  local driver = slot.driver
+-- Removes the waiter from its driver's list. A driver that is not running would not
+-- notice that the list is empty, so it is stopped here.
+function Hub:unpark(waiter)
+  local driver = waiter.driver
   if not driver then return end
   local parked = driver.parked -- a list: keys that come and go make a table slow
   local last = parked[#parked]
-  parked[slot.place], last.place = last, slot.place
+  parked[waiter.place], last.place = last, waiter.place
   parked[#parked] = nil
-  slot.driver = false
-  if driver ~= self.running and not parked[1] then self:retire(driver) end
+  waiter.driver = false
+  if driver ~= self.running and not parked[1] then self:stop(driver) end
 end
 
--- The coroutine that a loop has to resume: coxpcall, the pcall for Lua 5.1 that can be
--- yielded across, runs others within it.
+-- The coroutine that the loop has to resume. coxpcall, a pcall for Lua 5.1 that allows
+-- yields, runs coroutines of its own within it.
 local function outermost()
   local coxpcall = package.loaded.coxpcall
   local running = type(coxpcall) == "table" and coxpcall.running or coroutine.running
   return (running())
 end
 
-local park
+local suspend
 
--- Is the coroutine within that?
-local function is_in_park(waiter)
-  local level, frame = 0, debug.getinfo(waiter, 0, "f")
-  while frame and frame.func ~= park do
+-- True if the coroutine is within suspend.
+local function is_in_suspend(co)
+  local level, frame = 0, debug.getinfo(co, 0, "f")
+  while frame and frame.func ~= suspend do
     level = level + 1
-    frame = debug.getinfo(waiter, level, "f")
+    frame = debug.getinfo(co, level, "f")
   end
   return frame ~= nil
 end
 
--- Does the waiter wait? If it could not yield (in a hook, or where Lua 5.1 cannot), it
--- has gone on with an error, and may wait for something else by now. Without memory to
--- look it is believed to: nobody would wake it again.
-local function is_waiting(self, slot)
-  if self.loop.waits then return self.loop.waits(slot) end
-  if coroutine.status(slot.waiter) ~= "suspended" then return false end
-  local looked, found = pcall(is_in_park, slot.waiter)
+-- True if the waiter is still suspended here. A waiter that could not yield (in a hook,
+-- or where Lua 5.1 cannot) has left with an error, and its coroutine may wait for
+-- something else. Out of memory: assume true, or it would never be resumed.
+local function is_waiting(self, waiter)
+  if self.loop.waits then return self.loop.waits(waiter) end
+  if coroutine.status(waiter.coroutine) ~= "suspended" then return false end
+  local looked, found = pcall(is_in_suspend, waiter.coroutine)
   return found or not looked
 end
 
-local function wake(self, slot, failure)
-  if not slot.driver then return end
-  local waiting = is_waiting(self, slot) -- first: it may raise an error
-  self:leave(slot)
+local function wake(self, waiter, failure)
+  if not waiter.driver then return end
+  local waiting = is_waiting(self, waiter) -- first: it may raise an error
+  self:unpark(waiter)
   if waiting then
-    slot.failure = failure
-    self.loop.wake(slot) -- the waiter may run at once, and park again
+    waiter.failure = failure
+    self.loop.wake(waiter) -- the waiter may run at once, and park again
   end
 end
 
--- Wakes all that are parked with the driver. Those woken may park others meanwhile, who
--- come behind them. Takes no memory: there may be none.
+-- Wakes all waiters of the driver. One that parks in the meantime is added at the end of
+-- the list. Allocates nothing: there may be no memory.
 local function wake_all(self, driver, failure)
   local parked = driver.parked
   for n = #parked, 1, -1 do
@@ -111,50 +112,52 @@ local function wake_all(self, driver, failure)
   end
 end
 
--- Cancels the calls of those that a driver's loop has ended while they were parked.
-function Hub:forsake(driver)
-  local gone = {}
-  for _, slot in ipairs(driver.parked) do
-    if not self.loop.waits(slot) then gone[#gone + 1] = slot end
+-- Cancels the calls of waiters whose coroutine the loop has ended while they were parked.
+function Hub:cancel_dead_waiters(driver)
+  local dead = {}
+  for _, waiter in ipairs(driver.parked) do
+    if not self.loop.waits(waiter) then dead[#dead + 1] = waiter end
   end
-  for _, slot in ipairs(gone) do
-    self:leave(slot)
-    for id, call in pairs(slot.calls) do
-      slot[#slot + 1] = id -- if he is there all the same, he is told of it
-      self.slots[id], slot.calls[id] = nil, nil
+  for _, waiter in ipairs(dead) do
+    self:unpark(waiter)
+    for id, call in pairs(waiter.calls) do
+      waiter[#waiter + 1] = id -- due, in case the coroutine is alive after all
+      self.waiters[id], waiter.calls[id] = nil, nil
       call:cancel()
     end
   end
 end
 
--- Tells the waiters which calls can be stepped; so many at most. True: there may be more.
+-- Wakes the waiters of the calls that are due, `limit` of them at most. True: there may
+-- be more.
 local function dispatch(self, limit)
-  local told = 0
-  while not self.closed and told ~= limit do
+  local woken = 0
+  while not self.closed and woken ~= limit do
     local id = internal.next(self.client)
     if not id then return false end
-    local slot = self.slots[id]
-    if slot then
-      told = told + 1
-      slot[#slot + 1] = id -- first: it may raise an error
-      self.slots[id], slot.calls[id] = nil, nil
-      wake(self, slot)
+    local waiter = self.waiters[id]
+    if waiter then
+      woken = woken + 1
+      waiter[#waiter + 1] = id -- first: it may raise an error
+      self.waiters[id], waiter.calls[id] = nil, nil
+      wake(self, waiter)
     end
   end
   return not self.closed
 end
 
-local function step(self, limit)
+local function step_client(self, limit)
   if self.closed then return false end
   self.client:step()
   return dispatch(self, limit)
 end
 
--- Steps the client for a driver, and wakes so many at most. True: there may be more.
-function Hub:turn(driver, limit)
+-- Steps the client for a driver, and wakes `limit` waiters at most. True: there may be
+-- more. An error is raised in the waiters.
+function Hub:step(driver, limit)
   local before = self.running
   self.running = driver
-  local stepped, result = pcall(step, self, limit)
+  local stepped, result = pcall(step_client, self, limit)
   if not stepped then
     wake_all(self, driver, result)
   end
@@ -162,30 +165,30 @@ function Hub:turn(driver, limit)
   return stepped and result
 end
 
--- Runs beside the others as long as one of them is parked.
+-- The driver's coroutine: runs while a waiter is parked with it.
 local function drive(self, driver)
   local watch = driver.watch
-  driver.co = coroutine.running()
+  driver.coroutine = coroutine.running()
   while driver.parked[1] and driver.watch do
     watch.wait()
-    self:turn(driver)
+    self:step(driver)
   end
-  self:retire(driver)
+  self:stop(driver)
 end
 
--- A driver whose coroutine has died (of a lack of memory, as its loop has told) may have
--- missed what the others wait for.
-local function bury(self, driver)
+-- The driver's coroutine has died (out of memory, which its loop has reported): it may
+-- have missed calls that are due. Its waiters get an error, the next one a new driver.
+local function drop_dead_driver(self, driver)
   if self.running == driver then self.running = nil end
   wake_all(self, driver, "what waited for this client's calls has died of an error")
-  self:retire(driver)
+  self:stop(driver)
 end
 
--- The driver of that key; nil: the loop cannot have one.
+-- The driver for that key, a new one if there is none; nil: the loop cannot have one.
 local function driver_of(self, key)
   local driver = self.drivers[key]
-  if driver and driver.co and coroutine.status(driver.co) == "dead" then
-    bury(self, driver)
+  if driver and driver.coroutine and coroutine.status(driver.coroutine) == "dead" then
+    drop_dead_driver(self, driver)
     driver = nil
   end
   if driver then return driver end
@@ -196,17 +199,17 @@ local function driver_of(self, key)
   return driver
 end
 
--- Parks the slot with the driver of that key, which will wake it when a call of it can be
--- stepped. False: the loop cannot wait for it.
-function Hub:join(slot, key)
+-- Adds the waiter to the list of the driver for that key, which wakes it when one of its
+-- calls is due. False: the loop cannot have a driver.
+function Hub:park(waiter, key)
   local driver = driver_of(self, key)
   if not driver then return false end
-  if slot.driver ~= driver then
-    self:leave(slot)
+  if waiter.driver ~= driver then
+    self:unpark(waiter)
     local parked = driver.parked
-    slot.driver, slot.place = false, #parked + 1
-    parked[slot.place] = slot
-    slot.driver = driver -- the last: memory may end before
+    waiter.driver, waiter.place = false, #parked + 1
+    parked[waiter.place] = waiter
+    waiter.driver = driver -- the last: memory may run out before
   end
   if self.loop.attend then
     self.loop.attend(driver)
@@ -217,50 +220,55 @@ function Hub:join(slot, key)
   return true
 end
 
--- Waits, maybe in vain, for the slot to get an id; see Hub:wait. False: the loop cannot
--- wait for it.
-function park(self, slot, key, over)
-  slot.waiter, slot.thread, slot.failure = coroutine.running(), outermost(), false
-  if not self:join(slot, key) then return false end
-  if slot.over ~= over then
-    self:leave(slot)
+-- Suspends the running coroutine until the waiter gets an id. May return early (spurious
+-- wake-up). False: the loop cannot have a driver.
+function suspend(self, waiter, key, taken)
+  waiter.coroutine, waiter.thread = coroutine.running(), outermost()
+  waiter.failure = false
+  if not self:park(waiter, key) then return false end
+  if waiter.taken ~= taken then
+    self:unpark(waiter)
     return true
   end
-  self.loop.park(slot)
-  local failure = slot.failure
+  self.loop.park(waiter)
+  local failure = waiter.failure
   if failure then
-    slot.failure = false
+    waiter.failure = false
     error(failure, 0)
   end
   return true
 end
 
--- A slot serves one waiter at a time.
-function Hub:check(slot)
-  local other = slot.driver and slot.waiter ~= coroutine.running()
-  if other and is_waiting(self, slot) then
+-- Raises if another coroutine is suspended with the waiter.
+function Hub:check(waiter)
+  local other = waiter.driver and waiter.coroutine ~= coroutine.running()
+  if other and is_waiting(self, waiter) then
     error("another coroutine waits for the same iterator", 0)
   end
 end
 
--- Waits until the slot has an id in it, the client is closed, or other than `over` of the
--- slot's calls are over.
-function Hub:wait(slot, over)
-  while #slot == 0 and slot.over == over and not self.closed do
+-- Other code may have closed what the driver watches: its waiters look for another one.
+local function stop_unwatched_driver(self, driver)
+  if not (driver and driver.watch.dead and driver.watch.dead()) then return end
+  self:stop(driver)
+  step_client(self)
+  wake_all(self, driver)
+end
+
+-- Waits until the waiter has an id, or the client is closed. taken: the waiter's count
+-- before its iterator found that it has to wait. A finalizer that runs here may use the
+-- same iterator and take the last result; then there is nothing to wait for.
+function Hub:wait(waiter, taken)
+  while #waiter == 0 and waiter.taken == taken and not self.closed do
     local key = self.loop and self.loop.inside()
-    local driver = self.drivers[key or false]
-    if driver and driver.watch.dead and driver.watch.dead() then
-      self:retire(driver)
-      step(self)
-      wake_all(self, driver) -- they look for another driver
-    end
-    if not (key and self.drivers[key]) then -- nobody else will
+    stop_unwatched_driver(self, self.drivers[key or false])
+    if not (key and self.drivers[key]) then -- no driver does this
       dispatch(self)
     end
     local obstacle = not key and self.loop and self.loop.obstacle
     if obstacle then error(obstacle "the iterator", 0) end
-    if #slot == 0 and slot.over == over and not self.closed
-      and not (key and park(self, slot, key, over)) then
+    if #waiter == 0 and waiter.taken == taken and not self.closed
+      and not (key and suspend(self, waiter, key, taken)) then
       self.client:step(SLICE)
     end
   end
@@ -268,21 +276,21 @@ end
 
 -- Waits for the call, and returns its results.
 function Hub:await(call)
-  local slot = Hub.slot()
+  local waiter = Hub.new_waiter()
   while not call:done() do
-    self:expect(call:id(), call, slot)
-    self:wait(slot, 0)
-    slot[1] = nil
+    self:expect(call:id(), call, waiter)
+    self:wait(waiter, 0)
+    waiter[1] = nil
     call:step()
   end
   return call:result()
 end
 
--- Closes the client: nobody waits any longer.
+-- Closes the client, and wakes all its waiters.
 function Hub:close()
   local drivers = self.drivers
   self.closed, self.drivers = true, {}
-  for _, driver in pairs(drivers) do self:retire(driver) end
+  for _, driver in pairs(drivers) do self:stop(driver) end
   self.client:close()
   for _, driver in pairs(drivers) do wake_all(self, driver) end
 end

@@ -1,24 +1,26 @@
--- loop.lua: the face of uqpay under an event loop: the same functions, and clients whose
--- methods yield to the loop instead of blocking. Outside its coroutines they block.
+-- loop.lua: the interface of uqpay under an event loop: the same functions, and clients
+-- whose methods yield to the loop instead of blocking. Outside its coroutines they block.
 --
--- What a loop has to give:
+-- Functions that a loop provides:
 --   inside() -> the loop that the running coroutine can wait in; nil or false: none
---   spawn(f): runs f beside the others, now or soon
---   watch(fd) -> { wait = yields until fd is readable, or stop is called, or for nothing;
---     stop = ends it: fd may be closed now }; wait may never return after stop
---   park(slot): yields until wake(slot), or for nothing
---   wake(slot): lets slot.thread, which is parked, go on, now or soon
--- and what only some give:
---   dead() of what watch gives: true if its wait will never return, or if spawn has
---   broken its promise
--- and what only resty/uqpay.lua gives, whose loop has no descriptors, and may end a
--- coroutine that is parked:
---   attend(driver): in place of spawn: the loop calls hub:turn(driver) now, and as long
---     as somebody is parked with it, hub:forsake(driver) now and then, and
---     hub:retire(driver) when nobody is left. driver.watch is what watch(hub) gives,
---     which needs no wait
---   obstacle(what): why what cannot wait here, if inside() is false; nobody ever blocks
---   waits(slot): is slot.thread parked?
+--   spawn(f): runs f in a coroutine of its own, at once or soon
+--   watch(fd) -> { wait = yields until fd is readable or stop is called, and may return
+--     early; stop = ends the watch: fd may be closed after it }; wait need not return
+--     after stop
+--   park(waiter): yields until wake(waiter), and may return early
+--   wake(waiter): resumes waiter.thread, which is parked, at once or soon
+-- Optional:
+--   watch(fd).dead() -> true if its wait will never return, or if spawn has lost its
+--     coroutine
+-- For resty/uqpay.lua only, whose loop has no descriptors, and may end a coroutine that
+-- is parked:
+--   attend(driver): in place of spawn: the loop calls hub:step(driver) soon and while
+--     waiters are parked with it, hub:cancel_dead_waiters(driver) now and then, and
+--     hub:stop(driver) when no waiter is left. driver.watch is what watch(hub) returns,
+--     which has no wait
+--   obstacle(what) -> why `what` cannot wait here, if inside() is false: blocking is not
+--     allowed
+--   waits(waiter) -> true if waiter.thread is parked
 -- SPDX-License-Identifier: MIT
 
 local Hub = require "uqpay.hub"
@@ -26,30 +28,9 @@ local from_env = require "uqpay.env"
 local internal = require "uqpay.internal"
 local uqpay = require "uqpay"
 
-local function pass(...) -- keeps a call from being a tail call, for the sake of blame
+-- Keeps a call from being a tail call: internal.call looks for the caller's caller.
+local function pass(...)
   return ...
-end
-
--- Calls a function of C under this file's hands: what it raises begins with this place.
-local function call(f, ...)
-  return pass(f(...))
-end
-
-local here = "^" .. debug.getinfo(1, "S").short_src:gsub("%p", "%%%0") .. ":%d+: "
-
--- Takes pcall's results; an error is raised anew as one of the line that called the
--- method, which users know by this name. self is how many arguments are not theirs.
-local function blame(method, self, ok, ...)
-  if ok then return ... end
-  local message = ...
-  if type(message) == "string" then
-    message = message:gsub(here, "")
-      :gsub("'start_" .. method .. "'", "'" .. method .. "'")
-      :gsub("^bad argument #(%d+) to '[^']*'", function(n)
-        return ("bad argument #%d to '%s'"):format(n - self, method)
-      end)
-  end
-  error(message, 3)
 end
 
 -- The sum of a total and its n-th element.
@@ -79,23 +60,22 @@ return function(loop)
     Client[name] = function(self, ...)
       check(self, name)
       local client = self.client
-      return pass(blame(name, 1, pcall(call, client[name], client, ...)))
+      return pass(internal.call(client[name], client, ...))
     end
   end
 
   for _, name in ipairs { "batch", "invalidate_token", "stats" } do forward(name) end
   for name in pairs(internal.iterators()) do forward(name) end
 
-  for _, name in ipairs(internal.methods()) do
-    local start = "start_" .. name
-    forward(start)
+  for name, start in pairs(internal.starters()) do
+    forward("start_" .. name)
     Client[name] = function(self, ...)
       check(self, name)
       local client = self.client
       if not loop.inside() then
-        return pass(blame(name, 1, pcall(call, client[name], client, ...)))
+        return pass(internal.call(client[name], client, ...))
       end
-      return self.hub:await(blame(name, 1, pcall(call, client[start], client, ...)))
+      return self.hub:await(internal.call(start, client, ...))
     end
   end
 
@@ -113,7 +93,7 @@ return function(loop)
   local face = setmetatable({}, { __index = uqpay })
 
   function face.new(options)
-    local client = blame("new", 0, pcall(call, uqpay.new, options))
+    local client = internal.call(uqpay.new, options)
     local hub = Hub.new(client, loop)
     internal.peer(client).hub = hub -- for client:batch
     return setmetatable({ client = client, hub = hub }, Client)
@@ -128,7 +108,7 @@ return function(loop)
   -- That of C cannot wait for what the function asks for.
   function face.sum(list)
     if type(list) ~= "function" then
-      return pass(blame("sum", 0, pcall(call, uqpay.sum, list)))
+      return pass(internal.call(uqpay.sum, list))
     end
     local total, n = uqpay.amount(0), 0
     while true do

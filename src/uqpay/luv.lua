@@ -3,8 +3,8 @@
 
 local uv = require "luv"
 
--- An error in a resumed coroutine is nobody's but the loop's: it goes where the errors of
--- all callbacks go.
+-- Resumes a coroutine. An error in it is raised in a callback of the loop, as errors of
+-- callbacks are, and not in the coroutine that has called this.
 local function resume(co)
   local ok, err = coroutine.resume(co)
   if ok then return end
@@ -40,7 +40,7 @@ return require "uqpay.loop" {
       stop = function()
         if not handle:is_closing() then handle:close() end
       end,
-      dead = function() return handle:is_closing() end, -- by uv.walk, for one
+      dead = function() return handle:is_closing() end, -- by uv.walk, say
     }
   end,
 
@@ -48,7 +48,7 @@ return require "uqpay.loop" {
     coroutine.yield()
   end,
 
-  wake = function(slot)
-    resume(slot.thread)
+  wake = function(waiter)
+    resume(waiter.thread)
   end,
 }

@@ -6,7 +6,7 @@
 #include "fuzz.h"
 
 #include "engine/http/response_headers.h"
-#include "engine/policy/retry.h"
+#include "engine/number/retry_after.h"
 
 static const char lower[] = "abcdefghijklmnopqrstuvwxyz";
 

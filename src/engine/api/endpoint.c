@@ -1,6 +1,7 @@
 /*
-** endpoint.c - the table of the API's calls, and what a request is made of. A
-** further call is a row and its schema. Every fact is from the v1.6 reference,
+** endpoint.c - the table of the API's endpoints, and the parts of a request. A
+** further endpoint is a row and its schema. Every fact is from the v1.6
+** reference,
 ** https://developers.uqpay.com/card-issuance/v1.6/api-reference/ and
 ** https://developers.uqpay.com/account-center/v1.6/api-reference/
 ** SPDX-License-Identifier: MIT
@@ -9,27 +10,25 @@
 
 #include <string.h>
 
-#include "engine/base/buf.h"
-
 /* ------------------------------------------------------------------------ */
-/* schemas: what is about money must be there and in its form: amounts,       */
-/* currencies, ids, totals. Statuses are open sets, times come in several     */
-/* forms; these and names may be absent, null or empty                        */
+/* schemas: amounts, currencies, ids and totals are required, and of their    */
+/* form, since money depends on them. Statuses are extensible enums, times    */
+/* come in several forms; these and names may be absent, null or empty        */
 /* ------------------------------------------------------------------------ */
 
 /* retrieve-issuing-balance: all eight are marked required. */
-#define BALANCE(currency)                                                \
-  {                                                                      \
-    {"balance_id", UQ_FIELD_NAME, false}, {"currency", currency, false}, \
-        {"available_balance", UQ_FIELD_AMOUNT, false},                   \
-        {"margin_balance", UQ_FIELD_AMOUNT, false},                      \
-        {"frozen_balance", UQ_FIELD_AMOUNT, false},                      \
-        {"create_time", UQ_FIELD_TEXT, true},                            \
-        {"last_trade_time", UQ_FIELD_TEXT, true},                        \
-        {"balance_status", UQ_FIELD_TEXT, true}, {                       \
-      NULL, UQ_FIELD_ANY, false                                          \
-    }                                                                    \
-  }
+/* clang-format off */
+#define BALANCE(currency) { \
+    {"balance_id", UQ_FIELD_NAME, false}, \
+    {"currency", currency, false}, \
+    {"available_balance", UQ_FIELD_AMOUNT, false}, \
+    {"margin_balance", UQ_FIELD_AMOUNT, false}, \
+    {"frozen_balance", UQ_FIELD_AMOUNT, false}, \
+    {"create_time", UQ_FIELD_TEXT, true}, \
+    {"last_trade_time", UQ_FIELD_TEXT, true}, \
+    {"balance_status", UQ_FIELD_TEXT, true}, \
+    {NULL, UQ_FIELD_ANY, false}}
+/* clang-format on */
 
 static const struct uq_field balance_schema[] = BALANCE(UQ_FIELD_CURRENCY);
 static const struct uq_field balance_items[] = BALANCE(UQ_FIELD_NAME);
@@ -46,9 +45,9 @@ static const struct uq_field page_schema[] = {
     {"data", UQ_FIELD_ITEMS, false},
     {NULL, UQ_FIELD_ANY, false}};
 
-/* list-issuing-balances-transactions; ending_balance and description came
-** later, and complete_time is of those that are complete. The type may be what
-** tells whether the amount came in or went out. */
+/* list-issuing-balances-transactions; ending_balance and description were added
+** later; only complete ones have complete_time. The type is required, since it
+** may say if the amount came in or went out. */
 static const struct uq_field transaction_items[] = {
     {"transaction_id", UQ_FIELD_NAME, false},
     {"transaction_type", UQ_FIELD_NAME, false},
@@ -80,10 +79,11 @@ static const struct uq_field account_items[] = {
 /* parameters: page_size and page_number are marked required                 */
 /* ------------------------------------------------------------------------ */
 
-#define PAGE                                       \
-  {"page_size", UQ_PARAM_COUNT, 100, "10"}, {      \
-    "page_number", UQ_PARAM_COUNT, 1000000000, "1" \
-  }
+/* clang-format off */
+#define PAGE \
+    {"page_size", UQ_PARAM_COUNT, 100, "10"}, \
+    {"page_number", UQ_PARAM_COUNT, 1000000000, "1"}
+/* clang-format on */
 
 static const struct uq_param no_params[] = {{NULL, UQ_PARAM_WORD, 0, NULL}};
 
@@ -104,26 +104,28 @@ static const struct uq_param transaction_params[] = {
 /* the table                                                                 */
 /* ------------------------------------------------------------------------ */
 
+/* clang-format off */
 const struct uq_endpoint uq_endpoints[UQ_ENDPOINT_COUNT] = {
-    {"balance", NULL, "POST", "/v1/issuing/balances", balance_schema, NULL,
-     NULL, true, false},
-    {"token", NULL, "POST", "/v1/connect/token", token_schema, NULL, no_params,
-     false, true},
+    {"balance", NULL, "POST", "/v1/issuing/balances",
+     balance_schema, NULL, NULL, true, false},
+    {"token", NULL, "POST", "/v1/connect/token",
+     token_schema, NULL, no_params, false, true},
     {"balances", "each_balance", "GET", "/v1/issuing/balances",
      page_schema, balance_items, page_params, true, false},
     {"transactions", "each_transaction", "GET",
-     "/v1/issuing/balances/transactions", page_schema, transaction_items,
-     transaction_params, true, false},
-    {"accounts", "each_account", "GET", "/v1/accounts", page_schema,
-     account_items, page_params, false, false}};
+     "/v1/issuing/balances/transactions",
+     page_schema, transaction_items, transaction_params, true, false},
+    {"accounts", "each_account", "GET", "/v1/accounts",
+     page_schema, account_items, page_params, false, false}};
+/* clang-format on */
 
 /* ------------------------------------------------------------------------ */
 /* requests                                                                  */
 /* ------------------------------------------------------------------------ */
 
-/* Copies as much of the text as there is room for before end, and a NUL. Gives
-** where that is. (snprintf takes a thousand instructions for as much.) */
-static char *append(char *at, const char *end, const char *text) {
+/* Copies as much of the text as there is room for before `end`, and a NUL.
+** Returns the place of the NUL. (snprintf takes a thousand instructions.) */
+static char *append_text(char *at, const char *end, const char *text) {
   size_t room = (size_t)(end - at) - 1;
   size_t len = strlen(text);
   if (len > room)
@@ -136,25 +138,25 @@ static char *append(char *at, const char *end, const char *text) {
 void uq_endpoint_url(const struct uq_endpoint *e, const char *base_url,
                      const char *query, char url[UQ_URL_MAX]) {
   char *end = url + UQ_URL_MAX;
-  url = append(url, end, base_url);
-  url = append(url, end, e->path);
-  append(url, end, query);
+  url = append_text(url, end, base_url);
+  url = append_text(url, end, e->path);
+  append_text(url, end, query);
 }
 
 void uq_endpoint_body(const char *currency, char body[UQ_BODY_MAX]) {
-  /* a checked currency needs no escapes */
+  /* a currency that was checked needs no escapes */
   char *end = body + UQ_BODY_MAX;
-  body = append(body, end, "{\"currency\":\"");
-  body = append(body, end, currency);
-  append(body, end, "\"}");
+  body = append_text(body, end, "{\"currency\":\"");
+  body = append_text(body, end, currency);
+  append_text(body, end, "\"}");
 }
 
 #define TOKEN_HEADER "x-auth-token: "
 #define API_KEY_HEADER "x-api-key: "
 
 /* Appends "name: value" and the NUL that ends a line, if there is a value. */
-static enum uq_buf_status header(struct uq_buf *block, const char *name,
-                                 const char *value) {
+static enum uq_buf_status append_header(struct uq_buf *block, const char *name,
+                                        const char *value) {
   if (value == NULL || value[0] == '\0')
     return UQ_BUF_OK;
   enum uq_buf_status status = uq_buf_append(block, name, strlen(name));
@@ -163,30 +165,31 @@ static enum uq_buf_status header(struct uq_buf *block, const char *name,
   return status;
 }
 
-/* A name without a value: libcurl sends no such header. By itself it calls the
-** empty body of a login a form, which a gateway may refuse. */
-static enum uq_buf_status content_type(struct uq_buf *block, bool body) {
+/* With a name and no value libcurl sends no such header. By itself it would
+** call the empty body of a login a form, which a gateway may refuse. */
+static enum uq_buf_status append_content_type(struct uq_buf *block, bool body) {
   static const char none[] = "Content-Type:";
   if (body)
-    return header(block, "Content-Type: ", "application/json");
+    return append_header(block, "Content-Type: ", "application/json");
   return uq_buf_append(block, none, sizeof none);
 }
 
 enum uq_buf_status uq_endpoint_headers(struct uq_buf *block,
                                        const struct uq_headers *h) {
-  enum uq_buf_status status = header(block, "User-Agent: ", h->user_agent);
+  enum uq_buf_status status =
+      append_header(block, "User-Agent: ", h->user_agent);
   if (status == UQ_BUF_OK)
-    status = content_type(block, h->body);
+    status = append_content_type(block, h->body);
   if (status == UQ_BUF_OK)
-    status = header(block, "x-client-id: ", h->client_id);
+    status = append_header(block, "x-client-id: ", h->client_id);
   if (status == UQ_BUF_OK)
-    status = header(block, API_KEY_HEADER, h->api_key);
+    status = append_header(block, API_KEY_HEADER, h->api_key);
   if (status == UQ_BUF_OK)
-    status = header(block, TOKEN_HEADER, h->token);
+    status = append_header(block, TOKEN_HEADER, h->token);
   if (status == UQ_BUF_OK)
-    status = header(block, "x-idempotency-key: ", h->key);
+    status = append_header(block, "x-idempotency-key: ", h->key);
   if (status == UQ_BUF_OK)
-    status = header(block, "x-on-behalf-of: ", h->on_behalf_of);
+    status = append_header(block, "x-on-behalf-of: ", h->on_behalf_of);
   return status;
 }
 

@@ -1,5 +1,6 @@
 /*
-** endpoint.h - the endpoints of the API.
+** endpoint.h - the endpoints of the API: one row each. Knows no Lua and no
+** curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_API_ENDPOINT_H
@@ -9,7 +10,6 @@
 #include <stddef.h>
 
 #include "engine/base/buf.h"
-#include "engine/http/latency.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -20,13 +20,13 @@ enum uq_field_type {
   UQ_FIELD_TEXT,     /* a string */
   UQ_FIELD_PLAIN,    /* a string without control bytes */
   UQ_FIELD_NAME,     /* the same, and not empty */
-  UQ_FIELD_CURRENCY, /* the same: the currency that was asked for, if one was */
-  UQ_FIELD_AMOUNT,   /* a number, or its digits in a string; "" is none */
+  UQ_FIELD_CURRENCY, /* the same; the requested currency, if there is one */
+  UQ_FIELD_AMOUNT,   /* a number, or its digits in a string; "" is absent */
   UQ_FIELD_COUNT,    /* a whole number from 0 on */
   UQ_FIELD_NAMES,    /* a list of strings; one string becomes a list */
   UQ_FIELD_ITEMS,    /* a list of objects: the endpoint's items; absent if there
                         can be none */
-  UQ_FIELD_TOKEN,    /* what can be sent as a token */
+  UQ_FIELD_TOKEN,    /* a string that can be sent as a token */
   UQ_FIELD_ANY
 };
 
@@ -39,7 +39,7 @@ struct uq_field {
 enum uq_param_type {
   UQ_PARAM_COUNT,    /* a whole number from 1 to max */
   UQ_PARAM_WORD,     /* visible ASCII */
-  UQ_PARAM_CURRENCY, /* answers must be in it */
+  UQ_PARAM_CURRENCY, /* items must be in it */
   UQ_PARAM_UUID,
   UQ_PARAM_TIME /* with a zone */
 };
@@ -53,20 +53,20 @@ struct uq_param {
 
 struct uq_endpoint {
   const char *name; /* the client's method; "start_" before it: a call object */
-  const char *each; /* its iterator over the items of all pages; NULL: none */
+  const char *each; /* the iterator over the items of all pages; NULL: none */
   const char *method;
   const char *path;
   const struct uq_field *schema;
   const struct uq_field *items;  /* of UQ_FIELD_ITEMS; the first is their id */
   const struct uq_param *params; /* of the query; NULL: a currency is POSTed */
   bool behalf;                   /* takes x-on-behalf-of */
-  bool login;                    /* credentials in, a token out */
+  bool login;                    /* sends credentials, receives a token */
 };
 
 extern const struct uq_endpoint uq_endpoints[];
 #define UQ_ENDPOINT_BALANCE (&uq_endpoints[0])
 #define UQ_ENDPOINT_TOKEN (&uq_endpoints[1])
-#define UQ_ENDPOINT_COUNT UQ_LATENCIES
+#define UQ_ENDPOINT_COUNT 5 /* at most UQ_LATENCIES */
 
 /* Builds "base + path + query" in url. */
 void uq_endpoint_url(const struct uq_endpoint *e, const char *base_url,
@@ -76,22 +76,22 @@ void uq_endpoint_url(const struct uq_endpoint *e, const char *base_url,
 #define UQ_BODY_MAX 32
 void uq_endpoint_body(const char *currency, char body[UQ_BODY_MAX]);
 
-/* What the headers of a request say, each unless it is NULL or "". */
+/* The values of a request's headers; NULL or "": the header is left out. */
 struct uq_headers {
   const char *user_agent;
   const char *client_id, *api_key;
   const char *token;
   const char *key;
   const char *on_behalf_of;
-  bool body; /* there is one */
+  bool body; /* there is one, of JSON */
 };
 
 /* Fills an empty header block. */
 enum uq_buf_status uq_endpoint_headers(struct uq_buf *block,
                                        const struct uq_headers *h);
 
-/* The token or api_key in a header block, as it was given; NULL if there is
-** none. */
+/* The token or api_key in a header block, as it was given; NULL: there is none.
+ */
 const char *uq_endpoint_secret(const struct uq_buf *block);
 
 #pragma GCC visibility pop

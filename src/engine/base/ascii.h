@@ -1,6 +1,6 @@
 /*
-** ascii.h - words and characters, whatever the process locale takes for a
-** letter. Knows no Lua and no curl.
+** ascii.h - tests of ASCII characters and words, independent of the process
+** locale. Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_BASE_ASCII_H
@@ -15,7 +15,7 @@ static inline char uq_lower(char c) {
 
 static inline bool uq_is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/* True if the text is of visible ASCII only. */
+/* True if the text is visible ASCII only, without spaces. */
 static inline bool uq_is_visible(const char *text, size_t len) {
   for (size_t i = 0; i < len; i++) {
     if (text[i] <= ' ' || text[i] >= 0x7F)
@@ -24,7 +24,7 @@ static inline bool uq_is_visible(const char *text, size_t len) {
   return true;
 }
 
-/* True if a control byte is in the text. */
+/* True if the text has a control byte. */
 static inline bool uq_has_control(const char *text, size_t len) {
   for (size_t i = 0; i < len; i++) {
     if ((unsigned char)text[i] < ' ' || text[i] == 0x7F)
@@ -33,7 +33,7 @@ static inline bool uq_has_control(const char *text, size_t len) {
   return false;
 }
 
-/* Does the text of len bytes begin with this lower-case word? */
+/* True if the text begins with this lower-case word, in any case. */
 static inline bool uq_begins(const char *text, size_t len, const char *word) {
   size_t i = 0;
   for (; word[i] != '\0'; i++) {
@@ -43,7 +43,7 @@ static inline bool uq_begins(const char *text, size_t len, const char *word) {
   return true;
 }
 
-/* Is this lower-case word anywhere in the text? */
+/* True if this lower-case word, in any case, is anywhere in the text. */
 static inline bool uq_contains(const char *text, size_t len, const char *word) {
   for (size_t i = 0; i < len; i++) {
     if (uq_begins(text + i, len - i, word))

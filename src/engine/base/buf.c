@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_CAP 1024 /* bytes: a request's headers, or an answer */
+#define FIRST_CAP 1024 /* bytes: the headers of a request, or a response */
 
 void uq_wipe(void *bytes, size_t n) {
   if (n == 0)
@@ -23,9 +23,9 @@ void uq_buf_init(struct uq_buf *b, size_t max) {
   b->max = max;
 }
 
-/* Moves the content to a block of cap bytes. Not realloc: it would leave an
-** unwiped copy of a token behind. */
-static enum uq_buf_status grow(struct uq_buf *b, size_t cap) {
+/* Moves the content to a block of cap bytes. realloc could leave a copy of a
+** token behind that is not wiped. */
+static enum uq_buf_status grow_to(struct uq_buf *b, size_t cap) {
   char *data = malloc(cap);
   if (data == NULL)
     return UQ_BUF_NOMEM;
@@ -46,7 +46,7 @@ enum uq_buf_status uq_buf_append(struct uq_buf *b, const void *bytes,
   if (n >= b->cap - b->len || b->cap == 0) {
     size_t need = b->len + n + 1;
     size_t cap = b->cap * 2 > FIRST_CAP ? b->cap * 2 : FIRST_CAP;
-    if (grow(b, cap > need ? cap : need) != UQ_BUF_OK)
+    if (grow_to(b, cap > need ? cap : need) != UQ_BUF_OK)
       return UQ_BUF_NOMEM;
   }
   if (n > 0)

@@ -1,7 +1,7 @@
 /*
-** buf.h - a growable byte buffer with a ceiling. Knows no Lua and no curl.
-** The bytes are always followed by a NUL that len does not count, and they
-** are wiped before their memory is given back: buffers hold tokens.
+** buf.h - a growable byte buffer with a maximum size. Knows no Lua and no
+** curl. A NUL that len does not count follows the bytes. They are wiped before
+** their memory is freed: buffers hold tokens.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_BASE_BUF_H
@@ -20,13 +20,13 @@ struct uq_buf {
   size_t max; /* len never exceeds this */
 };
 
-/* An empty buffer that will hold at most max bytes. Allocates nothing. */
+/* Makes an empty buffer for at most max bytes. Allocates nothing. */
 void uq_buf_init(struct uq_buf *b, size_t max);
 
-/* Appends n bytes. When it fails the buffer is as it was. */
+/* Appends n bytes. On failure the buffer is unchanged. */
 enum uq_buf_status uq_buf_append(struct uq_buf *b, const void *bytes, size_t n);
 
-/* Wipes the content and keeps the memory for the next use. */
+/* Wipes the content and keeps the memory. */
 void uq_buf_clear(struct uq_buf *b);
 
 /* Wipes the content and frees the memory; b is an empty buffer again. */

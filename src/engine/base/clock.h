@@ -1,6 +1,6 @@
 /*
-** clock.h - the two clocks: one that never steps, for waits and deadlines, and
-** the wall's, for what others date. Knows no Lua and no curl.
+** clock.h - the two clocks: the monotonic one for waits and deadlines, the
+** wall clock for dates of others. Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_BASE_CLOCK_H
@@ -8,10 +8,10 @@
 
 #pragma GCC visibility push(hidden)
 
-/* Seconds since some moment; never steps. */
+/* Monotonic seconds, since an arbitrary time. */
 double uq_clock(void);
 
-/* Seconds since 1970, as the wall clock has it. */
+/* Seconds since 1970 by the wall clock, which may be set. */
 double uq_clock_unix(void);
 
 #pragma GCC visibility pop

@@ -12,26 +12,26 @@
 #include "engine/base/buf.h"
 
 #define MARK "[redacted]"
-#define VIEW_MAX 8192 /* bytes that are looked at: more than are ever shown */
-#define PART 16 /* shorter parts may be chance; shorter secrets count whole */
-#define BASE64_LEAST 4 /* the same of a secret in base64, however whole */
-#define BYTES_MAX (VIEW_MAX / 4 * 3 + 3) /* of as much base64 */
-#define PASSES 3 /* escapes within escapes that are undone */
-#define GRAM 4   /* bytes */
+#define VIEW_MAX 8192  /* bytes that are searched: more than are ever shown */
+#define PART 16        /* shortest part of a secret to hide */
+#define BASE64_LEAST 4 /* shortest secret to look for in base64 */
+#define BYTES_MAX (VIEW_MAX / 4 * 3 + 3) /* what base64 of VIEW_MAX encodes */
+#define PASSES 3                         /* depth of nested escapes */
+#define GRAM 4                           /* bytes */
 #define GRAM_BITS 16
 
-/* A text as one reads it, escapes undone, blanks, control bytes and backslashes
-** left out; and where in the text each character begins and ends. */
+/* A text with escapes decoded and white space, control bytes and backslashes
+** removed; and the range of the original text that each character is from. */
 struct view {
   size_t len;
   char *text;
-  uint16_t *from, *to; /* NULL: not needed */
+  uint16_t *from, *to; /* offsets; NULL: not needed */
 };
 
 struct secret {
   struct view view;
   char text[VIEW_MAX];
-  uint8_t grams[(1 << GRAM_BITS) / 8]; /* those that it has, by hash */
+  uint8_t grams[(1 << GRAM_BITS) / 8]; /* bit set of its grams, by hash */
 };
 
 struct work {
@@ -40,7 +40,7 @@ struct work {
   char text[VIEW_MAX], bytes[BYTES_MAX];
   uint16_t from[VIEW_MAX], to[VIEW_MAX];
   uint16_t bytes_from[BYTES_MAX], bytes_to[BYTES_MAX];
-  uint16_t hidden[VIEW_MAX]; /* ends of what is hidden from here on, or 0 */
+  uint16_t hidden[VIEW_MAX]; /* by begin: the end of a hidden range, or 0 */
 };
 
 /* ------------------------------------------------------------------------ */
@@ -54,7 +54,7 @@ static int hex_digit(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The number that exactly n hexadecimal digits are; -1: they are not. */
+/* The value of exactly n hexadecimal digits; -1: they are not digits. */
 static int hex_number(const char *p, const char *end, int n) {
   int value = 0;
   if (end - p < n)
@@ -106,23 +106,39 @@ static size_t read_entity(const char *p, const char *end, int *value) {
   return 0;
 }
 
-/* Reads one character at p, and returns how many bytes it takes. White space
-** and other control bytes are left out, and what escapes others: *c is 0. */
+/* A JSON escape at p. Sets its character, 0 for a control byte. Returns its
+** length, or 0. */
+static size_t read_json_escape(const char *p, const char *end, int *value) {
+  if (end - p >= 2 && strchr("bfnrt", p[1]) != NULL) {
+    *value = 0;
+    return 2;
+  }
+  if (end - p < 6 || p[1] != 'u')
+    return 0;
+  *value = hex_number(p + 2, end, 4);
+  return 6;
+}
+
+/* Any escape at p. Returns its length, or 0; value is below 0 if malformed. */
+static size_t read_escape(const char *p, const char *end, int *value) {
+  switch (*p) {
+  case '\\':
+    return read_json_escape(p, end, value);
+  case '%':
+    *value = hex_number(p + 1, end, 2);
+    return 3;
+  case '&':
+    return read_entity(p, end, value);
+  default:
+    return 0;
+  }
+}
+
+/* Reads one character at p, and returns how many bytes it takes. *c is 0 for
+** what is ignored: white space, other control bytes and backslashes. */
 static size_t read_char(const char *p, const char *end, char *c) {
   int value = -1;
-  size_t n = 1;
-  if (*p == '\\' && end - p >= 2 && strchr("bfnrt", p[1]) != NULL) {
-    value = 0; /* a control byte in JSON's words */
-    n = 2;
-  } else if (*p == '\\' && end - p >= 6 && p[1] == 'u') {
-    value = hex_number(p + 2, end, 4);
-    n = 6;
-  } else if (*p == '%') {
-    value = hex_number(p + 1, end, 2);
-    n = 3;
-  } else if (*p == '&') {
-    n = read_entity(p, end, &value);
-  }
+  size_t n = read_escape(p, end, &value);
   if (n == 0 || value < 0 || value > 0x7F) {
     value = (unsigned char)*p;
     n = 1;
@@ -131,18 +147,18 @@ static size_t read_char(const char *p, const char *end, char *c) {
   return n;
 }
 
-/* Reads the view's text in its own place. True if an escape was undone: there
-** may have been another one in it. */
-static bool undo_escapes(struct view *v) {
+/* Decodes the escapes of the view in place. True if there was one: the result
+** may contain another. */
+static bool decode_escapes(struct view *v) {
   const char *end = v->text + v->len;
   size_t len = 0;
-  bool undone = false;
+  bool decoded = false;
   for (size_t at = 0; at < v->len;) {
     char c;
     size_t n = read_char(v->text + at, end, &c);
     if (n > v->len - at)
       n = v->len - at;
-    undone |= n > 1;
+    decoded |= n > 1;
     if (c != '\0') {
       v->text[len] = c;
       if (v->from != NULL) {
@@ -154,14 +170,14 @@ static bool undo_escapes(struct view *v) {
     at += n;
   }
   v->len = len;
-  return undone;
+  return decoded;
 }
 
 /* ------------------------------------------------------------------------ */
 /* base64                                                                    */
 /* ------------------------------------------------------------------------ */
 
-/* Of a character of either alphabet; -1: it is in none. */
+/* The value of a character of either alphabet; -1: none. */
 static int base64_value(char c) {
   if (c >= 'A' && c <= 'Z')
     return c - 'A';
@@ -174,10 +190,10 @@ static int base64_value(char c) {
   return c == '/' || c == '_' ? 63 : -1;
 }
 
-/* Appends the bytes that the characters from at to end stand for. A byte is
-** where the two characters are that have bits of it. */
-static void decode_run(const struct view *v, size_t at, size_t end,
-                       struct view *out) {
+/* Appends the bytes encoded by the characters from at to end. A byte's range
+** is that of the two characters that have its bits. */
+static void decode_base64_run(const struct view *v, size_t at, size_t end,
+                              struct view *out) {
   for (unsigned place = 0; at + 1 < end; at++, place = (place + 1) % 4) {
     if (place == 3)
       continue;
@@ -191,17 +207,17 @@ static void decode_run(const struct view *v, size_t at, size_t end,
   }
 }
 
-/* Decodes what in the view may be base64: runs of at least so many characters,
-** each from its character `phase` on. */
-static void decode(const struct view *v, size_t phase, size_t least,
-                   struct view *out) {
+/* Decodes whatever may be base64 in the view: runs of at least `least`
+** characters, each from its character `phase` on. */
+static void decode_base64(const struct view *v, size_t phase, size_t least,
+                          struct view *out) {
   out->len = 0;
   for (size_t at = 0, end; at < v->len; at = end + 1) {
     end = at;
     while (end < v->len && base64_value(v->text[end]) >= 0)
       end++;
     if (end - at >= least)
-      decode_run(v, at + phase, end, out);
+      decode_base64_run(v, at + phase, end, out);
   }
 }
 
@@ -223,8 +239,8 @@ static void index_grams(struct secret *s) {
   }
 }
 
-/* False: no part of so many characters begins here. It is seldom wrong with
-** true, and spares the search nearly always. */
+/* False if no part of `enough` characters begins here. True is seldom wrong,
+** so that the search is nearly always avoided. */
 static bool may_begin(const struct secret *s, const char *text, size_t enough) {
   for (size_t i = 0; i + GRAM <= enough; i += GRAM) {
     unsigned hash = gram_hash(text + i);
@@ -234,10 +250,10 @@ static bool may_begin(const struct secret *s, const char *text, size_t enough) {
   return true;
 }
 
-/* How many characters of the view, from at on, are a part of the secret that
-** must not be seen. */
-static size_t secret_at(const struct view *v, size_t at,
-                        const struct secret *s) {
+/* The length of the part of the secret that the view contains at `at`; 0:
+** none, or too short to hide. */
+static size_t leaked_length(const struct view *v, size_t at,
+                            const struct secret *s) {
   const struct view *secret = &s->view;
   size_t enough = secret->len < PART ? secret->len : PART, longest = 0;
   const char *text = v->text + at;
@@ -258,14 +274,14 @@ static size_t secret_at(const struct view *v, size_t at,
   return longest;
 }
 
-/* Hides the secrets of at least so many characters where they are in the view.
- */
-static void scan(struct work *w, const struct view *v, size_t least) {
+/* Marks as hidden what the view contains of secrets of at least `least`
+** characters. */
+static void hide_secrets(struct work *w, const struct view *v, size_t least) {
   for (size_t at = 0; at < v->len;) {
     size_t n = 0;
     for (int i = 0; i < 2 && n == 0; i++) {
       if (w->secrets[i].view.len >= least)
-        n = secret_at(v, at, &w->secrets[i]);
+        n = leaked_length(v, at, &w->secrets[i]);
     }
     if (n > 0) {
       uint16_t *hidden = &w->hidden[v->from[at]];
@@ -276,7 +292,7 @@ static void scan(struct work *w, const struct view *v, size_t least) {
   }
 }
 
-static void scan_base64(struct work *w) {
+static void hide_in_base64(struct work *w) {
   size_t shortest = PART;
   for (int i = 0; i < 2; i++) {
     size_t len = w->secrets[i].view.len;
@@ -284,17 +300,17 @@ static void scan_base64(struct work *w) {
       shortest = len;
   }
   for (size_t phase = 0; phase < 4; phase++) {
-    decode(&w->view, phase, (shortest * 8 + 5) / 6, &w->decoded);
-    (void)undo_escapes(&w->decoded);
-    scan(w, &w->decoded, BASE64_LEAST);
+    decode_base64(&w->view, phase, (shortest * 8 + 5) / 6, &w->decoded);
+    (void)decode_escapes(&w->decoded);
+    hide_secrets(w, &w->decoded, BASE64_LEAST);
   }
 }
 
 /* ------------------------------------------------------------------------ */
-/* the work                                                                  */
+/* redaction                                                                 */
 /* ------------------------------------------------------------------------ */
 
-static void take_text(struct work *w, const char *text, size_t len) {
+static void init_text(struct work *w, const char *text, size_t len) {
   struct view *v = &w->view;
   v->text = w->text;
   v->from = w->from;
@@ -310,7 +326,7 @@ static void take_text(struct work *w, const char *text, size_t len) {
   w->decoded.to = w->bytes_to;
 }
 
-static void take_secret(struct secret *s, const char *text) {
+static void init_secret(struct secret *s, const char *text) {
   static const char bearer[] = "Bearer ";
   s->view.text = s->text;
   s->view.from = s->view.to = NULL;
@@ -318,30 +334,30 @@ static void take_secret(struct secret *s, const char *text) {
   if (text == NULL)
     return;
   if (strncmp(text, bearer, sizeof bearer - 1) == 0)
-    text += sizeof bearer - 1; /* no secret, and found in good advice */
+    text += sizeof bearer - 1; /* not secret: other texts contain it, too */
   size_t len = strlen(text);
   s->view.len = len < VIEW_MAX ? len : VIEW_MAX;
   memcpy(s->text, text, s->view.len);
 }
 
-/* Finds the secrets, also where escapes are in escapes. */
-static void find(struct work *w) {
-  bool undone = true;
-  for (int pass = 0; pass < PASSES && undone; pass++) {
-    undone = undo_escapes(&w->view);
+/* Marks all secrets as hidden, also in nested escapes. */
+static void hide_all(struct work *w) {
+  bool decoded = true;
+  for (int pass = 0; pass < PASSES && decoded; pass++) {
+    decoded = decode_escapes(&w->view);
     for (int i = 0; i < 2; i++) {
       if (w->secrets[i].view.len == 0)
         continue;
-      (void)undo_escapes(&w->secrets[i].view);
+      (void)decode_escapes(&w->secrets[i].view);
       index_grams(&w->secrets[i]);
     }
-    scan(w, &w->view, 1);
-    scan_base64(w);
+    hide_secrets(w, &w->view, 1);
+    hide_in_base64(w);
   }
 }
 
-/* Where what is hidden from i on ends: also what begins within it. */
-static size_t end_of(const struct work *w, size_t i) {
+/* The end of the hidden range at i, joined with those that begin within it. */
+static size_t hidden_end(const struct work *w, size_t i) {
   size_t end = w->hidden[i];
   for (; i < end; i++) {
     if (w->hidden[i] > end)
@@ -350,8 +366,8 @@ static size_t end_of(const struct work *w, size_t i) {
   return end;
 }
 
-static size_t write(const struct work *w, const char *text, size_t len,
-                    bool line, char *out, size_t size) {
+static size_t write_shown(const struct work *w, const char *text, size_t len,
+                          bool line, char *out, size_t size) {
   size_t written = 0;
   for (size_t i = 0; i < len && written < size;) {
     if (w->hidden[i] > 0) {
@@ -359,7 +375,7 @@ static size_t write(const struct work *w, const char *text, size_t len,
         break;
       memcpy(out + written, MARK, sizeof MARK - 1);
       written += sizeof MARK - 1;
-      i = end_of(w, i);
+      i = hidden_end(w, i);
       continue;
     }
     unsigned char c = (unsigned char)text[i++];
@@ -376,16 +392,16 @@ size_t uq_redact(const char *text, size_t len, const struct uq_secrets *secrets,
   if (len > VIEW_MAX)
     len = VIEW_MAX;
   memset(w->hidden, 0, len * sizeof *w->hidden);
-  take_secret(&w->secrets[0], secrets->sent);
-  take_secret(&w->secrets[1], secrets->earlier);
+  init_secret(&w->secrets[0], secrets->sent);
+  init_secret(&w->secrets[1], secrets->earlier);
   size_t kept[2] = {w->secrets[0].view.len, w->secrets[1].view.len};
   if (kept[0] > 0 || kept[1] > 0) {
-    take_text(w, text, len);
-    find(w);
+    init_text(w, text, len);
+    hide_all(w);
     uq_wipe(w->text, len);
     uq_wipe(w->bytes, len / 4 * 3 + 3);
   }
-  size_t written = write(w, text, len, line, out, size);
+  size_t written = write_shown(w, text, len, line, out, size);
   for (int i = 0; i < 2; i++)
     uq_wipe(w->secrets[i].text, kept[i]);
   free(w);

@@ -1,7 +1,7 @@
 /*
-** redact.h - texts from outside without our secrets: also where a secret is
-** escaped as JSON, URLs and HTML do, is in base64, is broken by white space, or
-** is there in part. Knows no Lua and no curl.
+** redact.h - removes secrets from texts of others, also where a secret is
+** escaped (JSON, URL, HTML), in base64, broken by white space, or incomplete.
+** Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_BASE_REDACT_H
@@ -12,18 +12,18 @@
 
 #pragma GCC visibility push(hidden)
 
-/* Tokens as they were sent, "Bearer " in front or not. NULL: none. */
+/* Tokens as they were sent, with "Bearer " or without. NULL: none. */
 struct uq_secrets {
   const char *sent;
-  const char *earlier; /* that of an attempt before */
+  const char *earlier; /* of an earlier attempt */
 };
 
 /*
 ** Writes text to out, which has size bytes, cut to fit, with "[redacted]" in
-** the place of secrets and of longer parts of them. With line, control bytes
-** become blanks. Returns the bytes written; no NUL is.
+** place of secrets and of parts of 16 characters or more. With line, control
+** bytes become spaces. Returns the bytes written, without a NUL.
 */
-#define UQ_REDACT_NOMEM ((size_t)-1) /* nothing is written */
+#define UQ_REDACT_NOMEM ((size_t)-1) /* nothing was written */
 size_t uq_redact(const char *text, size_t len, const struct uq_secrets *secrets,
                  bool line, char *out, size_t size);
 

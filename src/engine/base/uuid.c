@@ -30,7 +30,7 @@ bool uq_random(void *bytes, size_t n) {
   return true;
 }
 
-/* Where the dashes stand in the 8-4-4-4-12 form. */
+/* True for the positions of dashes in the 8-4-4-4-12 form. */
 static bool is_dash(size_t i) {
   return i == 8 || i == 13 || i == 18 || i == 23;
 }

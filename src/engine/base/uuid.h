@@ -1,6 +1,6 @@
 /*
 ** uuid.h - idempotency keys: UUIDs of version 4 from the system's random
-** source, and the form check for those that a caller brings. Knows no Lua and
+** source, and a check for those that callers pass. Knows no Lua and
 ** no curl.
 ** SPDX-License-Identifier: MIT
 */
@@ -14,14 +14,15 @@
 
 #define UQ_UUID_LEN 36
 
-/* Fills bytes from the system's random source. False: it gave none. */
+/* Fills bytes from the system's random source. False: it failed. */
 bool uq_random(void *bytes, size_t n);
 
-/* Writes a fresh lower-case version 4 UUID and its NUL. False: no randomness,
-** and text is then the empty string. */
+/* Writes a new lower-case version 4 UUID and a NUL. False: the random source
+** failed, and text is the empty string. */
 bool uq_uuid_v4(char text[UQ_UUID_LEN + 1]);
 
-/* Is this a UUID in its 8-4-4-4-12 form, in either case, of any version? */
+/* True if this is a UUID in its 8-4-4-4-12 form, in either case, of any
+** version. */
 bool uq_uuid_valid(const char *text, size_t len);
 
 #pragma GCC visibility pop

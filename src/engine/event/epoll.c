@@ -4,7 +4,6 @@
 */
 #define _GNU_SOURCE
 #include "engine/event/poller_system.h"
-#include "engine/base/clock.h"
 
 #if defined(UQ_POLLER_EPOLL)
 
@@ -17,7 +16,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "engine/base/clock.h"
+
 #define WAIT_EVENTS 64
+#define ROOM_AHEAD 64 /* elements, for the descriptors that follow */
 
 const char *uq_poller_name(void) { return "epoll"; }
 
@@ -40,8 +42,8 @@ void uq_system_close(struct uq_poller *p) {
   free(p->known);
 }
 
-static int control(struct uq_poller *p, int operation, int fd,
-                   uint32_t events) {
+static int change_watch(struct uq_poller *p, int operation, int fd,
+                        uint32_t events) {
   struct epoll_event event;
   memset(&event, 0, sizeof event);
   event.events = events;
@@ -49,15 +51,15 @@ static int control(struct uq_poller *p, int operation, int fd,
   return epoll_ctl(p->fd, operation, fd, &event) == 0 ? 0 : errno;
 }
 
-/* What the kernel watches the descriptor for, as far as is known. */
-static int known(const struct uq_poller *p, int fd) {
+/* What the kernel watches the descriptor for, if known. */
+static int watched_for(const struct uq_poller *p, int fd) {
   return fd >= 0 && fd < p->room ? p->known[fd] : UQ_POLL_NONE;
 }
 
-/* Without the memory to remember it, it is not known. */
-static void remember(struct uq_poller *p, int fd, int what) {
+/* Without memory it stays unknown, which costs a system call later. */
+static void set_known(struct uq_poller *p, int fd, int what) {
   if (fd >= p->room) {
-    int room = fd + 64;
+    int room = fd + ROOM_AHEAD;
     unsigned char *grown = realloc(p->known, (size_t)room);
     if (grown == NULL)
       return;
@@ -68,18 +70,18 @@ static void remember(struct uq_poller *p, int fd, int what) {
   p->known[fd] = (unsigned char)what;
 }
 
-static int forget(struct uq_poller *p, int fd) {
+static int unwatch(struct uq_poller *p, int fd) {
   if (fd >= 0 && fd < p->room)
     p->known[fd] = UQ_POLL_NONE;
-  int error = control(p, EPOLL_CTL_DEL, fd, 0);
+  int error = change_watch(p, EPOLL_CTL_DEL, fd, 0);
   return error == ENOENT || error == EBADF ? 0 : error;
 }
 
 int uq_poller_watch(struct uq_poller *p, int fd, int what) {
   uint32_t events = 0;
   if (what == UQ_POLL_NONE)
-    return forget(p, fd);
-  if (known(p, fd) == (what | UQ_POLL_REST)) {
+    return unwatch(p, fd);
+  if (watched_for(p, fd) == (what | UQ_POLL_PAUSED)) {
     p->known[fd] = (unsigned char)what;
     return 0;
   }
@@ -87,18 +89,18 @@ int uq_poller_watch(struct uq_poller *p, int fd, int what) {
     events |= EPOLLIN;
   if (what & UQ_POLL_OUT)
     events |= EPOLLOUT;
-  int error = control(p, EPOLL_CTL_ADD, fd, events);
+  int error = change_watch(p, EPOLL_CTL_ADD, fd, events);
   if (error == EEXIST)
-    error = control(p, EPOLL_CTL_MOD, fd, events);
+    error = change_watch(p, EPOLL_CTL_MOD, fd, events);
   if (error == 0)
-    remember(p, fd, what);
+    set_known(p, fd, what);
   return error;
 }
 
 int uq_poller_pause(struct uq_poller *p, int fd) {
-  if (known(p, fd) == UQ_POLL_NONE)
-    return forget(p, fd);
-  p->known[fd] |= UQ_POLL_REST;
+  if (watched_for(p, fd) == UQ_POLL_NONE)
+    return unwatch(p, fd);
+  p->known[fd] |= UQ_POLL_PAUSED;
   return 0;
 }
 
@@ -106,7 +108,7 @@ static bool open_timer(struct uq_poller *p) {
   p->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
   if (p->timer < 0)
     return false;
-  if (control(p, EPOLL_CTL_ADD, p->timer, EPOLLIN) == 0)
+  if (change_watch(p, EPOLL_CTL_ADD, p->timer, EPOLLIN) == 0)
     return true;
   close(p->timer);
   p->timer = -1;
@@ -124,24 +126,24 @@ void uq_system_alarm(struct uq_poller *p, double when) {
     at.it_value.tv_sec = (time_t)when;
     at.it_value.tv_nsec = (long)((when - floor(when)) * 1e9);
     if (when == 0)
-      at.it_value.tv_nsec = 1; /* all zero would silence it */
+      at.it_value.tv_nsec = 1; /* all zero would turn it off */
   }
   timerfd_settime(p->timer, TFD_TIMER_ABSTIME, &at, NULL);
-  p->armed = when;
+  p->timer_set = when;
 }
 
-/* Something happened to a resting descriptor: it is watched for its end only,
-** or not at all after that. What there is to report. */
-static int rested(struct uq_poller *p, int fd, uint32_t what) {
+/* An event of a paused descriptor, which from now on is watched for the end of
+** its connection only, and not at all after that. Returns what to report. */
+static int paused_event(struct uq_poller *p, int fd, uint32_t what) {
   if (what & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) {
-    forget(p, fd);
-    return UQ_POLL_REST | UQ_POLL_ERR;
+    unwatch(p, fd);
+    return UQ_POLL_PAUSED | UQ_POLL_ERR;
   }
-  if (control(p, EPOLL_CTL_MOD, fd, EPOLLRDHUP) == 0)
-    p->known[fd] = UQ_POLL_REST;
+  if (change_watch(p, EPOLL_CTL_MOD, fd, EPOLLRDHUP) == 0)
+    p->known[fd] = UQ_POLL_PAUSED;
   else
-    forget(p, fd);
-  return what & EPOLLIN ? UQ_POLL_REST | UQ_POLL_IN : UQ_POLL_NONE;
+    unwatch(p, fd);
+  return what & EPOLLIN ? UQ_POLL_PAUSED | UQ_POLL_IN : UQ_POLL_NONE;
 }
 
 int uq_system_wait(struct uq_poller *p, struct uq_event *events, int max,
@@ -151,14 +153,14 @@ int uq_system_wait(struct uq_poller *p, struct uq_event *events, int max,
   int n =
       epoll_wait(p->fd, ready, max < WAIT_EVENTS ? max : WAIT_EVENTS, limit);
   for (int i = 0; i < n; i++) {
-    if (ready[i].data.fd == p->timer) {
-      if (p->due < 0 || uq_clock() < p->due) /* outdated; else it rings on, being never read */
+    if (ready[i].data.fd == p->timer) {      /* never read: stays readable */
+      if (p->due < 0 || uq_clock() < p->due) /* outdated */
         uq_system_alarm(p, p->due);
       continue;
     }
     events[count].fd = ready[i].data.fd;
-    if (known(p, ready[i].data.fd) & UQ_POLL_REST) {
-      events[count].what = rested(p, ready[i].data.fd, ready[i].events);
+    if (watched_for(p, ready[i].data.fd) & UQ_POLL_PAUSED) {
+      events[count].what = paused_event(p, ready[i].data.fd, ready[i].events);
       count += events[count].what != UQ_POLL_NONE;
       continue;
     }

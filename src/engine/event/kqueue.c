@@ -1,12 +1,12 @@
 /*
 ** kqueue.c - the poller on macOS and the BSDs. The alarm is a timer of the
-** kqueue's own; where it is to ring at once it is a user event, unless the
-** system is an old one that has none, since a timer waits for the next tick.
+** kqueue; for an alarm that is due at once it is a user event, if the system
+** has them, since a timer waits for the next tick.
 **
-** Only what all these systems do alike is relied on. A change that fails ends
-** its list, so none is made that might, unless it is alone; a timer is never
-** set again but taken away and made anew; a user event is triggered by a
-** change of its own.
+** The code relies only on what all these systems have in common: a change that
+** fails ends its list, so a change that may fail is applied separately; a
+** timer is deleted and added again, not modified; a user event is triggered by
+** a separate change.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
@@ -29,7 +29,7 @@
 #include "engine/base/clock.h"
 
 #define WAIT_EVENTS 64
-#define ALARM 0 /* its number; each filter has numbers of its own */
+#define ALARM 0 /* its ident, which each filter has separately */
 
 #if defined(NOTE_USECONDS)
 #define TIMER_UNIT NOTE_USECONDS
@@ -38,7 +38,7 @@
 #define TIMER_UNIT 0
 #define UNITS_PER_SECOND 1e3
 #endif
-#define TIMER_MAX 2e9 /* fits 32 bits; then it is set once more */
+#define TIMER_MAX 2e9 /* fits 32 bits; a longer timer is set again */
 
 const char *uq_poller_name(void) { return "kqueue"; }
 
@@ -57,31 +57,32 @@ int uq_system_open(struct uq_poller *p) {
   return 0;
 }
 
-/* A kqueue is not inherited: in a forked child the number is free, or already
+/* A forked child does not inherit a kqueue: there the descriptor is free, or
 ** another file's. */
 void uq_system_close(struct uq_poller *p) {
   if (p->fd >= 0 && p->owner == getpid())
     close(p->fd);
 }
 
-static int apply(struct uq_poller *p, const struct kevent *changes, int n) {
+static int apply_changes(struct uq_poller *p, const struct kevent *changes,
+                         int n) {
   return kevent(p->fd, changes, n, NULL, 0, NULL) == 0 ? 0 : errno;
 }
 
-static int watch_for(struct uq_poller *p, int fd, int filter, bool wanted) {
+static int set_filter(struct uq_poller *p, int fd, int filter, bool wanted) {
   struct kevent change;
   EV_SET(&change, fd, filter, wanted ? EV_ADD : EV_DELETE, 0, 0, 0);
-  int error = apply(p, &change, 1);
+  int error = apply_changes(p, &change, 1);
   if (!wanted && (error == ENOENT || error == EBADF))
     return 0;
   return error;
 }
 
 int uq_poller_watch(struct uq_poller *p, int fd, int what) {
-  int error = watch_for(p, fd, EVFILT_READ, (what & UQ_POLL_IN) != 0);
+  int error = set_filter(p, fd, EVFILT_READ, (what & UQ_POLL_IN) != 0);
   if (error != 0)
     return error;
-  return watch_for(p, fd, EVFILT_WRITE, (what & UQ_POLL_OUT) != 0);
+  return set_filter(p, fd, EVFILT_WRITE, (what & UQ_POLL_OUT) != 0);
 }
 
 int uq_poller_pause(struct uq_poller *p, int fd) {
@@ -90,8 +91,9 @@ int uq_poller_pause(struct uq_poller *p, int fd) {
 
 int uq_system_fd(struct uq_poller *p) { return p->fd; }
 
-/* Puts down the changes that turn the alarm on, and returns their number. */
-static int put_alarm(struct uq_poller *p, struct kevent *changes, double when) {
+/* Fills the changes that turn the alarm on, and returns their number. */
+static int fill_alarm(struct uq_poller *p, struct kevent *changes,
+                      double when) {
   double left = (when - uq_clock()) * UNITS_PER_SECOND;
 #if defined(EVFILT_USER)
   if (left <= 0) {
@@ -116,17 +118,18 @@ void uq_system_alarm(struct uq_poller *p, double when) {
     n = 1;
   }
   p->alarm = 0;
-  p->armed = when;
+  p->timer_set = when;
   if (when >= 0)
-    n += put_alarm(p, &changes[n], when);
-  if (n > 0 && apply(p, changes, n) != 0) {
-    p->alarm = 0; /* no memory; the next time, perhaps */
-    p->armed = -1;
+    n += fill_alarm(p, &changes[n], when);
+  if (n > 0 && apply_changes(p, changes, n) != 0) {
+    p->alarm = 0; /* no memory; it is tried again */
+    p->timer_set = -1;
   }
 }
 
-/* The event of that descriptor among the first n, or the one behind them. */
-static struct uq_event *find(struct uq_event *events, int n, int fd) {
+/* The event of that descriptor among the first n, or the element behind
+** them. */
+static struct uq_event *find_event(struct uq_event *events, int n, int fd) {
   int i = 0;
   while (i < n && events[i].fd != fd)
     i++;
@@ -141,13 +144,13 @@ int uq_system_wait(struct uq_poller *p, struct uq_event *events, int max,
   int n = kevent(p->fd, NULL, 0, ready, max < WAIT_EVENTS ? max : WAIT_EVENTS,
                  &timeout);
   for (int i = 0; i < n; i++) {
-    if ((int)ready[i].filter == p->alarm) { /* being reported took it away */
+    if ((int)ready[i].filter == p->alarm) { /* one shot: it is off now */
       p->alarm = 0;
-      p->armed = -1;
+      p->timer_set = -1;
       continue;
     }
-    struct uq_event *event = find(events, count, (int)ready[i].ident);
-    if (event == &events[count]) { /* reading and writing are reported apart */
+    struct uq_event *event = find_event(events, count, (int)ready[i].ident);
+    if (event == &events[count]) { /* both directions are reported separately */
       event->fd = (int)ready[i].ident;
       event->what = UQ_POLL_NONE;
       count++;

@@ -1,6 +1,6 @@
 /*
 ** poll.c - the poller on systems without epoll and kqueue: poll(2) over an
-** array. There is no one descriptor that others could wait on.
+** array. It has no descriptor for event loops.
 ** SPDX-License-Identifier: MIT
 */
 #include "engine/event/poller_system.h"
@@ -12,7 +12,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#define FREE (-1) /* for a descriptor: poll(2) passes over it */
+#define FREE (-1) /* as a descriptor: poll(2) ignores it */
 
 const char *uq_poller_name(void) { return "poll"; }
 
@@ -22,22 +22,22 @@ void uq_system_init(struct uq_poller *p) {
 }
 
 int uq_system_open(struct uq_poller *p) {
-  (void)p; /* memory is taken when something is watched */
+  (void)p; /* allocated by uq_poller_watch */
   return 0;
 }
 
 void uq_system_close(struct uq_poller *p) { free(p->watched); }
 
-static struct pollfd *find(struct uq_poller *p, int fd) {
+static struct pollfd *find_slot(struct uq_poller *p, int fd) {
   for (int i = 0; i < p->room; i++)
     if (p->watched[i].fd == fd)
       return &p->watched[i];
   return NULL;
 }
 
-/* A free one. NULL: out of memory. */
-static struct pollfd *take_free(struct uq_poller *p) {
-  struct pollfd *slot = find(p, FREE);
+/* A free element. NULL: out of memory. */
+static struct pollfd *free_slot(struct uq_poller *p) {
+  struct pollfd *slot = find_slot(p, FREE);
   if (slot != NULL)
     return slot;
   int old = p->room, room = old > 0 ? 2 * old : 8;
@@ -53,7 +53,7 @@ static struct pollfd *take_free(struct uq_poller *p) {
 }
 
 int uq_poller_watch(struct uq_poller *p, int fd, int what) {
-  struct pollfd *slot = find(p, fd);
+  struct pollfd *slot = find_slot(p, fd);
   if (what == UQ_POLL_NONE) {
     if (slot != NULL)
       slot->fd = FREE;
@@ -62,7 +62,7 @@ int uq_poller_watch(struct uq_poller *p, int fd, int what) {
   if (fcntl(fd, F_GETFD) < 0)
     return errno;
   if (slot == NULL)
-    slot = take_free(p);
+    slot = free_slot(p);
   if (slot == NULL)
     return ENOMEM;
   slot->fd = fd;
@@ -81,7 +81,7 @@ int uq_system_fd(struct uq_poller *p) {
 }
 
 void uq_system_alarm(struct uq_poller *p, double when) {
-  (void)p; /* never called: nobody gets a descriptor */
+  (void)p; /* never called: no descriptor is exported */
   (void)when;
 }
 
@@ -95,9 +95,9 @@ int uq_system_wait(struct uq_poller *p, struct uq_event *events, int max,
     struct pollfd *slot = &p->watched[at];
     if (slot->fd == FREE || slot->revents == 0)
       continue;
-    p->first = at + 1; /* or the ones behind might never have their turn */
+    p->first = at + 1; /* fairness: start behind it the next time */
     if (slot->revents & POLLNVAL) {
-      slot->fd = FREE; /* closed, and so forgotten */
+      slot->fd = FREE; /* it was closed */
       continue;
     }
     events[count].fd = slot->fd;

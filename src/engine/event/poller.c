@@ -1,8 +1,8 @@
 /*
-** poller.c - see poller.h: what is the same on all systems.
+** poller.c - see poller.h: the part that all systems share.
 **
-** The timer is a plain number, handed to the system only when somebody else
-** waits on the descriptor: our own wait knows its end without a system call.
+** The timer is a number, which becomes an alarm of the system only if the
+** descriptor is exported: uq_poller_wait needs no system call for it.
 ** SPDX-License-Identifier: MIT
 */
 #include "engine/event/poller.h"
@@ -14,8 +14,8 @@
 #include "engine/event/poller_system.h"
 
 void uq_poller_init(struct uq_poller *p) {
-  p->due = p->armed = -1;
-  p->asked = p->notified = false;
+  p->due = p->timer_set = -1;
+  p->exported = p->woken = false;
   uq_system_init(p);
 }
 
@@ -38,26 +38,26 @@ bool uq_poller_due(const struct uq_poller *p) {
 
 int uq_poller_fd(struct uq_poller *p) {
   int fd = uq_system_fd(p);
-  p->asked = fd >= 0;
+  p->exported = fd >= 0;
   uq_poller_arm(p);
   return fd;
 }
 
-bool uq_poller_is_exported(const struct uq_poller *p) { return p->asked; }
+bool uq_poller_is_exported(const struct uq_poller *p) { return p->exported; }
 
 void uq_poller_arm(struct uq_poller *p) {
-  if (p->asked && !p->notified && p->armed != p->due)
+  if (p->exported && !p->woken && p->timer_set != p->due)
     uq_system_alarm(p, p->due);
 }
 
 void uq_poller_notify(struct uq_poller *p) {
-  if (!p->asked || p->notified)
+  if (!p->exported || p->woken)
     return;
-  p->notified = true;
-  uq_system_alarm(p, 0); /* long past */
+  p->woken = true;
+  uq_system_alarm(p, 0); /* at once */
 }
 
-/* Milliseconds that a wait has left. */
+/* Milliseconds until the limit or the timer. */
 static int time_left(const struct uq_poller *p, long limit) {
   double left = (double)limit;
   if (p->due >= 0)
@@ -67,8 +67,8 @@ static int time_left(const struct uq_poller *p, long limit) {
 
 int uq_poller_wait(struct uq_poller *p, struct uq_event *events, int max,
                    long limit) {
-  if (p->notified) {
-    p->notified = false;
+  if (p->woken) {
+    p->woken = false;
     uq_system_alarm(p, p->due);
     limit = 0;
   }

@@ -1,11 +1,11 @@
 /*
 ** poller.h - one descriptor that becomes readable when any watched descriptor
-** is ready, the timer is due or a notice was given. Knows no Lua and no curl.
+** is ready, the timer is due or uq_poller_notify was called. Knows no Lua and
+** no curl.
 **
-** Three files implement it, of which one is compiled to code: epoll.c (Linux),
-** kqueue.c (macOS and the BSDs), poll.c (all else: its own waits work, but it
-** has no descriptor for others to wait on). -DUQ_POLLER_KQUEUE and
-** -DUQ_POLLER_POLL choose otherwise.
+** One of three files implements it: epoll.c on Linux, kqueue.c on macOS and
+** the BSDs, poll.c elsewhere, which has no descriptor for event loops. The
+** macros UQ_POLLER_KQUEUE and UQ_POLLER_POLL override the choice.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_EVENT_POLLER_H
@@ -33,7 +33,7 @@ enum {
   UQ_POLL_IN = 1,
   UQ_POLL_OUT = 2,
   UQ_POLL_ERR = 4,
-  UQ_POLL_REST = 8 /* in events: of a resting descriptor */
+  UQ_POLL_PAUSED = 8 /* in events: of a paused descriptor */
 };
 
 struct uq_event {
@@ -42,79 +42,80 @@ struct uq_event {
 };
 
 struct uq_poller {
-  double due;    /* when the timer is due, on uq_clock; below 0: disarmed */
-  double armed;  /* what the alarm is set to; below 0: off */
-  bool asked;    /* was the descriptor asked for? Then there is an alarm. */
-  bool notified; /* it rings for a notice, whatever the timer says */
+  double due;       /* when the timer is due, on uq_clock; below 0: disarmed */
+  double timer_set; /* what the system's alarm is set to; below 0: off */
+  bool exported;    /* uq_poller_fd was called: there is an alarm */
+  bool woken;       /* the alarm is set by uq_poller_notify, not by the timer */
 #if defined(UQ_POLLER_EPOLL)
   int fd;               /* -1 while closed */
-  int timer;            /* the alarm, a timerfd; -1 until it is asked for */
+  int timer;            /* the alarm, a timerfd; -1 until exported */
   unsigned char *known; /* by descriptor: what the kernel watches it for */
-  int room;             /* of known */
+  int room;             /* elements of known */
 #elif defined(UQ_POLLER_KQUEUE)
   int fd;      /* -1 while closed */
-  pid_t owner; /* no other process has it */
-  int alarm;   /* the filter of the alarm that is on; 0: none */
+  pid_t owner; /* the only process that has it */
+  int alarm;   /* the filter of the active alarm; 0: none */
 #else
-  struct pollfd *watched; /* fd is -1 in the free ones */
-  int room;               /* of watched */
-  int first;              /* the one to look at first */
+  struct pollfd *watched; /* fd is -1 in free elements */
+  int room;               /* elements of watched */
+  int first;              /* the element to report first */
 #endif
 };
 
 /* "epoll", "kqueue" or "poll" */
 const char *uq_poller_name(void);
 
-/* Makes p a closed poller, which close() takes as well. */
+/* Makes p a closed poller. */
 void uq_poller_init(struct uq_poller *p);
 
-/* Opens a closed poller: 0, or an errno and p stays closed. */
+/* Opens a closed poller: 0, or an errno, and p stays closed. */
 int uq_poller_open(struct uq_poller *p);
 
-/* May be called in a forked child, too: what the parent has stays as it is. */
+/* Closes p, which may be closed already. A forked child may call it: the
+** parent's poller is not affected. */
 void uq_poller_close(struct uq_poller *p);
 
-/* Watches fd for `what`, instead of what it was watched for; UQ_POLL_NONE
-** forgets it. 0 or an errno. */
+/* Watches fd for `what` instead of what it was watched for; UQ_POLL_NONE
+** removes it. 0 or an errno. */
 int uq_poller_watch(struct uq_poller *p, int fd, int what);
 
-/* fd rests until it is watched again. Two events are reported of it then, each
-** once: something came (UQ_POLL_REST and UQ_POLL_IN), the peer closed the
-** connection (UQ_POLL_REST and UQ_POLL_ERR); kqueue and poll report neither. To
-** watch it for the same as before costs no system call if nothing came.
-** UQ_POLL_NONE forgets it, which must be done before it is closed. 0 or an
-** errno. */
+/* Pauses fd until it is watched again. Two events of a paused descriptor are
+** reported, each once: data came (UQ_POLL_PAUSED and UQ_POLL_IN), the peer
+** closed the connection (UQ_POLL_PAUSED and UQ_POLL_ERR); kqueue and poll
+*report
+** neither. If nothing came, watching it for the same as before costs no system
+** call. Remove it with UQ_POLL_NONE before it is closed. 0 or an errno. */
 int uq_poller_pause(struct uq_poller *p, int fd);
 
-/* Sets the moment on uq_clock when the timer goes off; below 0 disarms it. It
+/* Sets the time on uq_clock when the timer is due; below 0 disarms it. It
 ** stays due until it is set again. */
 void uq_poller_timer(struct uq_poller *p, double due);
 
-/* Is the timer due? */
+/* True if the timer is due. */
 bool uq_poller_due(const struct uq_poller *p);
 
 /*
-** The descriptor for others to wait on, in line with the timer. -1: there is
-** none to be had. Who keeps it from one wait to the next calls uq_poller_arm
-** (or this) after whatever sets the timer, and after uq_poller_wait.
+** The descriptor for an event loop, with its alarm set to the timer; -1: none.
+** A loop that keeps waiting on it needs uq_poller_arm (or this) after each
+** change of the timer and after uq_poller_wait.
 */
 int uq_poller_fd(struct uq_poller *p);
 
-/* True if the descriptor was asked for. */
+/* True if uq_poller_fd has returned a descriptor. */
 bool uq_poller_is_exported(const struct uq_poller *p);
 
-/* Brings the descriptor in line with the timer. Costs nothing if nobody has
-** asked for the descriptor, or nothing has changed. */
+/* Sets the alarm to the timer. Costs nothing unless the descriptor is exported
+** and the timer has changed. */
 void uq_poller_arm(struct uq_poller *p);
 
-/* Makes the descriptor readable, if somebody has asked for it, until the next
-** uq_poller_wait, which returns at once and says nothing of it. */
+/* Makes an exported descriptor readable until the next uq_poller_wait, which
+** returns at once and reports no event for it. */
 void uq_poller_notify(struct uq_poller *p);
 
 /*
-** Waits until something is ready, the timer is due, a signal comes, or limit
-** milliseconds are over. Fills at most max events and returns their number;
-** the timer yields none: ask uq_poller_due.
+** Waits until a descriptor is ready, the timer is due, a signal arrives, or
+** limit milliseconds have passed. Fills at most max events and returns their
+** number; the timer is no event: see uq_poller_due.
 */
 int uq_poller_wait(struct uq_poller *p, struct uq_event *events, int max,
                    long limit);

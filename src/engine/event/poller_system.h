@@ -1,10 +1,8 @@
 /*
-** poller_system.h - what epoll.c, kqueue.c and poll.c are to poller.c, beside
-** the functions of poller.h that they define themselves: uq_poller_name and
-** uq_poller_watch.
+** poller_system.h - what epoll.c, kqueue.c and poll.c define for poller.c,
+** beside uq_poller_name, uq_poller_watch and uq_poller_pause of poller.h.
 **
-** The alarm is what wakes those who wait on the descriptor while nothing that
-** is watched is ready.
+** The alarm makes the descriptor readable at a given time.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_EVENT_POLLER_SYSTEM_H
@@ -14,7 +12,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* Makes the system's part of p closed. */
+/* Initialises the system's part of p as closed. */
 void uq_system_init(struct uq_poller *p);
 
 /* 0 or an errno. */
@@ -22,16 +20,16 @@ int uq_system_open(struct uq_poller *p);
 
 void uq_system_close(struct uq_poller *p);
 
-/* The descriptor, with an alarm that can be set from now on; -1: none. */
+/* The descriptor; from now on its alarm can be set. -1: none. */
 int uq_system_fd(struct uq_poller *p);
 
-/* Sets the alarm to ring at that time of uq_clock, at once if that is past,
-** until it is set again; below 0 silences it. Notes in p->armed what it is set
-** to. */
+/* Sets the alarm to that time of uq_clock, which may be past; below 0 turns it
+** off. The descriptor stays readable from then until it is set again. Stores
+** the time in p->timer_set. */
 void uq_system_alarm(struct uq_poller *p, double when);
 
-/* As uq_poller_wait, but knows no timer. When the alarm rings it reports
-** nothing; it may leave the alarm off, and then p->armed says so. */
+/* As uq_poller_wait, without the timer. The alarm is no event; if this turns
+** it off, it sets p->timer_set. */
 int uq_system_wait(struct uq_poller *p, struct uq_event *events, int max,
                    int limit);
 

@@ -8,12 +8,12 @@
 #include <string.h>
 
 #include "engine/base/ascii.h"
-#include "engine/http/transport.h"
+#include "engine/http/transfer.h" /* uq_tls_expected */
 
-#define ROW(code, kind, lost) \
-  { CURLE_##code, "CURLE_" #code, UQ_##kind, lost, false }
+#define ROW(code, kind, unknown) \
+  { CURLE_##code, "CURLE_" #code, UQ_##kind, unknown, false }
 
-static const struct uq_curl_error outcomes[] = {
+static const struct uq_curl_error errors[] = {
     ROW(UNSUPPORTED_PROTOCOL, PROTOCOL, false),
     ROW(FAILED_INIT, CONFIG, false),
     ROW(URL_MALFORMAT, CONFIG, false),
@@ -56,10 +56,10 @@ static const struct uq_curl_error outcomes[] = {
 
 #undef ROW
 
-/* A handshake that the peer or the network cut short is a lost connection;
-** curl reports it under the same code as one that was refused. Its text, which
-** differs by TLS library, is all that tells them apart. */
-static bool handshake_cut(const char *text) {
+/* True if the peer or the network has cut a handshake short. curl has the same
+** code for one that was refused: only its text, which differs by TLS library,
+** tells them apart. */
+static bool is_handshake_cut(const char *text) {
   static const char *const signs[] = {
       "syscall",    "eof",           "reset",         "closed",
       "terminated", "pull function", "not connected", "broken pipe"};
@@ -72,21 +72,21 @@ static bool handshake_cut(const char *text) {
 
 struct uq_curl_error uq_curl_error_of(CURLcode code, const char *text) {
   struct uq_curl_error found = {code, "CURLE_other", UQ_PROTOCOL, false, false};
-  for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
-    if (outcomes[i].code == code)
-      found = outcomes[i];
+  for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+    if (errors[i].code == code)
+      found = errors[i];
   }
   found.has_errno = code == CURLE_COULDNT_CONNECT || code == CURLE_SEND_ERROR ||
                     code == CURLE_RECV_ERROR;
-  if (code == CURLE_SSL_CONNECT_ERROR && handshake_cut(text)) {
+  if (code == CURLE_SSL_CONNECT_ERROR && is_handshake_cut(text)) {
     found.kind = UQ_CONNECT;
     found.outcome_unknown = true;
   }
   return found;
 }
 
-/* True if what a SOCKS proxy refuses for may pass with time. */
-static bool may_pass(CURLproxycode reason) {
+/* True if a SOCKS proxy refuses for a reason that may go away. */
+static bool is_temporary(CURLproxycode reason) {
   switch (reason) {
   case CURLPX_CLOSED:
   case CURLPX_RECV_ADDRESS:
@@ -102,15 +102,15 @@ static bool may_pass(CURLproxycode reason) {
   case CURLPX_REPLY_HOST_UNREACHABLE:
   case CURLPX_REPLY_NETWORK_UNREACHABLE:
   case CURLPX_REPLY_TTL_EXPIRED:
-  case CURLPX_REQUEST_FAILED: /* all that SOCKS 4 says of a server */
+  case CURLPX_REQUEST_FAILED: /* SOCKS 4 has no other code */
     return true;
   default:
     return false;
   }
 }
 
-bool uq_curl_error_proxy(CURL *easy, CURLcode code, bool *outcome_unknown, char *text,
-                         size_t size) {
+bool uq_curl_error_proxy(CURL *easy, CURLcode code, bool *outcome_unknown,
+                         char *text, size_t size) {
   long status = 0, reason = 0;
   curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
   if (status != 0 && status / 100 != 2) {
@@ -126,12 +126,12 @@ bool uq_curl_error_proxy(CURL *easy, CURLcode code, bool *outcome_unknown, char 
   curl_easy_getinfo(easy, CURLINFO_PROXY_ERROR, &reason);
   char said[CURL_ERROR_SIZE];
   snprintf(said, sizeof said, "%s", text);
-  *outcome_unknown = may_pass((CURLproxycode)reason);
+  *outcome_unknown = is_temporary((CURLproxycode)reason);
   snprintf(text, size, "the proxy refused the connection: %s", said);
   return true;
 }
 
-/* Signs of an answer that is no TLS, by TLS library. */
+/* True if the response was not TLS; the text differs by TLS library. */
 static bool is_not_tls(const char *text) {
   static const char *const signs[] = {
       "wrong version number", "wrong_version_number", "unexpected tls packet"};

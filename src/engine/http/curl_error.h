@@ -18,20 +18,20 @@ struct uq_curl_error {
   CURLcode code;
   const char *name; /* "CURLE_..." */
   enum uq_kind kind;
-  bool outcome_unknown; /* the request may or may not have been carried out, and another
-                try may reach the server */
-  bool has_errno; /* curl notes the system's errno with it */
+  bool outcome_unknown; /* the request may have been carried out, or another try
+                           may reach the server */
+  bool has_errno;       /* curl notes the system's errno with it */
 };
 
-/* What a failed transfer's code means; text is curl's message for it. */
+/* What the code of a failed transfer means; text is curl's message for it. */
 struct uq_curl_error uq_curl_error_of(CURLcode code, const char *text);
 
-/* True if the proxy refused: then the text says so in the place of curl's
-** message, and *lost is true if another try might succeed. */
-bool uq_curl_error_proxy(CURL *easy, CURLcode code, bool *outcome_unknown, char *text,
-                         size_t size);
+/* True if the proxy refused. Then the text says so in place of curl's message,
+** and *outcome_unknown is true if another try may succeed. */
+bool uq_curl_error_proxy(CURL *easy, CURLcode code, bool *outcome_unknown,
+                         char *text, size_t size);
 
-/* What to add to the message of a transfer without any byte of an answer: the
+/* What to add to the message of a transfer without any byte of a response: the
 ** port may expect http instead of https, or https instead of http. "": nothing.
 */
 const char *uq_curl_error_hint(CURLcode code, bool encrypted, const char *text);

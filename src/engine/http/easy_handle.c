@@ -11,23 +11,23 @@
 
 #include "engine/http/trust.h"
 
-#define MAX_IDLE_SECONDS 50        /* before the usual 60 of balancers */
-#define MAX_CONNECTION_SECONDS 600 /* then the certificate is checked anew */
+#define MAX_IDLE_SECONDS 50        /* below the usual 60 of load balancers */
+#define MAX_CONNECTION_SECONDS 600 /* then the certificate is checked again */
 
 static CURLcode set_trust(CURL *easy, const struct uq_transport_options *o) {
   struct uq_trust t = uq_trust_choose(o);
-  if (t.leave)
+  if (t.is_default)
     return CURLE_OK;
   CURLcode code = curl_easy_setopt(easy, CURLOPT_CAINFO, t.file);
   if (code == CURLE_OK)
     code = curl_easy_setopt(easy, CURLOPT_CAPATH, t.path);
   if (code == CURLE_NOT_BUILT_IN && t.path == NULL)
-    code = CURLE_OK; /* a TLS library that knows no directories */
+    code = CURLE_OK; /* a TLS library without CA directories */
   return code;
 }
 
-/* Does the environment name a proxy for https? (http goes to loopback alone,
-** and never through one.) */
+/* True if the environment names a proxy for https. (http goes to loopback only,
+** and never through a proxy.) */
 static bool has_proxy_variable(void) {
   static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy",
                                       "ALL_PROXY"};
@@ -46,7 +46,7 @@ static int on_new_socket(void *unused, curl_socket_t fd, curlsocktype type) {
   return CURL_SOCKOPT_OK;
 }
 
-/* For options that only make things better where this libcurl has them. */
+/* For options that this libcurl may lack, and that are not needed. */
 #define TRY(option, value) (void)curl_easy_setopt(easy, option, value)
 
 /* By number: the headers may be older than the libcurl. */
@@ -57,9 +57,10 @@ CURLcode uq_easy_handle_setup(CURL *easy,
                               const struct uq_transport_options *o) {
   UQ_SET(easy, CURLOPT_SOCKOPTFUNCTION, on_new_socket);
   UQ_SET(easy, CURLOPT_NOSIGNAL, 1L);
-  UQ_SET(easy, CURLOPT_FOLLOWLOCATION, 0L); /* our headers would follow */
+  UQ_SET(easy, CURLOPT_FOLLOWLOCATION,
+         0L); /* our secrets would be sent along */
 #if LIBCURL_VERSION_NUM >= 0x075500
-  TRY(CURLOPT_PROTOCOLS_STR, "https,http"); /* address.h sees to it already */
+  TRY(CURLOPT_PROTOCOLS_STR, "https,http"); /* url.h checks it, too */
 #else
   UQ_SET(easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTPS | CURLPROTO_HTTP);
 #endif
@@ -80,7 +81,7 @@ CURLcode uq_easy_handle_setup(CURL *easy,
     proxy = ""; /* libcurl would look for one before each request */
   if (proxy != NULL)
     UQ_SET(easy, CURLOPT_PROXY, proxy);
-  if (proxy != NULL) /* NO_PROXY is about the environment's only */
+  if (proxy != NULL) /* NO_PROXY is for the environment's only */
     UQ_SET(easy, CURLOPT_NOPROXY, proxy[0] == '\0' ? "*" : "");
   TRY(CURLOPT_MAXAGE_CONN, (long)MAX_IDLE_SECONDS);
   TRY(MAXLIFETIME_CONN, (long)MAX_CONNECTION_SECONDS);
@@ -88,29 +89,12 @@ CURLcode uq_easy_handle_setup(CURL *easy,
   return CURLE_OK;
 }
 
-bool uq_easy_handle_two(void) {
-  return (curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_HTTP2) !=
-         0;
-}
-
 bool uq_easy_handle_reuses_dead(void) {
   static const char openssl[] = "OpenSSL/";
   const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
-  if (v->version_num >= 0x081600)
+  if (v->version_num >= 0x081600) /* 8.22 */
     return true;
-  return v->version_num >> 8 == 0x0758 && v->ssl_version != NULL &&
+  return v->version_num >> 8 == 0x0758 && /* 7.88 */
+         v->ssl_version != NULL &&
          strncmp(v->ssl_version, openssl, sizeof openssl - 1) != 0;
-}
-
-CURLcode uq_easy_handle_version(CURL *easy, enum uq_http_version *current,
-                                enum uq_http_version wanted) {
-  if (*current == wanted)
-    return CURLE_OK;
-  bool two = wanted == UQ_HTTP_2;
-  UQ_SET(easy, CURLOPT_HTTP_VERSION,
-         (long)(two ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
-  /* for a connection that is being opened, rather than open another */
-  UQ_SET(easy, CURLOPT_PIPEWAIT, (long)two);
-  *current = wanted;
-  return CURLE_OK;
 }

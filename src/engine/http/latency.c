@@ -6,28 +6,29 @@
 
 #include <math.h>
 
-#define PERIOD 60.0 /* seconds, and ... */
-#define ANSWERS 2   /* ... so many of the slowest answers */
+#define PERIOD 60.0 /* seconds, plus ... */
+#define SLOWEST 2   /* ... so many times the slowest response */
 
-/* The estimators of TCP (RFC 6298): the weight of the last answer. */
+/* The weight of the last response, as of TCP's round trips: RFC 6298, 2. */
 #define MEAN 0.125
 #define DEVIATION 0.25
 
-/* No answer is expected to take less than the mean without so many deviations,
-** and not without these seconds and this part of it. Answers are measured when
-** somebody looks: without the part the mean would follow the looks. */
+/* `least` is the mean less WIDTH deviations, or less SHARE of the mean or
+** MARGIN seconds if that is more. A response's time is measured when the client
+** is stepped, which may be when `least` is over: without SHARE the mean would
+** never get below it again. */
 #define WIDTH 2
 #define SHARE 0.0625
 #define MARGIN 0.001
 
-/* The length of the current period. */
-static double period(const struct uq_latency *l) {
+/* Of the current one, in seconds. */
+static double period_length(const struct uq_latency *l) {
   double slowest = l->slowest > l->before ? l->slowest : l->before;
-  return PERIOD + ANSWERS * slowest;
+  return PERIOD + SLOWEST * slowest;
 }
 
 void uq_latency_note(struct uq_latency *l, double took, double now) {
-  double length = period(l);
+  double length = period_length(l);
   if (now - l->since >= length) {
     l->before = now - l->since < 2 * length ? l->slowest : 0;
     l->slowest = 0;
@@ -38,7 +39,7 @@ void uq_latency_note(struct uq_latency *l, double took, double now) {
 }
 
 double uq_latency_slowest(const struct uq_latency *l, double now) {
-  double age = now - l->since, length = period(l);
+  double age = now - l->since, length = period_length(l);
   if (age >= 2 * length)
     return 0;
   if (age >= length || l->slowest > l->before)

@@ -1,7 +1,7 @@
 /*
-** latency.h - how long the slowest of the recent answers took: the patience
-** that a server deserves; and how long nearly all of them took at least. Time
-** is an argument. Knows no Lua and no curl.
+** latency.h - response times of an endpoint: the slowest of the recent ones,
+** for which a request may have to wait, and a lower bound of nearly all of
+** them. Time is an argument. Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_HTTP_LATENCY_H
@@ -9,27 +9,27 @@
 
 #pragma GCC visibility push(hidden)
 
-/* As many as there are endpoints. */
+/* At least as many as there are endpoints. */
 #define UQ_LATENCIES 5
 
-/* All zero: no answer is known. Seconds. */
+/* All zero: no response is known. Seconds. */
 struct uq_latency {
   double slowest; /* since `since`, on uq_clock ... */
   double before;  /* ... and in the period before that */
   double since;
-  double mean;      /* of recent answers */
-  double deviation; /* the same of their distances from it */
-  double least;     /* hardly any answer will take less; 0: not known */
+  double mean;      /* of recent responses */
+  double deviation; /* the mean of their distances from it */
+  double least;     /* hardly any response takes less; 0: not known */
 };
 
-/* An answer has come after `took` seconds, or none came for so long. */
+/* A response has come after `took` seconds, or none came for so long. */
 void uq_latency_note(struct uq_latency *l, double took, double now);
 
-/* The slowest answer of the last period and of this one, which lasts a minute,
-** or longer where answers do. */
+/* The slowest response of this period and the one before. A period is a minute,
+** or twice the slowest response longer. */
 double uq_latency_slowest(const struct uq_latency *l, double now);
 
-/* An answer, if only a refusal, has come after `took` seconds. */
+/* A response, a refusal or not, has come after `took` seconds. */
 void uq_latency_learn(struct uq_latency *l, double took);
 
 #pragma GCC visibility pop

@@ -1,18 +1,17 @@
 /*
-** liveness.h - which connections have died without a word, and which requests
-** are to be sent again because of that. Knows no Lua, and of curl only what a
-** transfer says of itself.
+** liveness.h - which connections are dead although nothing says so, and which
+** requests are sent again because of that. Knows no Lua, and of curl only what
+** an easy handle says of its transfer.
 **
-** What is known decides:
 ** - The peer does not acknowledge bytes: the connection is dead.
-** - A request went out on a connection that was used before, and nothing has
-**   come for its share of the time, nor for longer than recent answers took:
-**   only this request is sent again, on a fresh connection. If the server
-**   answers there, or says nothing for as long again, the connection is dead.
-** - A request has run out of time or was cancelled after long silence: the
-**   others need not find out for themselves.
-** With a connection go the idle ones that were last heard from before the
-** request went out on it.
+** - A request was sent on a connection that had been used before, and nothing
+**   has come for its share of the time, nor for longer than recent responses
+**   took: only this request is sent again, on a new connection. If the server
+**   responds there, or sends nothing for as long again, the connection is dead.
+** - A request has timed out or was cancelled after long silence: the connection
+**   is dead for the others, too.
+** When a connection is given up, so are those without a request that were last
+** heard from before the request was sent.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_HTTP_LIVENESS_H
@@ -20,9 +19,9 @@
 
 #include <curl/curl.h>
 #include <stdbool.h>
+#include <stddef.h>
 
-#include "engine/http/activity.h"
-#include "engine/http/idle_connections.h"
+#include "engine/http/connections.h"
 #include "engine/http/latency.h"
 #include "engine/http/response_headers.h"
 
@@ -31,63 +30,66 @@
 /* A request, from its start to its end. Times are seconds on uq_clock. */
 struct uq_pending {
   struct uq_liveness *liveness; /* these four never change */
-  struct uq_transfer *exchange; /* that it belongs to */
+  struct uq_transfer *transfer; /* that it belongs to */
   CURL *easy;
   const struct uq_response_headers *received;
-  /* uq_liveness_idle looks at these five of each: for speed, side by side */
+  /* uq_liveness_idle reads the next five of each request: kept together */
   struct uq_pending *next;    /* among those in flight */
   struct uq_latency *latency; /* of its endpoint */
-  double sent;                /* when it went out; 0: it has not */
+  double sent;                /* when it was last sent; 0: it was not */
   double begun;
-  bool told; /* libcurl tells when it goes out */
+  bool reports_sent; /* libcurl calls back when the request is sent */
   struct uq_pending *prev;
-  double deadline;  /* 0: none */
-  double silence;   /* see uq_request */
-  double first;     /* when it first went out */
-  int resends;      /* how often libcurl has sent it again by itself */
-  bool exhausted;   /* libcurl wanted to do so once more, and must not */
-  bool kept;        /* no connection was opened for it so far */
-  int fd;           /* of its connection, when that was last asked for */
-  bool multiplexed; /* over HTTP/2: its connection may be others', too */
-  bool fresh;       /* if it was given up: see uq_response */
-  const char *dead; /* why it was given up; NULL: it was not */
+  double deadline;   /* 0: none */
+  double silence;    /* see uq_request */
+  double first_sent; /* 0: it was not sent */
+  int resends;       /* how often libcurl has sent it again by itself */
+  bool exhausted;    /* libcurl wanted to do so once more, and must not */
+  bool reused;       /* it was sent on a connection opened for another one */
+  int fd;            /* of its connection, when that was last asked for */
+  bool multiplexed;  /* it offers HTTP/2: others may be on its connection */
+  bool fresh;        /* see uq_response */
+  const char *dead;  /* why it was given up; NULL: it was not */
 };
 
-/* What a transport knows of its connections. */
+/* What a transport knows of its connections and requests. Times are seconds on
+** uq_clock. */
 struct uq_liveness {
-  struct uq_pending *requests;     /* in flight */
-  struct uq_idle_connections idle; /* connections of HTTP/1.1 */
-  struct uq_activity activity;
-  struct uq_latency latencies[UQ_LATENCIES];
-  long limit;       /* of connections at once; 0: none */
-  double now;       /* in the current step */
-  double check;     /* when to look for dead connections; below 0: never */
-  double answer_at; /* when the last answer came */
-  double answered;  /* the latest time at which an answered request went out */
-  double tried;   /* when one was last sent again to see if the server lives */
-  bool trying;    /* nothing is known of that yet */
-  bool doomed;    /* requests are to be finished: see uq_pending_fault */
-  int closed;     /* resends since a kept connection last gave an answer */
-  double in_vain; /* seconds that requests waited without an answer, all of
-                     them on connections used before, since the last one */
+  struct uq_pending *requests; /* in flight */
+  size_t in_flight;            /* how many they are */
+  struct uq_connections connections;
+  struct uq_latency latencies[UQ_LATENCIES]; /* by endpoint */
+  long limit;         /* of connections at once; 0: none */
+  double now;         /* in the current step */
+  double check;       /* when to look for dead connections; below 0: never */
+  double responded;   /* when the last response came */
+  double answered;    /* when the request was sent that was sent last of those
+                         with a response other than a refusal */
+  double tried_fresh; /* when one was last sent again on a new connection */
+  bool awaits_fresh;  /* a request waits for the result of that */
+  bool doomed;        /* requests are to be finished: see uq_pending_fault */
+  int closed;         /* resends since a response last came on a connection
+                         that was used before */
+  double waited_in_vain; /* seconds that requests have waited since the last
+                            response, all of them on connections used before */
 };
 
 void uq_liveness_init(struct uq_liveness *l);
 void uq_liveness_free(struct uq_liveness *l);
 
-/* Looks for dead connections at that time, if not before. */
+/* Has dead connections looked for at that time, or before. */
 void uq_liveness_check_at(struct uq_liveness *l, double when);
 
-/* Looks for them if the time has come. */
+/* Looks for dead connections if that is due. */
 void uq_liveness_check(struct uq_liveness *l);
 
-/* Seconds from `now` on in which hardly any answer can come to the requests in
-** flight. One that has not gone out may be answered since its beginning, as may
-** one to an endpoint whose answers are not known. HUGE_VAL: none is in flight.
-*/
+/* Seconds from `now` on in which hardly any response can come to the requests
+** in flight. To one that was not sent, and to one whose endpoint's response
+** times are not known, it may have come since its start. HUGE_VAL: none is in
+** flight. */
 double uq_liveness_idle(const struct uq_liveness *l, double now);
 
-/* A new request to an endpoint, that has so many seconds; 0: any number. */
+/* A new request to an endpoint, with a timeout in seconds; 0: none. */
 void uq_pending_init(struct uq_pending *p, int endpoint, double timeout,
                      double silence);
 
@@ -97,37 +99,37 @@ void uq_pending_end(struct uq_pending *p);
 
 /* True if libcurl may send the request once more by itself; else the request is
 ** exhausted. libcurl sends again when a connection was closed before the first
-** byte of an answer, and when the server refuses the stream, GOAWAY included:
+** byte of a response, and when the server refuses the stream, GOAWAY included:
 ** up to five times, without a pause. It may do so once; twice if both
-** connections were kept ones; and more often while the server answers other
-** requests, since then it only lacks room on a connection. Later resends are
-** the caller's, with its pauses. */
+** connections had been used before; and more often while the server responds to
+** other requests, since then it only lacks room on a connection. Later resends
+** are the caller's, with its pauses. (README.md, Retries.) */
 bool uq_pending_may_resend(struct uq_pending *p);
 
-/* libcurl tells that the request goes out now. Returns false if it must not. */
+/* libcurl is about to send the request. False if it must not. */
 bool uq_pending_sent(struct uq_pending *p);
 
-/* Counts a resend. uq_pending_sent does that itself, where libcurl tells. */
+/* Counts a resend. uq_pending_sent does that itself, if it is called. */
 void uq_pending_resent(struct uq_pending *p);
 
 /* The descriptor of its connection; -1: not known. */
 int uq_pending_connection(struct uq_pending *p);
 
-/* The request has failed; over HTTP/2 libcurl may keep its connection in use,
-** so that is given up: at once if it is broken for sure or no other request is
-** on it, else when it is idle. True if the connection stays open and this is
-** the first request to find the fault: the next attempt must avoid it. */
+/* The request has failed. Over HTTP/2 libcurl may keep its connection in use,
+** so that is given up: at once if the session is broken or no other request is
+** on it, else as soon as no request is. True if the connection stays open and
+** this is the first request to fail on it: the next attempt must avoid it. */
 bool uq_pending_failed(struct uq_pending *p, bool broken);
 
-/* Its answer has come: what was asked for, or a refusal. */
+/* Its response has come, a refusal or not. */
 void uq_pending_answered(const struct uq_pending *p, bool refused);
 
-/* It has ended without an answer: it was cancelled, or has run out of time.
-** Decides what becomes of its connection (over HTTP/1.1 libcurl closes it) and
-** of the idle ones. */
+/* It has ended without a response: it was cancelled, or has timed out. Decides
+** if its connection (over HTTP/1.1 libcurl closes it) and those without a
+** request are given up. */
 void uq_pending_left(struct uq_pending *p, bool cancelled);
 
-/* Why the request is to be finished: it was given up, or its connection was;
+/* Why the request is to be finished: it was given up, or its connection was.
 ** NULL: it is not. */
 const char *uq_pending_fault(struct uq_pending *p);
 

@@ -13,34 +13,36 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ENOUGH 4 /* descriptors for a name look-up, or a connection */
+#define FREE_NEEDED 4 /* descriptors for a name look-up, or a connection */
 
 static pthread_once_t global_once = PTHREAD_ONCE_INIT;
 static bool global_ready;
 static unsigned generation;
 
-static volatile char *mark; /* NULL: it cannot be had */
+static volatile char *fork_mark; /* 0 in a child that was not counted yet; NULL:
+                                    not supported */
 
 static void after_fork(void) { generation++; }
 
-/* Of some forks nobody tells after_fork, of clone(2) by itself for one: a page
-** that the system empties in a child does. */
-static void set_mark(void) {
+/* README.md (Security, Forks) says that a raw clone(2) is detected on Linux.
+** pthread_atfork does not see it; the kernel wipes this page in each child.
+** madvise(2), MADV_WIPEONFORK. */
+static void set_fork_mark(void) {
 #if defined(MADV_WIPEONFORK)
   char *page =
       mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page != MAP_FAILED && madvise(page, 1, MADV_WIPEONFORK) == 0) {
     *page = 1;
-    mark = page;
+    fork_mark = page;
   }
 #endif
 }
 
-/* Once per process and never undone. The module is pinned in memory: resolver
-** threads of libcurl may outlive the Lua state that closes it. */
+/* Once a process, and never undone. The module is pinned in memory, as resolver
+** threads of libcurl may outlive the Lua state that has loaded it. */
 static void global_init(void) {
   Dl_info self;
-  set_mark();
+  set_fork_mark();
   global_ready = pthread_atfork(NULL, NULL, after_fork) == 0 &&
                  curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
   if (dladdr((void *)&global_once, &self) != 0 && self.dli_fname != NULL)
@@ -52,23 +54,23 @@ bool uq_process_init(void) {
   return global_ready;
 }
 
-/* Threads that begin together in a child may count it twice, which the first
-** client of it pays for with a refusal. */
+/* Two threads that call this at the same time in a child may count it twice: a
+** client made in between is refused as forked, wrongly but safely. */
 unsigned uq_process_generation(void) {
-  if (mark != NULL && *mark == 0) {
+  if (fork_mark != NULL && *fork_mark == 0) {
     generation++;
-    *mark = 1;
+    *fork_mark = 1;
   }
   return generation;
 }
 
 int uq_process_lack(void) {
-  int fds[ENOUGH], n = 0, error = 0;
+  int fds[FREE_NEEDED], n = 0, error = 0;
   int kind = SOCK_DGRAM;
 #if defined(SOCK_CLOEXEC)
   kind |= SOCK_CLOEXEC;
 #endif
-  while (n < ENOUGH && error == 0) {
+  while (n < FREE_NEEDED && error == 0) {
     fds[n] = socket(AF_UNIX, kind, 0);
     if (fds[n] >= 0)
       n++;

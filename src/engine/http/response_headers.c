@@ -8,41 +8,50 @@
 
 #include "engine/base/ascii.h"
 
-#define MAX_BYTES 65536 /* informational answers and trailers included */
+#define MAX_BYTES 65536 /* with informational responses and trailers */
+#define REQUEST_ID_NAMES 3
 
 static bool is_blank(char c) {
   return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Takes the value of a line that bears this name, unless it is empty. */
-static bool take(char *value, const char *name, const char *line, size_t len) {
-  size_t n = strlen(name), kept = 0;
+/* Copies a value as it is kept: see uq_response_headers. */
+static void copy_value(char *value, const char *bytes, size_t len) {
+  size_t n = len < UQ_HEADER_MAX ? len : UQ_HEADER_MAX - 1;
+  for (size_t i = 0; i < n; i++)
+    value[i] = uq_has_control(&bytes[i], 1) ? '?' : bytes[i];
+  value[n] = '\0';
+}
+
+/* Keeps the value if the line has this name and the value is not empty. */
+static bool keep_value(char *value, const char *name, const char *line,
+                       size_t len) {
+  size_t n = strlen(name);
   if (len <= n || line[n] != ':' || !uq_begins(line, len, name))
     return false;
-  const char *p = line + n + 1, *end = line + len;
-  while (p < end && is_blank(*p))
-    p++;
-  while (end > p && is_blank(end[-1]))
+  const char *begin = line + n + 1, *end = line + len;
+  while (begin < end && is_blank(*begin))
+    begin++;
+  while (end > begin && is_blank(end[-1]))
     end--;
-  if (p == end)
+  if (begin == end)
     return false;
-  for (; p < end && kept < UQ_HEADER_MAX - 1; p++, kept++)
-    value[kept] = (unsigned char)*p < 0x20 || *p == 0x7F ? '?' : *p;
-  value[kept] = '\0';
+  copy_value(value, begin, (size_t)(end - begin));
   return true;
 }
 
-static void take_request_id(struct uq_response_headers *r, const char *line,
+static void keep_request_id(struct uq_response_headers *r, const char *line,
                             size_t len) {
-  static const char *const names[] = {"x-b3-traceid", "request-id",
-                                      "x-request-id"};
-  for (int i = 0; i < 3; i++) {
-    if (i + 1 > r->request_id_rank && take(r->request_id, names[i], line, len))
+  static const char *const names[REQUEST_ID_NAMES] = {
+      "x-b3-traceid", "request-id", "x-request-id"};
+  for (int i = r->request_id_rank; i < REQUEST_ID_NAMES; i++) {
+    if (keep_value(r->request_id, names[i], line, len))
       r->request_id_rank = i + 1;
   }
 }
 
-/* The three digits after the version in a status line, or -1. */
+/* The three digits after the version in a status line; -1: there are not three.
+ */
 static int read_status(const char *line, size_t len) {
   size_t i = 0, digits = 0;
   int status = 0;
@@ -57,31 +66,33 @@ static int read_status(const char *line, size_t len) {
 
 bool uq_response_headers_line(struct uq_response_headers *r, const char *line,
                               size_t len, bool keep) {
+  static const char version[] = "HTTP/";
   size_t bytes = r->bytes + len;
   if (!keep) {
     r->bytes = bytes;
     return bytes <= MAX_BYTES;
   }
-  if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) {
+  if (len >= sizeof version - 1 &&
+      memcmp(line, version, sizeof version - 1) == 0) {
     memset(r, 0, sizeof *r);
     r->status = read_status(line, len);
   }
   r->bytes = bytes;
   if (len > 0 && (line[0] == '\r' || line[0] == '\n'))
     r->complete = true;
-  switch (len > 0 ? line[0] | 0x20 : 0) { /* spares most comparisons */
+  switch (len > 0 ? line[0] | 0x20 : 0) { /* saves most comparisons */
   case 'c':
-    take(r->content_encoding, "content-encoding", line, len);
+    keep_value(r->content_encoding, "content-encoding", line, len);
     break;
   case 'l':
-    take(r->location, "location", line, len);
+    keep_value(r->location, "location", line, len);
     break;
   case 'r':
-    if (!take(r->retry_after, "retry-after", line, len))
-      take_request_id(r, line, len);
+    if (!keep_value(r->retry_after, "retry-after", line, len))
+      keep_request_id(r, line, len);
     break;
   case 'x':
-    take_request_id(r, line, len);
+    keep_request_id(r, line, len);
     break;
   default:
     break;

@@ -1,7 +1,6 @@
 /*
 ** response_headers.h - the few response headers that are kept. Knows no Lua and
-*no
-** curl.
+** no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_HTTP_RESPONSE_HEADERS_H
@@ -21,14 +20,14 @@ struct uq_response_headers {
   char retry_after[UQ_HEADER_MAX];
   char location[UQ_HEADER_MAX];
   char content_encoding[UQ_HEADER_MAX];
-  int request_id_rank; /* of the header it came in: the best one wins */
-  int status;    /* of the status line; -1: it has none; 0: no such line */
-  bool complete; /* the blank line after the headers has come */
-  size_t bytes;  /* of all header lines, kept or not */
+  int request_id_rank; /* of the header it came in: the highest one is kept */
+  int status;          /* of the status line; -1: malformed; 0: none came */
+  bool complete;       /* the blank line after the headers has come */
+  size_t bytes;        /* of all header lines, kept or not */
 };
 
-/* Takes a line as it came, a status line beginning a new answer; without keep,
-** counts it only. False: there have been too many bytes of them. */
+/* Takes a line as it came. A status line begins a new response. Without `keep`
+** the line is counted only. False: the lines have too many bytes. */
 bool uq_response_headers_line(struct uq_response_headers *r, const char *line,
                               size_t len, bool keep);
 

@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* True if the folder holds certificates under their hashes, as OpenSSL's rehash
-** leaves them ("5ed36f99.0"). */
+/* True if the directory has certificates named by their hashes, as by OpenSSL's
+** rehash: "5ed36f99.0". https://docs.openssl.org/3.0/man1/openssl-rehash/ */
 static bool is_hashed_dir(const char *path) {
   DIR *dir = opendir(path);
   bool found = false;
@@ -30,19 +30,20 @@ static bool is_hashed_dir(const char *path) {
 }
 
 /*
-** Those of the options only; else libcurl's default, but only one of its two
-** places. With both, OpenSSL reads the whole bundle at every new connection,
-** some 30 ms of CPU; the hashed folder costs next to nothing.
+** Those of the options; without any, one of the two places of libcurl's
+** default. With both, OpenSSL reads the whole bundle for each new connection,
+** which takes some 30 ms of CPU; a directory with hashed names costs hardly
+** anything.
 */
 struct uq_trust uq_trust_choose(const struct uq_transport_options *o) {
   struct uq_trust t = {o->ca_file, o->ca_path, false};
   if (t.file != NULL || t.path != NULL)
     return t;
   const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
-  t.leave = v->age < CURLVERSION_SEVENTH || v->ssl_version == NULL ||
-            strstr(v->ssl_version, "OpenSSL") == NULL || v->capath == NULL ||
-            v->cainfo == NULL;
-  if (!t.leave && is_hashed_dir(v->capath))
+  t.is_default = v->age < CURLVERSION_SEVENTH || v->ssl_version == NULL ||
+                 strstr(v->ssl_version, "OpenSSL") == NULL ||
+                 v->capath == NULL || v->cainfo == NULL;
+  if (!t.is_default && is_hashed_dir(v->capath))
     t.path = v->capath;
   else if (v->age >= CURLVERSION_SEVENTH)
     t.file = v->cainfo;
@@ -57,16 +58,16 @@ static int open_file(const char *path) {
   return fd;
 }
 
-/* True if the text has the first line of a certificate in it. */
+/* True if the first line of a certificate is in the text. */
 static bool has_certificate(const char *text) {
   return strstr(text, "-----BEGIN CERTIFICATE-----") != NULL ||
          strstr(text, "-----BEGIN TRUSTED CERTIFICATE-----") != NULL ||
          strstr(text, "-----BEGIN X509 CERTIFICATE-----") != NULL;
 }
 
-/* Looks for a certificate in an open file: 1: found, 0: not, -1: see errno. */
-static int search(int fd) {
-  enum { KEPT = 64, PIECE = 8192 }; /* a first line may be cut in two */
+/* Looks for a certificate in an open file. 1: found; 0: not; -1: see errno. */
+static int search_certificate(int fd) {
+  enum { KEPT = 64, PIECE = 8192 }; /* a line may be in two pieces */
   char text[KEPT + PIECE + 1];
   size_t kept = 0;
   for (;;) {
@@ -88,8 +89,8 @@ static int search(int fd) {
   }
 }
 
-/* What is wrong with an open file; NULL: nothing, or see errno if *error. */
-static const char *fault(int fd, int *error) {
+/* What is wrong with an open file. NULL: nothing, or *error is its errno. */
+static const char *find_file_fault(int fd, int *error) {
   struct stat st;
   *error = fstat(fd, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
   if (*error != 0)
@@ -98,16 +99,16 @@ static const char *fault(int fd, int *error) {
     return "is not a regular file";
   if (st.st_size == 0)
     return "is empty";
-  int found = search(fd);
+  int found = search_certificate(fd);
   if (found < 0)
     *error = errno;
   return found == 0 ? "no certificate in it (PEM expected)" : NULL;
 }
 
-const char *uq_trust_fault(const char *path, bool folder, int *error) {
+const char *uq_trust_fault(const char *path, bool directory, int *error) {
   const char *wrong = NULL;
   *error = 0;
-  if (folder) {
+  if (directory) {
     DIR *dir = opendir(path);
     if (dir == NULL)
       *error = errno;
@@ -118,7 +119,7 @@ const char *uq_trust_fault(const char *path, bool folder, int *error) {
     if (fd < 0) {
       *error = errno;
     } else {
-      wrong = fault(fd, error);
+      wrong = find_file_fault(fd, error);
       close(fd);
     }
   }

@@ -11,8 +11,8 @@
 
 #include "engine/base/ascii.h"
 
-/* Is this 127.0.0.0/8 in its one plain form? For any other, "127.0.0.08" for
-** one, a resolver would be asked. */
+/* True for 127.0.0.0/8 in its plain form. Any other form ("127.0.0.08") may be
+** given to a resolver. */
 static bool is_loopback_v4(const char *host) {
   int parts = 0;
   for (const char *p = host;; p++) {
@@ -27,7 +27,7 @@ static bool is_loopback_v4(const char *host) {
   }
 }
 
-/* Loopback by its literal name: what a resolver says is not believed. */
+/* True for loopback by its literal name: a resolver is not trusted. */
 static bool is_loopback(const char *host) {
   return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
          is_loopback_v4(host);
@@ -35,24 +35,24 @@ static bool is_loopback(const char *host) {
 
 const char uq_no_memory[] = "not enough memory";
 
-/* A part of the URL, to be freed, or NULL; starved: there was no memory for it.
- */
-static char *part(CURLU *url, CURLUPart what, bool *starved) {
+/* A part of the URL, to be freed by curl_free, or NULL. Sets *no_memory if
+** there was none for it. */
+static char *get_part(CURLU *url, CURLUPart what, bool *no_memory) {
   char *text = NULL;
   if (curl_url_get(url, what, &text, 0) == CURLUE_OUT_OF_MEMORY)
-    *starved = true;
+    *no_memory = true;
   return text;
 }
 
 static const char *check_parts(CURLU *url, char *host, size_t size) {
-  bool starved = false;
-  char *scheme = part(url, CURLUPART_SCHEME, &starved);
-  char *name = part(url, CURLUPART_HOST, &starved);
-  char *port = part(url, CURLUPART_PORT, &starved);
-  char *user = part(url, CURLUPART_USER, &starved);
-  char *password = part(url, CURLUPART_PASSWORD, &starved);
+  bool no_memory = false;
+  char *scheme = get_part(url, CURLUPART_SCHEME, &no_memory);
+  char *name = get_part(url, CURLUPART_HOST, &no_memory);
+  char *port = get_part(url, CURLUPART_PORT, &no_memory);
+  char *user = get_part(url, CURLUPART_USER, &no_memory);
+  char *password = get_part(url, CURLUPART_PASSWORD, &no_memory);
   const char *why = NULL;
-  if (starved)
+  if (no_memory)
     why = uq_no_memory;
   else if (scheme == NULL || name == NULL)
     why = "it names no host";
@@ -79,7 +79,7 @@ const char *uq_url_check(const char *url, char *host, size_t size) {
   const char *host_begins = strstr(url, "://");
   if (host_begins == NULL)
     return "it must begin with https://";
-  if (host_begins[3] == '/') /* curl would take the next word for the host */
+  if (host_begins[3] == '/') /* curl takes the next word as the host */
     return "it names no host";
   if (strpbrk(url, "?#") != NULL)
     return "it must bear no query or fragment";
@@ -96,22 +96,22 @@ const char *uq_url_check(const char *url, char *host, size_t size) {
 }
 
 bool uq_url_encrypted(const char *url) {
-  return uq_begins(url, strlen(url), "https:"); /* schemes know no case */
+  return uq_begins(url, strlen(url), "https:"); /* of any case */
 }
 
 const char *uq_proxy_check(const char *url) {
   static const char *const schemes[] = {"http",    "https",  "socks4",
                                         "socks4a", "socks5", "socks5h"};
   const char *why = "the URL of an http, https or socks proxy expected";
-  bool starved = false;
+  bool no_memory = false;
   CURLU *parsed = curl_url();
   if (parsed == NULL)
     return uq_no_memory;
   CURLUcode code = curl_url_set(parsed, CURLUPART_URL, url,
                                 CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME);
-  char *scheme = part(parsed, CURLUPART_SCHEME, &starved);
-  char *host = part(parsed, CURLUPART_HOST, &starved);
-  if (starved || code == CURLUE_OUT_OF_MEMORY) {
+  char *scheme = get_part(parsed, CURLUPART_SCHEME, &no_memory);
+  char *host = get_part(parsed, CURLUPART_HOST, &no_memory);
+  if (no_memory || code == CURLUE_OUT_OF_MEMORY) {
     why = uq_no_memory;
   } else if (code == CURLUE_OK && scheme != NULL && host != NULL &&
              host[0] != '\0') {

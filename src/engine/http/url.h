@@ -1,5 +1,5 @@
 /*
-** url.h - where requests may go to. Knows no Lua.
+** url.h - which servers and proxies a client may use. Knows no Lua.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_HTTP_URL_H
@@ -10,21 +10,21 @@
 
 #pragma GCC visibility push(hidden)
 
-/* What the checks say when they could not check for want of memory. */
+/* The result of a check that had no memory. */
 extern const char uq_no_memory[];
 
 /*
-** Is this an address that requests may go to? https to anywhere, http to
-** loopback alone; no user, query or fragment. Fills host ("name" or
-** "name:port", cut to size). NULL: yes; else why not.
+** NULL if requests may go to this URL, else why not. https may go anywhere,
+** http to loopback only; there must be no user, query or fragment. Fills host:
+** "name" or "name:port", cut to size.
 */
 const char *uq_url_check(const char *url, char *host, size_t size);
 
-/* Is an address that passed the check an encrypted one? */
+/* True if a URL that has passed the check is an https one. */
 bool uq_url_encrypted(const char *url);
 
-/* Is this a proxy that libcurl knows? NULL: yes; else what is expected, without
-** a word of the URL: it may bear a password. */
+/* NULL if libcurl knows this kind of proxy, else what is expected. That quotes
+** nothing of the URL, which may have a password. */
 const char *uq_proxy_check(const char *url);
 
 #pragma GCC visibility pop

@@ -7,9 +7,9 @@
 #include <string.h>
 
 /*
-** List one of ISO 4217 as of January 2026, by exponent, and the codes withdrawn
-** since 2023, which older transactions bear. Codes without an exponent (metals,
-** XDR, XXX and their like) are left out.
+** List one of ISO 4217 as of January 2026, by exponent, and the codes
+** withdrawn since 2023, which older transactions have. Codes without an
+** exponent (metals, XDR, XXX and so on) are left out.
 */
 static const char *const codes[] = {
     "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF ",

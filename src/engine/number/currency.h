@@ -1,5 +1,6 @@
 /*
-** currency.h - how many decimals a currency has. Knows no Lua and no curl.
+** currency.h - the number of decimal places of a currency. Knows no Lua and no
+** curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_NUMBER_CURRENCY_H
@@ -9,8 +10,8 @@
 
 #pragma GCC visibility push(hidden)
 
-/* The exponent of ISO 4217 for an upper-case code; -1: it lists no such code,
-** or no exponent for it. */
+/* The ISO 4217 exponent of an upper-case code; -1: unknown code, or one
+** without an exponent. */
 int uq_currency_exponent(const char *code, size_t len);
 
 #pragma GCC visibility pop

@@ -4,6 +4,12 @@
 */
 #include "engine/number/datetime.h"
 
+#include <string.h>
+
+#include "engine/base/ascii.h"
+
+#define DAYS_TO_1970 719162 /* from 0001-01-01 */
+
 bool uq_date_days(int year, int month, int day, int64_t *days) {
   static const int before[] = {0,   31,  59,  90,  120, 151, 181,
                                212, 243, 273, 304, 334, 365};
@@ -11,31 +17,47 @@ bool uq_date_days(int year, int month, int day, int64_t *days) {
   if (month < 1 || month > 12 || day < 1 ||
       day > before[month] - before[month - 1] + (month == 2 && leap))
     return false;
-  int past = year - 1; /* whole years since the first of January of year 1 */
+  int past = year - 1; /* whole years since 0001-01-01 */
   *days = 365LL * past + past / 4 - past / 100 + past / 400 +
-          before[month - 1] + (month > 2 && leap) + day - 1 - 719162;
+          before[month - 1] + (month > 2 && leap) + day - 1 - DAYS_TO_1970;
   return true;
 }
 
-/* Is this the form of what p begins with? 0 stands for a digit, T for what may
-** part a date from a time. The bytes must be there. */
-static bool is_form(const char *p, const char *form) {
-  for (; *form != '\0'; form++, p++) {
-    bool good = *form == '0'   ? *p >= '0' && *p <= '9'
-                : *form == 'T' ? *p == 'T' || *p == 't' || *p == ' '
-                               : *p == *form;
-    if (!good)
+/* True if the byte fits one of a form: 0 is any digit, a any letter, T what may
+** stand between a date and a time; all others are themselves. */
+static bool fits(char c, char form) {
+  if (form == '0')
+    return uq_is_digit(c);
+  if (form == 'a')
+    return uq_lower(c) >= 'a' && uq_lower(c) <= 'z';
+  return c == form || (form == 'T' && (c == 't' || c == ' '));
+}
+
+/* True if the text begins with this form. */
+static bool has_form(const char *text, size_t len, const char *form) {
+  const char *end = text + len;
+  for (; *form != '\0'; form++, text++) {
+    if (text == end || !fits(*text, *form))
       return false;
   }
   return true;
 }
 
-/* The number that the n digits at p are. */
-static int number(const char *p, int n) {
+/* The value of the n digits at p. */
+static int read_digits(const char *p, int n) {
   int value = 0;
   for (int i = 0; i < n; i++)
     value = value * 10 + (p[i] - '0');
   return value;
+}
+
+/* The seconds of a day at "17:17:32"; -1: no such time. */
+static int read_clock(const char *p, int last_second) {
+  int hour = read_digits(p, 2), minute = read_digits(p + 3, 2);
+  int second = read_digits(p + 6, 2);
+  if (hour > 23 || minute > 59 || second > last_second)
+    return -1;
+  return (hour * 60 + minute) * 60 + second;
 }
 
 bool uq_zone_parse(const char *text, size_t len, int *zone) {
@@ -43,9 +65,10 @@ bool uq_zone_parse(const char *text, size_t len, int *zone) {
     *zone = 0;
     return true;
   }
-  if (len != 6 || (*text != '+' && *text != '-') || !is_form(text + 1, "00:00"))
+  if (len != 6 || (*text != '+' && *text != '-') ||
+      !has_form(text + 1, len - 1, "00:00"))
     return false;
-  int hours = number(text + 1, 2), minutes = number(text + 4, 2);
+  int hours = read_digits(text + 1, 2), minutes = read_digits(text + 4, 2);
   if (hours > 23 || minutes > 59)
     return false;
   int seconds = hours * 3600 + minutes * 60;
@@ -53,15 +76,15 @@ bool uq_zone_parse(const char *text, size_t len, int *zone) {
   return true;
 }
 
-/* Reads the fraction of a second that may be at p. Returns what follows it;
-** NULL: it is none. */
+/* Reads the fraction of a second, if there is one at p. Returns what follows
+** it; NULL: malformed, or more than 9 digits. */
 static const char *read_fraction(const char *p, const char *end,
                                  int32_t *nanoseconds) {
   *nanoseconds = 0;
   if (p == end || *p != '.')
     return p;
   int32_t unit = 1000000000;
-  for (p++; p < end && *p >= '0' && *p <= '9'; p++) {
+  for (p++; p < end && uq_is_digit(*p); p++) {
     unit /= 10;
     *nanoseconds += (*p - '0') * unit;
     if (unit == 0)
@@ -80,25 +103,45 @@ enum uq_datetime_status uq_datetime_parse(const char *text, size_t len,
   int offset = 0;
   if (len == 0)
     return UQ_DATETIME_NONE;
-  if (len < sizeof form - 1 || !is_form(text, form))
+  if (!has_form(text, len, form))
     return UQ_DATETIME_BAD;
   const char *p = read_fraction(text + sizeof form - 1, end, &nanoseconds);
   if (p == NULL || (p != end && !uq_zone_parse(p, (size_t)(end - p), &offset)))
     return UQ_DATETIME_BAD;
-  int year = number(text, 4);
+  int year = read_digits(text, 4), time = read_clock(text + 11, 59);
   if (year < 2)
     return UQ_DATETIME_NONE;
-  int hour = number(text + 11, 2), minute = number(text + 14, 2);
-  int second = number(text + 17, 2);
-  if (!uq_date_days(year, number(text + 5, 2), number(text + 8, 2), &days) ||
-      hour > 23 || minute > 59 || second > 59)
+  if (time < 0 || !uq_date_days(year, read_digits(text + 5, 2),
+                                read_digits(text + 8, 2), &days))
     return UQ_DATETIME_BAD;
   if (p == end && zone == NULL)
     return UQ_DATETIME_ZONE;
-  if (p == end)
-    offset = *zone;
-  int in_day = (hour * 60 + minute) * 60 + second;
-  m->seconds = days * 86400 + in_day - offset;
+  m->seconds = days * 86400 + time - (p == end ? *zone : offset);
   m->nanoseconds = nanoseconds;
   return UQ_DATETIME_OK;
+}
+
+/* The month of the year, from 1, by its English name; 0: no such name. */
+static int read_month(const char *p) {
+  static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  for (int i = 0; i < 12; i++) {
+    if (memcmp(names + (ptrdiff_t)3 * i, p, 3) == 0)
+      return i + 1;
+  }
+  return 0;
+}
+
+bool uq_http_date_parse(const char *text, size_t len, int64_t *seconds) {
+  static const char form[] = "aaa, 00 aaa 0000 00:00:00 GMT";
+  int64_t days;
+  if (len != sizeof form - 1 || !has_form(text, len, form))
+    return false;
+  int year = read_digits(text + 12, 4);
+  int time = read_clock(text + 17, 60); /* 60: a leap second */
+  if (year < 1970 || time < 0 ||
+      !uq_date_days(year, read_month(text + 8), read_digits(text + 5, 2),
+                    &days))
+    return false;
+  *seconds = days * 86400 + time;
+  return true;
 }

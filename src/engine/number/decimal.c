@@ -1,7 +1,6 @@
 /*
-** decimal.c - see decimal.h. Written for being seen to be right: a digit is
-** found by its power of ten, so numbers of any two scales meet without being
-** shifted.
+** decimal.c - see decimal.h. Written to be easy to verify: a digit is looked
+** up by its power of ten, so numbers of different scales need no shifting.
 ** SPDX-License-Identifier: MIT
 */
 #include "engine/number/decimal.h"
@@ -30,7 +29,8 @@ void uq_decimal_negate(struct uq_decimal *d) {
   d->negative = !d->negative && !is_zero(d);
 }
 
-/* What stands behind the "e" of a number, or what no number can make up for. */
+/* The number behind the "e". An exponent that no digits can compensate is cut
+** to one that is still out of range. */
 static long long read_exponent(const char *p, const char *end) {
   bool negative = *p == '-';
   long long value = 0;
@@ -41,36 +41,53 @@ static long long read_exponent(const char *p, const char *end) {
   return negative ? -value : value;
 }
 
-enum uq_decimal_status uq_decimal_parse(const char *text, size_t len,
-                                        struct uq_decimal *result) {
-  const char *p = text, *end = text + len;
-  char digits[DIGITS]; /* from the first that is not zero on */
-  int count = 0;
-  long long places = 0; /* behind the point; below 0: zeros to be added */
+/* The digits of a number's text, from the first nonzero one on. */
+struct mantissa {
+  char digits[DIGITS];
+  int count;
+  long long places; /* of them behind the point; below 0: zeros to append */
+};
+
+/* Reads a valid number up to its exponent and returns where that begins. NULL:
+** too many digits. */
+static const char *read_mantissa(const char *p, const char *end,
+                                 struct mantissa *m) {
   bool point = false;
-  if (!uq_number_valid(text, len))
-    return UQ_DECIMAL_BAD;
+  m->count = 0;
+  m->places = 0;
   for (p += *p == '-'; p < end && *p != 'e' && *p != 'E'; p++) {
     if (*p == '.') {
       point = true;
       continue;
     }
-    places += point;
-    if (count == 0 && *p == '0')
+    m->places += point;
+    if (m->count == 0 && *p == '0')
       continue;
-    if (count == DIGITS)
-      return UQ_DECIMAL_RANGE;
-    digits[count++] = *p;
+    if (m->count == DIGITS)
+      return NULL;
+    m->digits[m->count++] = *p;
   }
-  if (p < end)
-    places -= read_exponent(p + 1, end);
-  if (places > DIGITS || (count > 0 && count - places > DIGITS))
+  return p;
+}
+
+enum uq_decimal_status uq_decimal_parse(const char *text, size_t len,
+                                        struct uq_decimal *result) {
+  const char *end = text + len;
+  struct mantissa m;
+  if (!uq_number_valid(text, len))
+    return UQ_DECIMAL_BAD;
+  const char *exponent = read_mantissa(text, end, &m);
+  if (exponent == NULL)
     return UQ_DECIMAL_RANGE;
-  int zeros = count > 0 && places < 0 ? (int)-places : 0;
-  struct uq_decimal d = {count > 0 && *text == '-', 0, {0}};
-  d.scale = (unsigned char)(places > 0 ? places : 0);
-  for (int i = 0; i < count; i++)
-    d.digit[zeros + i] = (unsigned char)(digits[count - 1 - i] - '0');
+  if (exponent < end)
+    m.places -= read_exponent(exponent + 1, end);
+  if (m.places > DIGITS || (m.count > 0 && m.count - m.places > DIGITS))
+    return UQ_DECIMAL_RANGE;
+  int zeros = m.count > 0 && m.places < 0 ? (int)-m.places : 0;
+  struct uq_decimal d = {m.count > 0 && *text == '-', 0, {0}};
+  d.scale = (unsigned char)(m.places > 0 ? m.places : 0);
+  for (int i = 0; i < m.count; i++)
+    d.digit[zeros + i] = (unsigned char)(m.digits[m.count - 1 - i] - '0');
   *result = d;
   return UQ_DECIMAL_OK;
 }

@@ -1,6 +1,6 @@
 /*
-** decimal.h - exact decimal numbers: digits, never a binary fraction. What
-** does not fit is refused; nothing is ever rounded. Knows no Lua and no curl.
+** decimal.h - exact decimal numbers, kept as digits. A result that does not
+** fit is an error; nothing is rounded. Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_NUMBER_DECIMAL_H
@@ -24,12 +24,12 @@ struct uq_decimal {
 enum uq_decimal_status {
   UQ_DECIMAL_OK,
   UQ_DECIMAL_BAD,    /* not a number of the JSON grammar */
-  UQ_DECIMAL_RANGE,  /* more than 38 digits, or as many behind the point */
-  UQ_DECIMAL_INEXACT /* digits that are not zero would be cut off */
+  UQ_DECIMAL_RANGE,  /* more than 38 digits, or more than 38 places */
+  UQ_DECIMAL_INEXACT /* would need rounding */
 };
 
-/* Below, *result is only set where UQ_DECIMAL_OK is returned, and may be one of
-** the arguments. */
+/* All functions below set *result only if they return UQ_DECIMAL_OK; it may be
+** one of the arguments. */
 
 enum uq_decimal_status uq_decimal_parse(const char *text, size_t len,
                                         struct uq_decimal *result);
@@ -43,19 +43,21 @@ enum uq_decimal_status uq_decimal_add(const struct uq_decimal *a,
 
 void uq_decimal_negate(struct uq_decimal *d);
 
-/* -1, 0 or 1, whatever the scales. */
+/* Compares the values, not the scales: -1, 0 or 1. */
 int uq_decimal_compare(const struct uq_decimal *a, const struct uq_decimal *b);
 
-/* The same value with places (0 to 38) digits behind the point. Not BAD. */
+/* The same value with `places` (0 to 38) digits behind the point. OK, RANGE or
+** INEXACT. */
 enum uq_decimal_status uq_decimal_rescale(const struct uq_decimal *d,
                                           int places,
                                           struct uq_decimal *result);
 
-/* The value in units of 10^-places. Not BAD; RANGE also beyond 64 bits. */
+/* The value in units of 10^-places. OK, RANGE (also beyond 64 bits) or
+** INEXACT. */
 enum uq_decimal_status uq_decimal_minor(const struct uq_decimal *d, int places,
                                         long long *units);
 
-/* Writes all digits of the scale, without an exponent. */
+/* Writes the value with all places of its scale, without an exponent. */
 void uq_decimal_text(const struct uq_decimal *d, char text[UQ_DECIMAL_TEXT]);
 
 #pragma GCC visibility pop

@@ -13,19 +13,19 @@ struct rest {
   const char *at, *end;
 };
 
-static void skip_blanks(struct rest *r) {
+static void skip_space(struct rest *r) {
   while (r->at < r->end &&
          (*r->at == ' ' || *r->at == '\n' || *r->at == '\r' || *r->at == '\t'))
     r->at++;
 }
 
-/* Takes the byte, with blanks around it, if it is the next. */
-static bool take(struct rest *r, char byte) {
-  skip_blanks(r);
+/* True if the byte is the next: skips it and the white space around it. */
+static bool skip_byte(struct rest *r, char byte) {
+  skip_space(r);
   if (r->at == r->end || *r->at != byte)
     return false;
   r->at++;
-  skip_blanks(r);
+  skip_space(r);
   return true;
 }
 
@@ -33,13 +33,13 @@ static bool is_string(const struct rest *r) {
   return r->at < r->end && *r->at == '"';
 }
 
-/* A byte of a string that stands for itself. */
+/* True for printable ASCII that a JSON string need not escape. */
 static bool is_plain(char byte) {
   return (unsigned char)(byte - ' ') < 0x7F - ' ' && byte != '"' &&
          byte != '\\';
 }
 
-static bool take_string(struct rest *r, const char **text, size_t *len) {
+static bool read_string(struct rest *r, const char **text, size_t *len) {
   const char *at = *text = ++r->at; /* behind the quote */
   while (is_plain(*at))             /* which the NUL at the end is not */
     at++;
@@ -48,8 +48,9 @@ static bool take_string(struct rest *r, const char **text, size_t *len) {
   return *at == '"';
 }
 
-/* Takes a name, whatever is in it: it is one that is looked for, or not. */
-static bool take_name(struct rest *r, const char **name, size_t *len) {
+/* Reads a name up to the next quote, escaped or not: a name with an escape is
+** none of those that the caller looks up. */
+static bool read_name(struct rest *r, const char **name, size_t *len) {
   if (!is_string(r))
     return false;
   *name = r->at + 1;
@@ -61,7 +62,7 @@ static bool take_name(struct rest *r, const char **name, size_t *len) {
   return true;
 }
 
-static bool take_number(struct rest *r, const char **text, size_t *len) {
+static bool read_number(struct rest *r, const char **text, size_t *len) {
   const char *at = r->at;
   while (at < r->end && *at != ',' && *at != '}' && *at > ' ')
     at++;
@@ -71,24 +72,24 @@ static bool take_number(struct rest *r, const char **text, size_t *len) {
   return uq_number_valid(*text, *len);
 }
 
-static bool take_member(struct rest *r, struct uq_member *m) {
-  if (!take_name(r, &m->name, &m->name_len) || !take(r, ':'))
+static bool read_member(struct rest *r, struct uq_member *m) {
+  if (!read_name(r, &m->name, &m->name_len) || !skip_byte(r, ':'))
     return false;
   m->string = is_string(r);
-  return m->string ? take_string(r, &m->text, &m->len)
-                   : take_number(r, &m->text, &m->len);
+  return m->string ? read_string(r, &m->text, &m->len)
+                   : read_number(r, &m->text, &m->len);
 }
 
 int uq_flat_json_parse(const char *text, size_t len, struct uq_member *members,
                        int max) {
   struct rest r = {text, text + len};
   int n = 0;
-  if (!take(&r, '{'))
+  if (!skip_byte(&r, '{'))
     return 0;
   do {
-    if (n == max || !take_member(&r, &members[n]))
+    if (n == max || !read_member(&r, &members[n]))
       return 0;
     n++;
-  } while (take(&r, ','));
-  return take(&r, '}') && r.at == r.end ? n : 0;
+  } while (skip_byte(&r, ','));
+  return skip_byte(&r, '}') && r.at == r.end ? n : 0;
 }

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "engine/base/ascii.h"
 #include "engine/number/number.h"
 
 struct scan {
@@ -15,8 +16,8 @@ struct scan {
   struct uq_json_numbers *result;
 };
 
-static enum uq_json_numbers_status bad(struct scan *s, const char *at,
-                                       const char *why) {
+static enum uq_json_numbers_status reject(struct scan *s, const char *at,
+                                          const char *why) {
   s->result->why = why;
   s->result->at = (size_t)(at - s->text) + 1;
   return UQ_JSON_NUMBERS_BAD;
@@ -31,27 +32,23 @@ static bool copy_to(struct scan *s, const char *p) {
 }
 
 /* The length of the well-formed UTF-8 sequence at p (Unicode, table 3-7);
-** 0: there is none. */
+** 0: malformed. */
 static size_t utf8_length(const unsigned char *p, const unsigned char *end) {
-  unsigned char low = 0x80, high = 0xBF;
-  size_t n;
-  if (p[0] >= 0xC2 && p[0] <= 0xDF)
-    n = 2;
-  else if (p[0] >= 0xE0 && p[0] <= 0xEF)
-    n = 3;
-  else if (p[0] >= 0xF0 && p[0] <= 0xF4)
-    n = 4;
-  else
+  static const struct {
+    unsigned char first, last; /* range of the first byte */
+    unsigned char low, high;   /* range of the second; of more: 80..BF */
+    unsigned char length;
+  } rows[] = {{0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3},
+              {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3},
+              {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4},
+              {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4}};
+  size_t row = 0;
+  while (row < sizeof rows / sizeof *rows && p[0] > rows[row].last)
+    row++;
+  if (row == sizeof rows / sizeof *rows || p[0] < rows[row].first)
     return 0;
-  if (p[0] == 0xE0)
-    low = 0xA0; /* overlong */
-  else if (p[0] == 0xED)
-    high = 0x9F; /* surrogates */
-  else if (p[0] == 0xF0)
-    low = 0x90; /* overlong */
-  else if (p[0] == 0xF4)
-    high = 0x8F; /* beyond U+10FFFF */
-  if ((size_t)(end - p) < n || p[1] < low || p[1] > high)
+  size_t n = rows[row].length;
+  if ((size_t)(end - p) < n || p[1] < rows[row].low || p[1] > rows[row].high)
     return 0;
   for (size_t i = 2; i < n; i++) {
     if ((p[i] & 0xC0) != 0x80)
@@ -67,9 +64,9 @@ static enum uq_json_numbers_status skip_string(struct scan *s,
   while (p < s->end && *p != '"') {
     unsigned char c = (unsigned char)*p;
     if (c < 0x20)
-      return bad(s, p, "control byte in a string");
+      return reject(s, p, "control byte in a string");
     if (c == '\\') {
-      /* which escapes there are is the library's matter */
+      /* the JSON library checks which escape it is */
       p += s->end - p > 1 ? 2 : 1;
     } else if (c < 0x80) {
       p++;
@@ -77,43 +74,50 @@ static enum uq_json_numbers_status skip_string(struct scan *s,
       size_t n =
           utf8_length((const unsigned char *)p, (const unsigned char *)s->end);
       if (n == 0)
-        return bad(s, p, "invalid UTF-8");
+        return reject(s, p, "invalid UTF-8");
       p += n;
     }
   }
   if (p >= s->end)
-    return bad(s, *at, "unterminated string");
+    return reject(s, *at, "unterminated string");
   *at = p + 1;
   return UQ_JSON_NUMBERS_OK;
 }
 
 static bool is_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '+' || c == '-';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || uq_is_digit(c) ||
+         c == '_' || c == '.' || c == '+' || c == '-';
 }
 
-/* *at is the first byte of a bare word; moves it behind. Numbers go out
-** quoted. */
-static enum uq_json_numbers_status take_word(struct scan *s, const char **at) {
+static bool is_literal(const char *word, size_t len) {
+  if (len == 5)
+    return memcmp(word, "false", 5) == 0;
+  return len == 4 &&
+         (memcmp(word, "null", 4) == 0 || memcmp(word, "true", 4) == 0);
+}
+
+/* Writes everything up to the number and the number itself as a string. */
+static bool write_number(struct scan *s, const char *start, const char *end) {
   static const char mark[] = {'"', UQ_NUMBER_MARK};
+  return copy_to(s, start) &&
+         uq_buf_append(s->out, mark, sizeof mark) == UQ_BUF_OK &&
+         copy_to(s, end) && uq_buf_append(s->out, "\"", 1) == UQ_BUF_OK;
+}
+
+/* *at is the first byte of a bare word; moves it behind the word. */
+static enum uq_json_numbers_status convert_word(struct scan *s,
+                                                const char **at) {
   const char *start = *at, *p = start;
   while (p < s->end && is_word(*p))
     p++;
   size_t n = (size_t)(p - start);
   *at = p;
-  if (*start == '-' || (*start >= '0' && *start <= '9')) {
-    if (!uq_number_valid(start, n))
-      return bad(s, start, "malformed number");
-    bool ok = copy_to(s, start) &&
-              uq_buf_append(s->out, mark, sizeof mark) == UQ_BUF_OK &&
-              copy_to(s, p) && uq_buf_append(s->out, "\"", 1) == UQ_BUF_OK;
-    return ok ? UQ_JSON_NUMBERS_OK : UQ_JSON_NUMBERS_NOMEM;
-  }
-  if ((n == 4 &&
-       (memcmp(start, "null", 4) == 0 || memcmp(start, "true", 4) == 0)) ||
-      (n == 5 && memcmp(start, "false", 5) == 0))
-    return UQ_JSON_NUMBERS_OK;
-  return bad(s, start, "unknown literal");
+  if (*start != '-' && !uq_is_digit(*start))
+    return is_literal(start, n) ? UQ_JSON_NUMBERS_OK
+                                : reject(s, start, "unknown literal");
+  if (!uq_number_valid(start, n))
+    return reject(s, start, "malformed number");
+  return write_number(s, start, p) ? UQ_JSON_NUMBERS_OK : UQ_JSON_NUMBERS_NOMEM;
 }
 
 static const char *skip_space(const char *p, const char *end) {
@@ -122,15 +126,16 @@ static const char *skip_space(const char *p, const char *end) {
   return p;
 }
 
-/* At a comma: is it the last thing before a closing bracket? */
-static bool trailing_comma(const char *comma, const char *end) {
+/* True if only white space is between this comma and a closing bracket. */
+static bool is_trailing_comma(const char *comma, const char *end) {
   const char *p = skip_space(comma + 1, end);
   return p < end && (*p == '}' || *p == ']');
 }
 
 enum uq_json_numbers_status
-uq_json_stringify_numbers(const char *text, size_t len, bool mend,
-                          struct uq_buf *out, struct uq_json_numbers *result) {
+uq_json_stringify_numbers(const char *text, size_t len,
+                          bool allow_trailing_comma, struct uq_buf *out,
+                          struct uq_json_numbers *result) {
   struct scan s = {text, text + len, text, out, result};
   enum uq_json_numbers_status status;
   bool after_string = false; /* only a string may come before a colon */
@@ -150,7 +155,7 @@ uq_json_stringify_numbers(const char *text, size_t len, bool mend,
     case '{':
     case '[':
       if (++depth > UQ_JSON_DEPTH)
-        return bad(&s, p, "nested too deeply");
+        return reject(&s, p, "nested too deeply");
       p++;
       break;
     case '}':
@@ -160,12 +165,12 @@ uq_json_stringify_numbers(const char *text, size_t len, bool mend,
       break;
     case ':':
       if (!after_string)
-        return bad(&s, p, "a name must be a string");
+        return reject(&s, p, "a name must be a string");
       result->members++;
       p++;
       break;
     case ',':
-      if (mend && trailing_comma(p, s.end)) {
+      if (allow_trailing_comma && is_trailing_comma(p, s.end)) {
         if (!copy_to(&s, p))
           return UQ_JSON_NUMBERS_NOMEM;
         s.copied = p + 1;
@@ -174,8 +179,8 @@ uq_json_stringify_numbers(const char *text, size_t len, bool mend,
       break;
     default:
       if (!is_word(*p))
-        return bad(&s, p, "unexpected byte");
-      if ((status = take_word(&s, &p)) != UQ_JSON_NUMBERS_OK)
+        return reject(&s, p, "unexpected byte");
+      if ((status = convert_word(&s, &p)) != UQ_JSON_NUMBERS_OK)
         return status;
     }
     after_string = string;

@@ -25,6 +25,16 @@ static const char *skip_digits(const char *p, const char *end) {
   return p;
 }
 
+/* Skips the exponent at p, if there is a whole one. */
+static const char *skip_exponent(const char *p, const char *end) {
+  if (p == end || (*p != 'e' && *p != 'E'))
+    return p;
+  const char *digits = p + 1;
+  if (digits < end && (*digits == '+' || *digits == '-'))
+    digits++;
+  return digits < end && uq_is_digit(*digits) ? skip_digits(digits, end) : p;
+}
+
 size_t uq_number_scan(const char *text, const char *end) {
   const char *p = text;
   if (p < end && *p == '-')
@@ -34,14 +44,7 @@ size_t uq_number_scan(const char *text, const char *end) {
   p = *p == '0' ? p + 1 : skip_digits(p, end);
   if (end - p >= 2 && *p == '.' && uq_is_digit(p[1]))
     p = skip_digits(p + 1, end);
-  if (p < end && (*p == 'e' || *p == 'E')) {
-    const char *e = p + 1;
-    if (e < end && (*e == '+' || *e == '-'))
-      e++;
-    if (e < end && uq_is_digit(*e))
-      p = skip_digits(e, end);
-  }
-  return (size_t)(p - text);
+  return (size_t)(skip_exponent(p, end) - text);
 }
 
 bool uq_number_valid(const char *text, size_t len) {
@@ -49,11 +52,11 @@ bool uq_number_valid(const char *text, size_t len) {
 }
 
 /*
-** The quick way, exact by construction: a mantissa below 2^53 and a power of
-** ten up to 10^22 are both doubles, so one multiplication or division rounds
+** Clinger's fast path, exact by construction: a mantissa up to 2^53 and a
+** power of ten up to 10^22 are both doubles, so their quotient is rounded
 ** once. False: the number is not of that form.
 */
-static bool quick_double(const char *p, const char *end, double *value) {
+static bool fast_double(const char *p, const char *end, double *value) {
   static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                  1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                  1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
@@ -79,7 +82,7 @@ static bool quick_double(const char *p, const char *end, double *value) {
   return true;
 }
 
-/* strtod under the C locale, for this thread and this moment only. */
+/* strtod under the C locale, which only this thread has, until it returns. */
 static enum uq_number_status c_locale_strtod(const char *text, double *value) {
   locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
   if (c == (locale_t)0)
@@ -102,7 +105,7 @@ static bool has_nonzero_digit(const char *p, const char *end) {
 enum uq_number_status uq_number_double(const char *text, size_t len,
                                        double *value) {
   char small[64], *copy = small;
-  if (quick_double(text, text + len, value))
+  if (fast_double(text, text + len, value))
     return UQ_NUMBER_OK;
   if (len >= sizeof small && (copy = malloc(len + 1)) == NULL)
     return UQ_NUMBER_NOMEM;
@@ -120,8 +123,8 @@ enum uq_number_status uq_number_double(const char *text, size_t len,
   return UQ_NUMBER_OK;
 }
 
-/* Whatever is none of ours in what the C library writes is the locale's point,
-** of one byte or several. */
+/* Any character of snprintf's output that no C locale number contains belongs
+** to the locale's decimal point, which may have several bytes. */
 void uq_number_text(double value, int digits, char text[UQ_NUMBER_TEXT]) {
   char *to = text;
   snprintf(text, UQ_NUMBER_TEXT, "%.*g", digits, value);

@@ -1,6 +1,6 @@
 /*
-** number.h - decimal numbers as text: the grammar, the nearest double, and back
-** again, whatever the process locale says. Knows no Lua and no curl.
+** number.h - decimal numbers as text: the grammar, and conversion to and from
+** a double, independent of the process locale. Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_NUMBER_NUMBER_H
@@ -11,11 +11,11 @@
 
 #pragma GCC visibility push(hidden)
 
-/* How many bytes at text form the longest number of the JSON grammar (RFC
+/* The length in bytes of the longest number at text, by the JSON grammar (RFC
 ** 8259, section 6); 0: none. Reads no byte at or after end. */
 size_t uq_number_scan(const char *text, const char *end);
 
-/* Is the whole text one such number? */
+/* True if the whole text is one such number. */
 bool uq_number_valid(const char *text, size_t len);
 
 enum uq_number_status {
@@ -28,7 +28,8 @@ enum uq_number_status {
 enum uq_number_status uq_number_double(const char *text, size_t len,
                                        double *value);
 
-/* Writes a double for people, with so many digits at most. */
+/* Writes a double for messages, with at most so many significant digits and a
+** point, whatever the locale. */
 #define UQ_NUMBER_TEXT 32
 void uq_number_text(double value, int digits, char text[UQ_NUMBER_TEXT]);
 

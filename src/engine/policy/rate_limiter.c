@@ -1,7 +1,6 @@
 /*
-** rate_limiter.c - see rate_limiter.h. The bucket is kept as the moment when it
-*would be full
-** (the generic cell rate algorithm).
+** rate_limiter.c - see rate_limiter.h. The bucket is represented by the time
+** at which it would be full (generic cell rate algorithm, GCRA).
 ** SPDX-License-Identifier: MIT
 */
 #include "engine/policy/rate_limiter.h"
@@ -9,16 +8,18 @@
 #include <string.h>
 
 #define MINUTE 60.0
-#define MARGIN 1.0     /* seconds: not all requests travel equally fast */
-#define BURST_SHARE 50 /* of a minute's turns, that many go at once */
-#define EPSILON 1e-6   /* a part of a turn that rounding may cost */
-#define SLOWER 1.25    /* than what the server has just refused */
-#define FEW 10         /* turns within a minute */
-#define EASY 0.25      /* seconds between turns: no lesson is harder at first */
-#define HARD 2.0       /* the same, whatever comes: then pauses must do */
-#define RECOVERY 300.0 /* seconds until it is forgotten */
-#define PROBE_MAX 5.0  /* seconds to wait for what becomes of the first one */
-#define PATIENCE 120.0 /* seconds of nothing but refusals */
+#define MARGIN 1.0            /* seconds: requests travel at different speeds */
+#define BURST_SHARE 50        /* the burst is the limit divided by it */
+#define EPSILON 1e-6          /* slots that rounding may cost */
+#define SLOWER 1.25           /* factor to the interval that was refused */
+#define MIN_SAMPLES 10        /* slots within a minute, to estimate the rate */
+#define INITIAL_INTERVAL 0.25 /* seconds: maximum estimate at the first 429 */
+#define MAX_INTERVAL 2.0      /* seconds; beyond it only pauses help */
+#define RECOVERY 300.0        /* seconds until the back-off has faded */
+#define PROBE_MAX 5.0         /* seconds to wait for the probe's response */
+#define PATIENCE 120.0        /* seconds of nothing but 429s */
+
+static double later(double a, double b) { return a > b ? a : b; }
 
 void uq_rate_limiter_init(struct uq_rate_limiter *p, double limit) {
   memset(p, 0, sizeof *p);
@@ -27,26 +28,24 @@ void uq_rate_limiter_init(struct uq_rate_limiter *p, double limit) {
   double burst = (double)(long)(limit / BURST_SHARE);
   if (burst < 1)
     burst = 1;
-  /* a minute may see the burst and, behind its first, the refills */
+  /* a minute has the burst and, after its first slot, the refills */
   p->interval = (MINUTE + MARGIN) / (limit - burst + 1);
   p->burst = (burst - 1 + EPSILON) * p->interval;
 }
 
-/* Seconds between turns at present. */
-static double interval(const struct uq_rate_limiter *p, double now) {
+/* Seconds between slots at present. */
+static double current_interval(const struct uq_rate_limiter *p, double now) {
   double left = 1 - (now - p->refused) / RECOVERY;
-  double learned = left > 0 ? p->learned * left : 0;
-  return learned > p->interval ? learned : p->interval;
+  double backoff = left > 0 ? p->backoff_interval * left : 0;
+  return later(backoff, p->interval);
 }
 
-static double later(double a, double b) { return a > b ? a : b; }
-
 double uq_rate_limiter_next(const struct uq_rate_limiter *p) {
-  return later(p->held, p->next - p->burst);
+  return later(p->paused_until, p->next - p->burst);
 }
 
 /* Begins a new minute of counting if the last one is over. */
-static void turn_page(struct uq_rate_limiter *p, double now) {
+static void roll_minute(struct uq_rate_limiter *p, double now) {
   double past = now - p->minute;
   if (past < MINUTE)
     return;
@@ -55,54 +54,55 @@ static void turn_page(struct uq_rate_limiter *p, double now) {
   p->minute = past < 2 * MINUTE ? p->minute + MINUTE : now;
 }
 
-void uq_rate_limiter_charge(struct uq_rate_limiter *p, double now, int turns) {
-  double time = turns * interval(p, now);
+void uq_rate_limiter_charge(struct uq_rate_limiter *p, double now, int slots) {
+  double time = slots * current_interval(p, now);
   p->next = later(p->next, now) + time;
-  p->calling = later(later(p->calling, now) + time, p->next);
-  turn_page(p, now);
-  p->count += turns;
+  p->next_queued = later(later(p->next_queued, now) + time, p->next);
+  roll_minute(p, now);
+  p->count += slots;
 }
 
 bool uq_rate_limiter_take(struct uq_rate_limiter *p, double now) {
   if (uq_rate_limiter_next(p) > now)
     return false;
-  p->next = later(p->next, now) + interval(p, now);
-  p->calling = later(p->calling, p->next);
-  turn_page(p, now);
+  p->next = later(p->next, now) + current_interval(p, now);
+  p->next_queued = later(p->next_queued, p->next);
+  roll_minute(p, now);
   p->count++;
-  if (p->refusals > 0) /* the others wait for what becomes of this one */
-    p->held = now + (p->pause < PROBE_MAX ? p->pause : PROBE_MAX);
+  if (p->refusals > 0) /* this one is the probe: the others wait */
+    p->paused_until = now + (p->pause < PROBE_MAX ? p->pause : PROBE_MAX);
   return true;
 }
 
 bool uq_rate_limiter_admit(struct uq_rate_limiter *p, double now) {
   if (uq_rate_limiter_due(p, now, 0) > now)
     return false;
-  p->calling = later(p->calling, now) + interval(p, now);
+  p->next_queued = later(p->next_queued, now) + current_interval(p, now);
   return true;
 }
 
 double uq_rate_limiter_due(const struct uq_rate_limiter *p, double now,
                            double others) {
-  return later(p->held, p->calling - p->burst) + others * interval(p, now);
+  return later(p->paused_until, p->next_queued - p->burst) +
+         others * current_interval(p, now);
 }
 
-/* Seconds between turns, by what the server has taken within a minute. Who has
-** hardly asked has nothing to slow down. */
-static double seen(struct uq_rate_limiter *p, double now) {
-  turn_page(p, now);
+/* Seconds between slots, estimated from the last minute; 0: few samples. */
+static double observed_interval(struct uq_rate_limiter *p, double now) {
+  roll_minute(p, now);
   double taken = p->count + p->before * (1 - (now - p->minute) / MINUTE);
-  if (taken < FEW)
+  if (taken < MIN_SAMPLES)
     return 0;
-  return taken > MINUTE / EASY ? MINUTE / taken : EASY;
+  return taken > MINUTE / INITIAL_INTERVAL ? MINUTE / taken : INITIAL_INTERVAL;
 }
 
-/* There is one more refusal. */
-static void learn(struct uq_rate_limiter *p, double now) {
+/* Notes one more 429. */
+static void note_refusal(struct uq_rate_limiter *p, double now) {
   if (p->refusals++ == 0) {
-    p->trouble = now;
-    double slower = SLOWER * later(interval(p, now), seen(p, now));
-    p->learned = slower < HARD ? slower : HARD;
+    p->failing_since = now;
+    double slower =
+        SLOWER * later(current_interval(p, now), observed_interval(p, now));
+    p->backoff_interval = slower < MAX_INTERVAL ? slower : MAX_INTERVAL;
   }
   p->refused = now;
 }
@@ -112,25 +112,26 @@ int uq_rate_limiter_refused(struct uq_rate_limiter *p, double now,
   if (p->count > 0)
     p->count--;
   if (p->refused == 0 || sent > p->refused)
-    learn(p, now);
+    note_refusal(p, now);
   return p->refusals;
 }
 
 void uq_rate_limiter_pause(struct uq_rate_limiter *p, double now,
                            double pause) {
   p->pause = pause;
-  p->held = later(p->held, now + pause);
-  p->next = later(p->next, p->held + p->burst); /* the bucket is empty then */
-  p->calling = later(p->calling, p->next);
+  p->paused_until = later(p->paused_until, now + pause);
+  p->next =
+      later(p->next, p->paused_until + p->burst); /* the bucket is empty then */
+  p->next_queued = later(p->next_queued, p->next);
 }
 
 void uq_rate_limiter_pause_shared(struct uq_rate_limiter *p, double now,
                                   double pause) {
   double before = p->refusals > 0 ? p->pause : 0;
   if (p->refusals == 0)
-    learn(p, now);
+    note_refusal(p, now);
   uq_rate_limiter_pause(p, now, pause);
-  p->pause = later(before, pause); /* the rest of one may be told again */
+  p->pause = later(before, pause); /* the rest of one may be reported again */
 }
 
 void uq_rate_limiter_accepted(struct uq_rate_limiter *p, double now,
@@ -138,10 +139,10 @@ void uq_rate_limiter_accepted(struct uq_rate_limiter *p, double now,
   if (p->refusals == 0 || sent <= p->refused)
     return;
   p->refusals = 0;
-  p->held = now;
+  p->paused_until = now;
 }
 
 bool uq_rate_limiter_worth_waiting(const struct uq_rate_limiter *p,
                                    double now) {
-  return now - p->trouble < PATIENCE;
+  return now - p->failing_since < PATIENCE;
 }

@@ -1,6 +1,6 @@
 /*
-** retry.h - whether and when a failed attempt is made again. A pure function:
-** clock, deadline and chance are arguments. Knows no Lua and no curl.
+** retry.h - whether and when a failed attempt is retried. Pure functions:
+** clock, deadline and random number are arguments. Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_POLICY_RETRY_H
@@ -12,20 +12,18 @@
 
 /* How one attempt failed. */
 struct uq_failure {
-  int status;  /* what the answer counts as; 0: none came, or it bore none */
-  bool outcome_unknown;   /* no whole answer came: whether the request was carried out
-                  is unknown */
-  bool never_sent; /* besides: libcurl has not even tried */
-  bool processing;    /* the API still works on a request with the same key */
-  bool token_refused; /* another token may mend it */
-  double retry_after; /* seconds the server asked for; 0: none, or no sane
-                         value */
+  int status;           /* HTTP status by which to decide; 0: none */
+  bool outcome_unknown; /* no complete response: the request may be executed */
+  bool never_sent;      /* besides: libcurl did not begin to send it */
+  bool processing;      /* the API still executes a request with this key */
+  bool token_refused;   /* another token may be accepted */
+  double retry_after;   /* seconds by uq_retry_after; 0: none */
 };
 
 struct uq_retry_policy {
   int max_retries;
   double delay;     /* seconds before the first retry; doubles each time */
-  double delay_max; /* seconds, the ceiling of the doubling */
+  double delay_max; /* seconds, its maximum */
 };
 
 struct uq_retry {
@@ -35,29 +33,24 @@ struct uq_retry {
                           "deadline" */
 };
 
-/* May another try of the same request succeed? Asking for a balance changes
-** nothing, so every lost answer may be asked for again. */
+/* True if a retry of the same request may succeed. Reading changes nothing, so
+** a request whose outcome is unknown may always be sent again. */
 bool uq_retryable(const struct uq_failure *f);
 
-/* The wait after attempt number `attempt` (from 1) by the schedule alone. */
+/* The back-off in seconds after attempt number `attempt` (from 1), without
+** Retry-After. */
 double uq_retry_wait(const struct uq_retry_policy *policy, int attempt,
                      double chance);
 
 /*
-** The verdict after attempt number `attempt` (from 1) failed. now and deadline
-** are seconds of one clock; chance is in [0, 1) and spreads the wait over the
-** upper half of its step. A wait that would reach the deadline is not begun.
+** Decides after attempt number `attempt` (from 1) failed. now and deadline are
+** seconds of one clock; chance is a random number in [0, 1). Retry-After takes
+** precedence over a shorter back-off. Does not wait until the deadline or
+** later.
 */
 struct uq_retry uq_retry_decide(const struct uq_retry_policy *policy,
                                 const struct uq_failure *f, int attempt,
                                 double now, double deadline, double chance);
-
-/*
-** Reads a Retry-After value (RFC 9110, section 10.2.3): seconds or an HTTP
-** date, now_unix being the wall clock. Gives seconds above 0 and up to an
-** hour; 0 for anything else (nothing, negative, huge, past, words).
-*/
-double uq_retry_after(const char *value, double now_unix);
 
 #pragma GCC visibility pop
 

@@ -57,7 +57,8 @@ void uq_run_queue_wait(struct uq_run_queue *q, struct uq_task *task,
   task->wake = wake;
   if (!(wake < HUGE_VAL))
     return;
-  struct uq_link *place = q->waiting.prev; /* mostly the latest is the last */
+  struct uq_link *place =
+      q->waiting.prev; /* mostly the last one is the latest */
   while (place != &q->waiting && task_of_list(place)->wake > wake)
     place = place->prev;
   link_behind(place, &task->list);

@@ -1,7 +1,7 @@
 /*
-** run_queue.h - which calls of a client can go on: a task for each, which waits
-** for a moment, stands in a queue, or is due. Time is an argument. Knows no Lua
-** and no curl.
+** run_queue.h - which calls of a client can run: a task for each, which waits
+** until a given time, stands in the queue of calls that have no slot yet, or
+** is due. Time is an argument. Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_POLICY_RUN_QUEUE_H
@@ -11,50 +11,50 @@
 
 #pragma GCC visibility push(hidden)
 
-/* A link of a ring; all zero: in none. */
+/* A link of a ring; all zero: not linked. */
 struct uq_link {
   struct uq_link *next, *prev;
 };
 
 struct uq_task_group;
 
-/* All zero: nowhere. */
+/* All zero: not in the run queue. */
 struct uq_task {
-  struct uq_link list;  /* among the tasks that wait, or that are ready */
-  struct uq_link queue; /* besides: in the queue */
-  double id;            /* its owner's */
+  struct uq_link list;  /* in the ring of waiting or of ready tasks */
+  struct uq_link queue; /* in the queue; it may wait for a time as well */
+  double id;            /* of its call or batch */
   double wake;          /* while waiting: until when, on uq_clock */
-  bool due;             /* can go on, until it is put elsewhere */
+  bool due; /* can run, reported or not, until it is put elsewhere */
   struct uq_task_group *group; /* NULL: none */
 };
 
-/* Tasks that one consumer steps: it is told once that some are due. All zero,
-** but for `ready`: empty. */
+/* Tasks with one consumer, to which the group's own task reports that some of
+** them are due. All zero, except `ready`: empty. */
 struct uq_task_group {
-  struct uq_task task;  /* due when one of the others is */
-  struct uq_link ready; /* those that are due */
+  struct uq_task task;  /* due if one of the tasks is */
+  struct uq_link ready; /* the tasks that are due and not reported */
 };
 
 struct uq_run_queue {
   struct uq_link waiting; /* by wake, earliest first */
-  struct uq_link ready;   /* due and not reported, in order of arrival */
-  struct uq_link queue;   /* in order of arrival */
+  struct uq_link ready;   /* due and not reported, first in, first out */
+  struct uq_link queue;   /* first in, first out */
   double queued;          /* the number of tasks in the queue */
 };
 
 /* The run queue must not be moved in memory afterwards. */
 void uq_run_queue_init(struct uq_run_queue *q);
 
-/* The task waits until `wake`; HUGE_VAL: until uq_run_queue_ready. */
+/* The task waits until `wake`; HUGE_VAL: until uq_run_queue_ready only. */
 void uq_run_queue_wait(struct uq_run_queue *q, struct uq_task *task,
                        double wake);
 
-/* Puts the task at the end of the queue: it waits until `wake` or until it is
-** admitted. HUGE_VAL: until it is admitted. */
+/* Appends the task to the queue: it waits until it is admitted or until
+** `wake`, which may be HUGE_VAL. */
 void uq_run_queue_enqueue(struct uq_run_queue *q, struct uq_task *task,
                           double wake);
 
-/* The first task of the queue leaves it, and is due. */
+/* Takes the first task out of the queue: it is due. */
 void uq_run_queue_admit(struct uq_run_queue *q);
 
 /* True if the task stands in the queue. */
@@ -66,29 +66,28 @@ void uq_run_queue_ready(struct uq_run_queue *q, struct uq_task *task);
 /* Makes an empty group, which must not be moved in memory afterwards. */
 void uq_task_group_init(struct uq_task_group *group);
 
-/* The first task of a group that is due, which is reported now. NULL: there is
-** none, and the group's own task is nowhere. */
+/* Reports the first task of a group that is due. NULL: none; then the group's
+** own task leaves the run queue. */
 struct uq_task *uq_run_queue_next_of(struct uq_run_queue *q,
                                      struct uq_task_group *group);
 
 /* Takes the task out of the run queue. */
 void uq_run_queue_leave(struct uq_run_queue *q, struct uq_task *task);
 
-/* The task is reported: uq_run_queue_next does not give it. It stays due. False:
-** it was reported before, or is not due. */
+/* Marks a task as reported, so that uq_run_queue_next does not return it. It
+** stays due. False: it was reported before, or is not due. */
 bool uq_run_queue_report(struct uq_task *task);
 
-/* Tasks whose time has come are due. */
+/* Makes the tasks due whose time has come. */
 void uq_run_queue_advance(struct uq_run_queue *q, double now);
 
-/* The first task that is due and not reported, which it is now. NULL: there is
-** none. */
+/* Reports the first task that is due. NULL: none. */
 struct uq_task *uq_run_queue_next(struct uq_run_queue *q);
 
 /* True if a task is due and not reported. */
 bool uq_run_queue_has_ready(const struct uq_run_queue *q);
 
-/* When the first of the waiting tasks is due; below 0: none waits. */
+/* The earliest `wake` of the waiting tasks; below 0: none waits. */
 double uq_run_queue_wake(const struct uq_run_queue *q);
 
 #pragma GCC visibility pop

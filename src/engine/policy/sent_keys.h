@@ -1,5 +1,5 @@
 /*
-** sent_keys.h - the callers' own idempotency keys that a client has sent last.
+** sent_keys.h - the callers' own idempotency keys that a client sent last.
 ** Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
@@ -14,16 +14,16 @@
 
 #define UQ_SENT_KEYS 32
 
-/* All zero: none. */
+/* All zero: empty. */
 struct uq_sent_keys {
   char keys[UQ_SENT_KEYS][UQ_UUID_LEN + 1]; /* in lower case, a ring */
   unsigned next;
 };
 
-/* True if the key, in either case, is one of the last. */
+/* True if the key, in either case, is among the last ones. */
 bool uq_sent_keys_have(const struct uq_sent_keys *s, const char *key);
 
-/* Adds a key, unless it is one of the last. */
+/* Adds a key, unless it is among the last ones. */
 void uq_sent_keys_add(struct uq_sent_keys *s, const char *key);
 
 #pragma GCC visibility pop

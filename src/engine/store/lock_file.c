@@ -1,12 +1,13 @@
 /*
 ** lock_file.c - see lock_file.h.
 **
-** Locks of open file descriptions where the system has them, else those of
-** POSIX. The former are shared with a fork's child, the latter lost when any
-** descriptor of the file is closed, and neither keeps two threads apart that
-** share a descriptor. So the process has one list of what it holds, and one
-** descriptor for all its locks of a file, closed with the last of them; and a
-** child closes what it inherits, lest its parent's locks outlive the parent.
+** Open file description locks where the system has them, else POSIX locks. The
+** former are shared with a forked child, the latter are lost when any
+** descriptor of the file is closed, and neither excludes two threads that
+** share a descriptor. So the process has one list of the locks that it holds,
+** and one descriptor for all locks of a file, closed with the last of them. A
+** child closes the inherited descriptors, so that the parent's locks end with
+** the parent.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE          /* F_OFD_SETLK */
@@ -22,8 +23,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct hold {
-  struct hold *next;
+struct held_lock {
+  struct held_lock *next;
   const void *owner;
   pid_t process;
   dev_t device; /* the lock file */
@@ -32,7 +33,7 @@ struct hold {
   int fd;
 };
 
-static struct hold *holds;
+static struct held_lock *held_locks;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 #if defined(F_OFD_SETLK)
@@ -59,110 +60,125 @@ static int set_lock(int fd, short type, long byte) {
   }
 }
 
-/* A lock of that file; of the byte alone, or of any. NULL: none is held. */
-static struct hold *find(dev_t device, ino_t inode, long byte) {
-  struct hold *h = holds;
+/* The lock of that byte of the file, or any lock of it. NULL: not held. */
+static struct held_lock *find_held(dev_t device, ino_t inode, long byte) {
+  struct held_lock *h = held_locks;
   while (h != NULL && (h->device != device || h->inode != inode ||
                        (h->byte != byte && byte != UQ_LOCK_FILE_ALL)))
     h = h->next;
   return h;
 }
 
-/* Takes a hold out of the list; its descriptor is closed with the last. */
-static void drop(struct hold **link) {
-  struct hold *h = *link;
+/* Removes a lock from the list; the last one of a file closes its
+** descriptor. */
+static void remove_held(struct held_lock **link) {
+  struct held_lock *h = *link;
   *link = h->next;
-  if (find(h->device, h->inode, UQ_LOCK_FILE_ALL) == NULL)
+  if (find_held(h->device, h->inode, UQ_LOCK_FILE_ALL) == NULL)
     close(h->fd);
   free(h);
 }
 
-/* Nothing is unlocked: the locks are the parent's. */
+/* Unlocks nothing: the locks are the parent's. */
 static void forget_inherited(void) {
   pid_t process = getpid();
-  struct hold **link = &holds;
+  struct held_lock **link = &held_locks;
   while (*link != NULL) {
     if ((*link)->process != process)
-      drop(link);
+      remove_held(link);
     else
       link = &(*link)->next;
   }
 }
 
-static void enter(void) { pthread_mutex_lock(&mutex); }
-static void leave(void) { pthread_mutex_unlock(&mutex); }
+static void lock_list(void) { pthread_mutex_lock(&mutex); }
+static void unlock_list(void) { pthread_mutex_unlock(&mutex); }
 
 static void after_fork(void) {
   forget_inherited();
-  leave();
+  unlock_list();
 }
 
-static void watch_forks(void) { pthread_atfork(enter, leave, after_fork); }
+static void watch_forks(void) {
+  pthread_atfork(lock_list, unlock_list, after_fork);
+}
 
-/* Another process may make the file at the same time. */
-static int open_file(const char *path, char *message) {
+/* Another process may create the file at the same time. */
+static int open_lock_file(const char *path, char *message) {
   int fd = uq_private_file_open(path, O_RDWR, message);
   if (fd < 0 && message[0] == '\0')
     fd = uq_private_file_create(path, message);
   if (fd < 0 && message[0] == '\0')
     fd = uq_private_file_open(path, O_RDWR, message);
   if (fd < 0 && message[0] == '\0')
-    snprintf(message, UQ_MESSAGE_SIZE, "%s comes and goes", path);
+    snprintf(message, UQ_MESSAGE_SIZE, "%s is created and removed again and again", path);
   return fd;
 }
 
-static enum uq_result take(const char *path, long byte, const void *owner,
-                           char *message) {
+/* Locks a byte of the open file and adds the lock to the list. 0, or an
+** errno. */
+static int lock_open_file(int fd, long byte, const void *owner) {
   struct stat st;
-  struct hold *other = NULL;
-  forget_inherited();
-  if (lstat(path, &st) == 0) {
-    other = find(st.st_dev, st.st_ino, UQ_LOCK_FILE_ALL);
-    if (find(st.st_dev, st.st_ino, byte) != NULL)
-      return UQ_NOT;
-  }
-  int fd = other != NULL ? other->fd : open_file(path, message);
-  if (fd < 0)
-    return UQ_FAILED;
+  struct held_lock *h = malloc(sizeof *h);
+  if (h == NULL)
+    return ENOMEM;
   int error = fstat(fd, &st) != 0 ? errno : set_lock(fd, F_WRLCK, byte);
-  struct hold *h = error == 0 ? malloc(sizeof *h) : NULL;
-  if (h != NULL) {
-    *h = (struct hold){holds, owner, getpid(), st.st_dev, st.st_ino, byte, fd};
-    holds = h;
-    return UQ_DONE;
+  if (error != 0) {
+    free(h);
+    return error;
   }
-  if (other == NULL)
-    close(fd);
-  else if (error == 0)
-    set_lock(fd, F_UNLCK, byte);
-  if (error == EAGAIN || error == EACCES)
-    return UQ_NOT;
-  snprintf(message, UQ_MESSAGE_SIZE, "cannot lock %s: %s", path,
-           strerror(error == 0 ? ENOMEM : error));
-  return UQ_FAILED;
+  *h = (struct held_lock){held_locks, owner, getpid(), st.st_dev,
+                          st.st_ino,  byte,  fd};
+  held_locks = h;
+  return 0;
 }
 
-enum uq_result uq_lock_file_acquire(const char *path, long byte,
-                                    const void *owner, char *message) {
+static enum uq_lock_status acquire_listed(const char *path, long byte,
+                                          const void *owner, char *message) {
+  struct stat st;
+  const struct held_lock *other = NULL;
+  forget_inherited();
+  if (lstat(path, &st) == 0) {
+    other = find_held(st.st_dev, st.st_ino, UQ_LOCK_FILE_ALL);
+    if (find_held(st.st_dev, st.st_ino, byte) != NULL)
+      return UQ_LOCK_BUSY;
+  }
+  int fd = other != NULL ? other->fd : open_lock_file(path, message);
+  if (fd < 0)
+    return UQ_LOCK_ERROR;
+  int error = lock_open_file(fd, byte, owner);
+  if (error == 0)
+    return UQ_LOCK_OK;
+  if (other == NULL)
+    close(fd);
+  if (error == EAGAIN || error == EACCES)
+    return UQ_LOCK_BUSY;
+  snprintf(message, UQ_MESSAGE_SIZE, "cannot lock %s: %s", path,
+           strerror(error));
+  return UQ_LOCK_ERROR;
+}
+
+enum uq_lock_status uq_lock_file_acquire(const char *path, long byte,
+                                         const void *owner, char *message) {
   pthread_once(&once, watch_forks);
-  enter();
-  enum uq_result result = take(path, byte, owner, message);
-  leave();
-  return result;
+  lock_list();
+  enum uq_lock_status status = acquire_listed(path, byte, owner, message);
+  unlock_list();
+  return status;
 }
 
 void uq_lock_file_release(long byte, const void *owner) {
-  enter();
+  lock_list();
   forget_inherited();
-  struct hold **link = &holds;
+  struct held_lock **link = &held_locks;
   while (*link != NULL) {
-    struct hold *h = *link;
+    struct held_lock *h = *link;
     if (h->owner == owner && (byte == UQ_LOCK_FILE_ALL || h->byte == byte)) {
       set_lock(h->fd, F_UNLCK, h->byte); /* a child may have the descriptor */
-      drop(link);
+      remove_held(link);
     } else {
       link = &h->next;
     }
   }
-  leave();
+  unlock_list();
 }

@@ -1,7 +1,7 @@
 /*
-** lock_file.h - locks between processes, and within one, on the bytes of a file
-** that is there for nothing else and never removed. They never block, and end
-** with their process; a fork's child has none of them. Knows no Lua and no
+** lock_file.h - non-blocking locks on the bytes of a file, between processes
+** and within one. The file serves for nothing else and is never removed. A
+** lock ends with its process; a forked child has none. Knows no Lua and no
 ** curl.
 ** SPDX-License-Identifier: MIT
 */
@@ -12,10 +12,16 @@
 
 #pragma GCC visibility push(hidden)
 
-/* Locks a byte of the private file at path, which is made if need be. UQ_NOT:
-** it is locked, by whomever; may be by this owner. */
-enum uq_result uq_lock_file_acquire(const char *path, long byte,
-                                    const void *owner, char *message);
+enum uq_lock_status {
+  UQ_LOCK_OK,
+  UQ_LOCK_BUSY, /* held already, by any owner: locks are not reentrant */
+  UQ_LOCK_ERROR /* the message says why */
+};
+
+/* Locks a byte of the private file at path, which is created if need be. The
+** message has UQ_MESSAGE_SIZE bytes. */
+enum uq_lock_status uq_lock_file_acquire(const char *path, long byte,
+                                         const void *owner, char *message);
 
 /* Unlocks that byte, or all of them, of what the owner has locked. */
 #define UQ_LOCK_FILE_ALL (-1L)

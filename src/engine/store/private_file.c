@@ -16,7 +16,7 @@
 /* NONBLOCK: opening a FIFO would wait for its other end */
 #define FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
-static int open_file(const char *path, int flags) {
+static int open_retrying(const char *path, int flags) {
   int fd;
   do
     fd = open(path, flags | FLAGS, S_IRUSR | S_IWUSR);
@@ -24,7 +24,7 @@ static int open_file(const char *path, int flags) {
   return fd;
 }
 
-static void say(char *message, const char *path, const char *what) {
+static void set_message(char *message, const char *path, const char *what) {
   snprintf(message, UQ_MESSAGE_SIZE, "%s %s", path, what);
 }
 
@@ -40,17 +40,18 @@ bool uq_private_file_folder(const char *path, char *message) {
     return false;
   }
   if (st.st_uid != geteuid() && st.st_uid != 0) { /* sticky or not */
-    say(message, folder, "belongs to another user, who can replace its files");
+    set_message(message, folder,
+                "belongs to another user, who can replace its files");
     return false;
   }
   if ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0 || (st.st_mode & S_ISVTX) != 0)
     return true;
-  say(message, folder, "lets others replace its files: chmod go-w");
+  set_message(message, folder, "lets others replace its files: chmod go-w");
   return false;
 }
 
-/* What is wrong with an open file; NULL: nothing. */
-static const char *fault(int fd) {
+/* Why an open file is not private; NULL: it is. */
+static const char *find_fault(int fd) {
   struct stat st;
   if (fstat(fd, &st) != 0)
     return "cannot be looked at";
@@ -65,27 +66,27 @@ static const char *fault(int fd) {
 
 int uq_private_file_open(const char *path, int flags, char *message) {
   struct stat st;
-  int fd = open_file(path, flags);
+  int fd = open_retrying(path, flags);
   message[0] = '\0';
   if (fd < 0) {
     int error = errno;
     if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
-      say(message, path, "is a symbolic link");
+      set_message(message, path, "is a symbolic link");
     else if (error != ENOENT)
       snprintf(message, UQ_MESSAGE_SIZE, "cannot open %s: %s", path,
                strerror(error));
     return -1;
   }
-  const char *wrong = fault(fd);
-  if (wrong == NULL)
+  const char *fault = find_fault(fd);
+  if (fault == NULL)
     return fd;
   close(fd);
-  say(message, path, wrong);
+  set_message(message, path, fault);
   return -1;
 }
 
 int uq_private_file_create(const char *path, char *message) {
-  int fd = open_file(path, O_RDWR | O_CREAT | O_EXCL);
+  int fd = open_retrying(path, O_RDWR | O_CREAT | O_EXCL);
   message[0] = '\0';
   if (fd >= 0) {
     if (fchmod(fd, S_IRUSR | S_IWUSR) == 0)

@@ -24,8 +24,8 @@
 #define END_DIGITS 15
 #define LINE_SIZE (UQ_TOKEN_FILE_TOKEN_MAX + UQ_TOKEN_FILE_KEY_MAX + 32)
 #define WRITER 0L            /* the byte of the lock file that writers lock */
-#define FIRST_KEY 1L         /* keys lock one of those from here on */
-#define KEY_BYTES 0x3FFFFFFF /* so many: off_t may have 32 bits */
+#define FIRST_KEY 1L         /* the first of those that keys lock */
+#define KEY_BYTES 0x3FFFFFFF /* their number: off_t may have 32 bits */
 #define WRITER_WAIT 5.0      /* seconds: writing takes a few milliseconds */
 
 static const char header[] = "# access tokens of uqpay, version 1\n";
@@ -34,16 +34,16 @@ bool uq_token_file_takes(const char *text, size_t len, size_t max) {
   return len > 0 && len <= max && !uq_has_control(text, len);
 }
 
-static enum uq_result fail(struct uq_token_file *s, const char *what,
-                           const char *why) {
+static enum uq_store_status set_failure(struct uq_token_file *s,
+                                        const char *what, const char *why) {
   snprintf(s->message, sizeof s->message, "%s %s: %s", what, s->path, why);
-  return UQ_FAILED;
+  return UQ_STORE_ERROR;
 }
 
 /* ---- reading ------------------------------------------------------------ */
 
-/* Anything but UQ_BUF_OK and UQ_BUF_FULL: errno says why. */
-static enum uq_buf_status read_all(int fd, struct uq_buf *content) {
+/* On UQ_BUF_NOMEM errno says why. */
+static enum uq_buf_status read_to_end(int fd, struct uq_buf *content) {
   char part[4096];
   enum uq_buf_status status = UQ_BUF_OK;
   ssize_t n;
@@ -57,22 +57,22 @@ static enum uq_buf_status read_all(int fd, struct uq_buf *content) {
 }
 
 /* Reads the file into an empty buffer, which the caller frees. */
-static enum uq_result read_file(struct uq_token_file *s,
-                                struct uq_buf *content) {
+static enum uq_store_status read_file(struct uq_token_file *s,
+                                      struct uq_buf *content) {
   if (!uq_private_file_folder(s->path, s->message))
-    return UQ_FAILED;
+    return UQ_STORE_ERROR;
   int fd = uq_private_file_open(s->path, O_RDONLY, s->message);
   if (fd < 0)
-    return s->message[0] == '\0' ? UQ_NOT : UQ_FAILED;
-  enum uq_buf_status status = read_all(fd, content);
-  int error = status == UQ_BUF_FULL ? EFBIG : errno;
+    return s->message[0] == '\0' ? UQ_STORE_ABSENT : UQ_STORE_ERROR;
+  enum uq_buf_status result = read_to_end(fd, content);
+  int error = result == UQ_BUF_FULL ? EFBIG : errno;
   close(fd);
-  if (status != UQ_BUF_OK)
-    return fail(s, "cannot read", strerror(error));
-  return content->len == 0 ? UQ_NOT : UQ_DONE;
+  if (result != UQ_BUF_OK)
+    return set_failure(s, "cannot read", strerror(error));
+  return content->len == 0 ? UQ_STORE_ABSENT : UQ_STORE_OK;
 }
 
-/* Reads the entry at *at and goes behind it. False: it is none. */
+/* Reads the entry at *at and moves *at behind it. False: malformed. */
 static bool read_entry(const char **at, const char *end,
                        struct uq_stored_token *e) {
   const char *p = *at;
@@ -96,10 +96,11 @@ static bool read_entry(const char **at, const char *end,
 }
 
 /* Reads the next entry of a file that is not empty, from *at, which is NULL at
-** first. UQ_NOT: there are no more. */
-static enum uq_result next_entry(struct uq_token_file *s,
-                                 const struct uq_buf *content, const char **at,
-                                 struct uq_stored_token *e) {
+** first. UQ_STORE_ABSENT: there are no more. */
+static enum uq_store_status next_entry(struct uq_token_file *s,
+                                       const struct uq_buf *content,
+                                       const char **at,
+                                       struct uq_stored_token *e) {
   const char *end = content->data + content->len;
   const size_t len = sizeof header - 1;
   bool first = *at == NULL;
@@ -108,12 +109,13 @@ static enum uq_result next_entry(struct uq_token_file *s,
   if (!first ||
       (content->len >= len && memcmp(content->data, header, len) == 0)) {
     if (*at == end)
-      return UQ_NOT;
+      return UQ_STORE_ABSENT;
     if (read_entry(at, end, e))
-      return UQ_DONE;
+      return UQ_STORE_OK;
   }
-  return fail(s, "cannot read",
-              "damaged, or no token store (if it is nothing else, remove it)");
+  return set_failure(
+      s, "cannot read",
+      "damaged, or no token store (if it is nothing else, remove it)");
 }
 
 static bool same_key(const struct uq_stored_token *a,
@@ -121,32 +123,33 @@ static bool same_key(const struct uq_stored_token *a,
   return a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0;
 }
 
-enum uq_result uq_token_file_get(struct uq_token_file *s,
-                                 struct uq_stored_token *entry, char *token) {
+enum uq_store_status uq_token_file_get(struct uq_token_file *s,
+                                       struct uq_stored_token *entry,
+                                       char *token) {
   const char *at = NULL;
   struct uq_buf content;
   struct uq_stored_token e;
   uq_buf_init(&content, FILE_MAX);
   entry->token = NULL;
-  enum uq_result result = read_file(s, &content);
-  while (result == UQ_DONE) { /* to the end, so that damage is seen */
-    result = next_entry(s, &content, &at, &e);
-    if (result == UQ_DONE && same_key(&e, entry))
+  enum uq_store_status status = read_file(s, &content);
+  while (status == UQ_STORE_OK) { /* to the end, to detect damage */
+    status = next_entry(s, &content, &at, &e);
+    if (status == UQ_STORE_OK && same_key(&e, entry))
       *entry = e;
   }
-  if (result == UQ_NOT && entry->token != NULL) {
+  if (status == UQ_STORE_ABSENT && entry->token != NULL) {
     memcpy(token, entry->token, entry->token_len);
     entry->token = token;
-    result = UQ_DONE;
+    status = UQ_STORE_OK;
   }
   uq_buf_free(&content);
-  return result;
+  return status;
 }
 
 /* ---- writing ------------------------------------------------------------ */
 
-static enum uq_buf_status append(struct uq_buf *b,
-                                 const struct uq_stored_token *e) {
+static enum uq_buf_status append_entry(struct uq_buf *b,
+                                       const struct uq_stored_token *e) {
   char line[LINE_SIZE];
   int n = snprintf(line, sizeof line, "%lld\t%.*s\t%.*s\n", (long long)e->end,
                    (int)e->token_len, e->token, (int)e->key_len, e->key);
@@ -155,74 +158,95 @@ static enum uq_buf_status append(struct uq_buf *b,
   return status;
 }
 
-/* What follows the old content, in an empty buffer. */
-static enum uq_result compose(struct uq_token_file *s, const struct uq_buf *old,
-                              const struct uq_stored_token *entry,
-                              struct uq_buf *fresh) {
+/* Writes the new content to an empty buffer: the entry, and the old ones that
+** are still valid. */
+static enum uq_store_status compose(struct uq_token_file *s,
+                                    const struct uq_buf *old,
+                                    const struct uq_stored_token *entry,
+                                    struct uq_buf *fresh) {
   const char *at = NULL;
   struct uq_stored_token e;
-  enum uq_result result = UQ_NOT;
+  enum uq_store_status next = UQ_STORE_ABSENT;
   double now = uq_clock_unix();
   enum uq_buf_status status = uq_buf_append(fresh, header, sizeof header - 1);
   if (status == UQ_BUF_OK && entry->token != NULL)
-    status = append(fresh, entry);
+    status = append_entry(fresh, entry);
   while (status == UQ_BUF_OK && old->len > 0 &&
-         (result = next_entry(s, old, &at, &e)) == UQ_DONE) {
+         (next = next_entry(s, old, &at, &e)) == UQ_STORE_OK) {
     if (!same_key(&e, entry) && (e.end == 0 || e.end > now))
-      status = append(fresh, &e);
+      status = append_entry(fresh, &e);
   }
   if (status != UQ_BUF_OK)
-    return fail(s, "cannot write",
-                status == UQ_BUF_FULL ? "it is full, use several files"
-                                      : strerror(ENOMEM));
-  return result == UQ_NOT ? UQ_DONE : result;
+    return set_failure(s, "cannot write",
+                       status == UQ_BUF_FULL ? "it is full, use several files"
+                                             : strerror(ENOMEM));
+  return next == UQ_STORE_ABSENT ? UQ_STORE_OK : next;
 }
 
-/* Writes all of it to the disk and closes the file. 0, or an errno. */
-static int write_all(int fd, const struct uq_buf *b) {
-  int error = 0;
-  for (size_t done = 0; done < b->len && error == 0;) {
-    ssize_t n = write(fd, b->data + done, b->len - done);
-    if (n > 0)
-      done += (size_t)n;
-    else if (n == 0 || errno != EINTR)
-      error = n == 0 ? EIO : errno;
+/* 0, or an errno. */
+static int write_bytes(int fd, const char *bytes, size_t len) {
+  while (len > 0) {
+    ssize_t n = write(fd, bytes, len);
+    if (n == 0)
+      return EIO;
+    if (n < 0 && errno != EINTR)
+      return errno;
+    if (n > 0) {
+      bytes += n;
+      len -= (size_t)n;
+    }
   }
-  while (error == 0 && fsync(fd) != 0)
-    error = errno == EINTR ? 0 : errno;
+  return 0;
+}
+
+/* 0, or an errno. */
+static int sync_to_disk(int fd) {
+  while (fsync(fd) != 0) {
+    if (errno != EINTR)
+      return errno;
+  }
+  return 0;
+}
+
+/* Writes the content to the disk and closes the file. 0, or an errno. */
+static int write_and_close(int fd, const struct uq_buf *b) {
+  int error = write_bytes(fd, b->data, b->len);
+  if (error == 0)
+    error = sync_to_disk(fd);
   if (close(fd) != 0 && error == 0 && errno != EINTR)
     error = errno;
   return error;
 }
 
-/* Puts a new file in the place of the old one. */
-static enum uq_result replace(struct uq_token_file *s, const struct uq_buf *b) {
+/* Replaces the file by a new one. */
+static enum uq_store_status replace_file(struct uq_token_file *s,
+                                         const struct uq_buf *b) {
   char path[UQ_PATH_SIZE];
   uint64_t number = 0;
-  (void)uq_random(&number, sizeof number); /* a name that is taken is refused */
+  (void)uq_random(&number, sizeof number); /* an existing file is an error */
   snprintf(path, sizeof path, "%s.%016llx", s->path,
            (unsigned long long)number);
   int fd = uq_private_file_create(path, s->message);
   if (fd < 0 && s->message[0] == '\0')
-    return fail(s, "cannot write", strerror(EEXIST));
+    return set_failure(s, "cannot write", strerror(EEXIST));
   if (fd < 0)
-    return UQ_FAILED;
-  int error = write_all(fd, b);
+    return UQ_STORE_ERROR;
+  int error = write_and_close(fd, b);
   if (error == 0 && rename(path, s->path) != 0)
     error = errno;
   if (error == 0)
-    return UQ_DONE;
+    return UQ_STORE_OK;
   unlink(path);
-  return fail(s, "cannot write", strerror(error));
+  return set_failure(s, "cannot write", strerror(error));
 }
 
 /* ---- locks -------------------------------------------------------------- */
 
-static enum uq_result lock(struct uq_token_file *s, long byte) {
+static enum uq_lock_status lock_byte(struct uq_token_file *s, long byte) {
   char path[UQ_PATH_SIZE];
   snprintf(path, sizeof path, "%s.lock", s->path);
   if (!uq_private_file_folder(path, s->message))
-    return UQ_FAILED;
+    return UQ_LOCK_ERROR;
   return uq_lock_file_acquire(path, byte, s->owner, s->message);
 }
 
@@ -234,9 +258,9 @@ static long key_byte(const char *key, size_t len) {
   return FIRST_KEY + (long)(hash % KEY_BYTES);
 }
 
-enum uq_result uq_token_file_lock(struct uq_token_file *s, const char *key,
-                                  size_t len) {
-  return lock(s, key_byte(key, len));
+enum uq_lock_status uq_token_file_lock(struct uq_token_file *s, const char *key,
+                                       size_t len) {
+  return lock_byte(s, key_byte(key, len));
 }
 
 void uq_token_file_unlock(const struct uq_token_file *s, const char *key,
@@ -248,34 +272,35 @@ void uq_token_file_unlock_all(const struct uq_token_file *s) {
   uq_lock_file_release(UQ_LOCK_FILE_ALL, s->owner);
 }
 
-/* Waits until no other writer is at work. */
-static enum uq_result lock_writer(struct uq_token_file *s) {
-  static const struct timespec moment = {0, 1000000};
+/* Waits until no other writer is at work. False: sets the message. */
+static bool lock_writer(struct uq_token_file *s) {
+  static const struct timespec pause = {0, 1000000};
   double limit = uq_clock() + WRITER_WAIT;
-  enum uq_result result;
-  while ((result = lock(s, WRITER)) == UQ_NOT) {
-    if (uq_clock() >= limit)
-      return fail(s, "cannot write", "another process is at it for too long");
-    nanosleep(&moment, NULL);
+  enum uq_lock_status status;
+  while ((status = lock_byte(s, WRITER)) == UQ_LOCK_BUSY) {
+    if (uq_clock() >= limit) {
+      set_failure(s, "cannot write", "another process has been writing for too long");
+      return false;
+    }
+    nanosleep(&pause, NULL);
   }
-  return result;
+  return status == UQ_LOCK_OK;
 }
 
-enum uq_result uq_token_file_set(struct uq_token_file *s,
-                                 const struct uq_stored_token *entry) {
+enum uq_store_status uq_token_file_set(struct uq_token_file *s,
+                                       const struct uq_stored_token *entry) {
   struct uq_buf old, fresh;
-  enum uq_result result = lock_writer(s);
-  if (result != UQ_DONE)
-    return result;
+  if (!lock_writer(s))
+    return UQ_STORE_ERROR;
   uq_buf_init(&old, FILE_MAX);
   uq_buf_init(&fresh, FILE_MAX);
-  result = read_file(s, &old);
-  if (result != UQ_FAILED)
-    result = compose(s, &old, entry, &fresh);
-  if (result == UQ_DONE)
-    result = replace(s, &fresh);
+  enum uq_store_status status = read_file(s, &old);
+  if (status != UQ_STORE_ERROR)
+    status = compose(s, &old, entry, &fresh);
+  if (status == UQ_STORE_OK)
+    status = replace_file(s, &fresh);
   uq_buf_free(&old);
   uq_buf_free(&fresh);
   uq_lock_file_release(WRITER, s->owner);
-  return result;
+  return status;
 }

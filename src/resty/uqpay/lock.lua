@@ -1,40 +1,40 @@
 -- lock.lua: locks in a lua_shared_dict. They are short, so that a worker that is killed
--- keeps nobody waiting, and renewed as long as their holder is at work. A lock names its
--- end on a clock that nobody can set; the dictionary's times are the wall clock's.
+-- delays others little, and renewed while their holder is at work. An entry names its end
+-- on a monotonic clock; the dictionary's own expiry follows the wall clock.
 -- SPDX-License-Identifier: MIT
 
 local LIFE = 2 -- seconds
 
 local lock = {}
-local owners = 0
+local count = 0 -- locks tried for by this worker
 
-local function line_of(owner, now)
-  return ("%s %.6f"):format(owner, now + LIFE)
+local function line_of(holder, now)
+  return ("%s %.6f"):format(holder, now + LIFE)
 end
 
--- Takes a lock: what the other functions take; false: somebody else has it; nil and why:
--- the dictionary has failed.
-function lock.take(dict, key, now)
-  owners = owners + 1
-  local owner = ngx.worker.pid() .. "-" .. owners
+-- Acquires a lock: returns what the other functions take; false: it is held; nil and a
+-- message: the dictionary has failed.
+function lock.acquire(dict, key, now)
+  count = count + 1
+  local holder = ngx.worker.pid() .. "-" .. count
   local line = dict:get(key)
   if line and now >= tonumber(line:match " (%S+)$") then dict:delete(key) end
-  local ok, err = dict:add(key, line_of(owner, now), LIFE)
-  if ok then return { dict = dict, key = key, owner = owner, due = now + LIFE / 4 } end
+  local ok, err = dict:add(key, line_of(holder, now), LIFE)
+  if ok then return { dict = dict, key = key, holder = holder, due = now + LIFE / 4 } end
   if err == "exists" then return false end
   return nil, err
 end
 
 local function is_held(self)
   local line = self.dict:get(self.key)
-  return line and line:match "^%S+" == self.owner
+  return line and line:match "^%S+" == self.holder
 end
 
--- Keeps it, if it is still ours. To be called whenever its holder goes on.
+-- Extends the lock, if it is still ours. Call it at least twice in LIFE seconds.
 function lock.renew(self, now)
   if now < self.due then return end
   self.due = now + LIFE / 4
-  if is_held(self) then self.dict:set(self.key, line_of(self.owner, now), LIFE) end
+  if is_held(self) then self.dict:set(self.key, line_of(self.holder, now), LIFE) end
 end
 
 function lock.release(self)

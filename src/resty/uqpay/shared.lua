@@ -1,5 +1,5 @@
 -- shared.lua: what the workers of a server share through a lua_shared_dict: the token of
--- a login, and the turns under a rate limit.
+-- a login, and the slots of a rate limit.
 -- SPDX-License-Identifier: MIT
 
 local clock = require "uqpay.internal".clock
@@ -8,10 +8,10 @@ local lock = require "resty.uqpay.lock"
 local shared = {}
 
 local MINUTE = 60
-local SHARE = 50  -- this part of a minute's turns goes at once
+local BURST = 50  -- this part of a minute's slots may be used at once
 
--- A token store, as uqpay.new takes it, and a function that keeps its lock, if it has it:
--- to be called whenever the login goes on.
+-- Returns a token store, as uqpay.new takes it, and a function that renews the locks that
+-- it holds, to be called while a login is in progress.
 function shared.token_store(dict)
   local store = {}
   local held = {} -- locks by key
@@ -36,9 +36,9 @@ function shared.token_store(dict)
   end
 
   function store.lock(_, key)
-    local taken, err = lock.take(dict, "uqpay login " .. key, clock())
-    if not taken then return taken, err end
-    held[key] = taken
+    local acquired, err = lock.acquire(dict, "uqpay login " .. key, clock())
+    if not acquired then return acquired, err end
+    held[key] = acquired
     return true
   end
 
@@ -49,31 +49,31 @@ function shared.token_store(dict)
   end
 
   return store, function(now)
-    for _, taken in pairs(held) do lock.renew(taken, now) end
+    for _, one in pairs(held) do lock.renew(one, now) end
   end
 end
 
--- Turns, at most `limit` in any minute (0: any number), and pauses of all calls. Returns
--- three functions. The clock is one for all processes, and never steps.
---   turn(left)     in how many seconds the next turn comes, and takes it; or nil and the
---                  seconds, if not so many are left
---   hold(seconds)  a pause begins, or goes on for so long
---   pause()        the seconds that are left of it; 0: there is none
--- Time is cut into windows, each of which has a share of the turns: the dictionary counts
--- those that are taken. Windows that are full stay so.
-function shared.turns(dict, key, limit)
-  local count = math.max(1, math.floor(limit / SHARE))
+-- A rate limit of `limit` slots in any minute (0: no limit), and pauses of all calls.
+-- Returns three functions. The clock is one for all processes, and monotonic.
+--   take(left)     takes the next slot and returns the seconds until it; or nil and these
+--                  seconds, if they are more than `left`: no slot is taken
+--   hold(seconds)  begins a pause, or extends it to this length
+--   pause()        the seconds that are left of the pause; 0: no pause
+-- Time is divided into windows with an equal share of the slots; the dictionary counts
+-- the slots taken in each. A full window stays full.
+function shared.rate_limit(dict, key, limit)
+  local count = math.max(1, math.floor(limit / BURST))
   local window = MINUTE * count / math.max(limit - count, 0.5)
-  local first = 0 -- that may have turns left
+  local first = 0 -- the first window that may have slots left
   local paused = "uqpay pause " .. key
 
-  local function turn(left)
+  local function take(left)
     local now = clock()
     first = math.max(first, math.floor(now / window))
     while true do
       local wait = math.max(first * window - now, 0)
       if wait > left then return nil, wait end
-      local name = ("uqpay turns %s %.0f"):format(key, first)
+      local name = ("uqpay slots %s %.0f"):format(key, first)
       local taken, err = dict:incr(name, 1, 0, wait + MINUTE)
       if not taken then error(err, 0) end
       if taken <= count then return wait, wait end
@@ -92,7 +92,7 @@ function shared.turns(dict, key, limit)
     if not ok then error(err, 0) end
   end
 
-  return turn, hold, pause
+  return take, hold, pause
 end
 
 return shared
