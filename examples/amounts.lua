@@ -19,7 +19,7 @@ for _, query in ipairs(queries) do
   local currency = balance.currency
   totals[currency] = (totals[currency] or uqpay.amount(0)) + balance.available_balance
 
-  local traded = uqpay.parse_time(balance.last_trade_time or "")   -- nil if there is no date
+  local traded = uqpay.parse_time(balance.last_trade_time or "")   -- nil: no date
   print(currency, balance.available_balance,
         traded and os.date("!%Y-%m-%d %H:%M:%S", traded) or "-")
 end

@@ -2,15 +2,16 @@
 ** uqpay.c - luaopen_uqpay: the module table. Nothing else.
 ** SPDX-License-Identifier: MIT
 */
-#include "binding/batch.h"
 #include "binding/amount.h"
 #include "binding/auxlib.h"
+#include "binding/batch.h"
 #include "binding/call.h"
 #include "binding/client.h"
 #include "binding/compat.h"
 #include "binding/error.h"
 #include "binding/file_store.h"
 #include "binding/json.h"
+#include "binding/time.h"
 #include "engine/base/uuid.h"
 #include "engine/http/transport.h"
 

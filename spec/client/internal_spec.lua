@@ -59,8 +59,8 @@ describe("the text of an answer", function()
         local call = asked { currency = "USD", amounts = amounts }
         local first = fixture.succeeded(call:result())
         local number = select(3,
-          internal.question(client, "balance", "USD", { amounts = amounts }))
-        local again = internal.read(client, "USD", number, internal.text(call))
+          internal.parse_query(client, "balance", "USD", { amounts = amounts }))
+        local again = internal.decode(client, "USD", number, internal.text(call))
         assert.same(first, again)
         assert.equal(tostring(first.available_balance), tostring(again.available_balance))
       end
@@ -69,7 +69,7 @@ describe("the text of an answer", function()
 
   it("gives what a call would not take back with the reason", function()
     local function refused(text, currency)
-      local balance, message, more = internal.read(client, currency or "USD", 0, text)
+      local balance, message, more = internal.decode(client, currency or "USD", 0, text)
       assert.is_nil(balance)
       assert.is_nil(more)
       return message
@@ -83,7 +83,7 @@ describe("the text of an answer", function()
     assert.matches("two members", refused('{"a":{"b":1,"b":2},'
       .. fixture.body "1":sub(2)), 1, true)
     client:close()
-    assert.has_error(function() internal.read(client, "USD", 0, fixture.body "1") end,
+    assert.has_error(function() internal.decode(client, "USD", 0, fixture.body "1") end,
       "attempt to use a closed uqpay client")
   end)
 end)
@@ -94,9 +94,9 @@ describe("a question", function()
     local client = fixture.client { timeout = 7, max_retries = 4 }
     assert.same({ 7, 4 }, { internal.budget(client) })
     assert.same({ "USD", "", 0, 7, false, 4 },
-      { internal.question(client, "balance", "USD") })
+      { internal.parse_query(client, "balance", "USD") })
     assert.same({ "SGD", sandbox.sub_account, 2, 1.5, true, 0 },
-      { internal.question(client, "balance", "SGD", { on_behalf_of = sandbox.sub_account,
+      { internal.parse_query(client, "balance", "SGD", { on_behalf_of = sandbox.sub_account,
         amounts = "exact", timeout = 1.5, max_retries = 0,
         idempotency_key = "b5f4a6c2-3f0e-4d52-9a53-0c8a3f2b7d11" }) })
     client:close()

@@ -1,8 +1,7 @@
 /*
-** amount.c - amounts as a Lua type, and times: what is done with the values of
-** an answer. Text that makes no sense is the world's failure and gives nil and
-** a message; a value of the wrong type, and arithmetic that cannot be exact,
-** raise.
+** amount.c - the class of exact amounts. A text that is not a decimal number
+** gives nil and a message; a value of the wrong type, and arithmetic that
+** cannot be exact, raise.
 ** SPDX-License-Identifier: MIT
 */
 #include "binding/amount.h"
@@ -14,15 +13,14 @@
 #include "binding/compat.h"
 #include "binding/error.h"
 #include "engine/number/currency.h"
-#include "engine/number/datetime.h"
 #include "engine/number/decimal.h"
 #include "engine/number/number.h"
 
 #define MAX_SHOWN 40     /* bytes of a text in a message */
-#define MAX_EXACT 0x1p53 /* from here on a double may be a rounded number */
+#define MAX_EXACT 0x1p53 /* from here on a double may have been rounded */
 
 /* ------------------------------------------------------------------------ */
-/* taking and giving                                                         */
+/* amounts in and out                                                        */
 /* ------------------------------------------------------------------------ */
 
 void uqL_amount_push(lua_State *L, const struct uq_decimal *value) {
@@ -32,7 +30,7 @@ void uqL_amount_push(lua_State *L, const struct uq_decimal *value) {
   lua_setmetatable(L, -2);
 }
 
-/* The amount at idx, which is no pseudo-index and above 0; NULL: it is none. */
+/* The amount at idx, a positive index; NULL: the value is not an amount. */
 static const struct uq_decimal *to_amount(lua_State *L, int idx) {
   if (lua_type(L, idx) != LUA_TUSERDATA || !lua_getmetatable(L, idx))
     return NULL;
@@ -46,20 +44,7 @@ static const struct uq_decimal *check_amount(lua_State *L) {
   return luaL_checkudata(L, 1, UQ_AMOUNT);
 }
 
-/* Pushes the start of a text from outside. */
-static const char *push_shown(lua_State *L, const char *text, size_t len) {
-  uqL_push_shown(L, text, len, MAX_SHOWN);
-  return lua_tostring(L, -1);
-}
-
-/* nil and the message at the top: the results of a function that failed. */
-static int fail(lua_State *L) {
-  lua_pushnil(L);
-  lua_insert(L, -2);
-  return 2;
-}
-
-/* Is the number at idx whole, and beyond doubt the one that was meant? */
+/* Reads the number at idx. False: it is not whole, or may have been rounded. */
 static bool read_number(lua_State *L, int idx, struct uq_decimal *d) {
 #if LUA_VERSION_NUM >= 503
   if (lua_isinteger(L, idx)) {
@@ -74,10 +59,14 @@ static bool read_number(lua_State *L, int idx, struct uq_decimal *d) {
   return true;
 }
 
-enum reading { READ, BAD_TEXT, BAD_VALUE };
+enum reading {
+  READ,
+  BAD_TEXT, /* may come from outside the program */
+  BAD_VALUE /* a mistake in the program */
+};
 
-/* Reads what stands for an amount at idx: one, a whole number or a decimal
-** string. Pushes what is wrong with it if it is not READ. */
+/* Reads the value at idx: an amount, a whole number or a decimal string. Pushes
+** what is wrong with it unless it is READ. */
 static enum reading read_amount(lua_State *L, int idx, struct uq_decimal *d) {
   const struct uq_decimal *amount = to_amount(L, idx);
   int type = lua_type(L, idx);
@@ -104,19 +93,20 @@ static enum reading read_amount(lua_State *L, int idx, struct uq_decimal *d) {
   case UQ_DECIMAL_OK:
     return READ;
   case UQ_DECIMAL_RANGE:
-    lua_pushfstring(L, "'%s' has more than %d digits", push_shown(L, text, len),
-                    UQ_DECIMAL_DIGITS);
+    lua_pushfstring(L, "'%s' has more than %d digits",
+                    uqL_push_shown(L, text, len, MAX_SHOWN), UQ_DECIMAL_DIGITS);
     return BAD_TEXT;
   default:
     if (len == 0)
       lua_pushliteral(L, "an empty string is no decimal number");
     else
-      lua_pushfstring(L, "'%s' is no decimal number", push_shown(L, text, len));
+      lua_pushfstring(L, "'%s' is no decimal number",
+                      uqL_push_shown(L, text, len, MAX_SHOWN));
     return BAD_TEXT;
   }
 }
 
-/* The operand at arg. Raises if it is none. */
+/* The operand at arg. Raises if it is not one. */
 static struct uq_decimal check_operand(lua_State *L, int arg) {
   struct uq_decimal d;
   if (read_amount(L, arg, &d) != READ)
@@ -129,14 +119,14 @@ int uqL_amount_new(lua_State *L) {
   struct uq_decimal d;
   uqL_check_dot(L, "amount", "(...)");
   lua_settop(L, 1);
-  if (to_amount(L, 1) != NULL) /* they never change */
+  if (to_amount(L, 1) != NULL) /* amounts are immutable */
     return 1;
   switch (read_amount(L, 1, &d)) {
   case READ:
     uqL_amount_push(L, &d);
     return 1;
   case BAD_TEXT:
-    return fail(L);
+    return uqL_push_nil_message(L);
   default:
     return luaL_argerror(L, 1, lua_tostring(L, -1));
   }
@@ -195,7 +185,7 @@ static int amount_le(lua_State *L) {
   return 1;
 }
 
-/* Lua also asks here about an amount and another kind of userdata. */
+/* Lua also calls this for an amount and a userdata of another class. */
 static int amount_eq(lua_State *L) {
   const struct uq_decimal *a = to_amount(L, 1), *b = to_amount(L, 2);
   lua_pushboolean(L, a != NULL && b != NULL && uq_decimal_compare(a, b) == 0);
@@ -217,34 +207,45 @@ static void add_element(lua_State *L, struct uq_decimal *sum, int n) {
   lua_pop(L, 1);
 }
 
+/* Adds up the list at 1. */
+static void sum_list(lua_State *L, struct uq_decimal *sum) {
+  uqL_argument_table(L, 1, 1, "sum");
+  int count = uqL_check_list(L, 1, "sum", "list");
+  for (int n = 1; n <= count; n++) {
+    lua_rawgeti(L, 1, n);
+    add_element(L, sum, n);
+  }
+}
+
+/* Adds up what the function at 1 returns. False: it has failed; pushes nil, a
+** message and an error. */
+static bool sum_function(lua_State *L, struct uq_decimal *sum) {
+  for (int n = 1;; n++) {
+    lua_pushvalue(L, 1);
+    lua_call(L, 0, 3);
+    if (!lua_toboolean(L, 2) && !lua_isnil(L, 3)) {
+      lua_pushnil(L);
+      lua_replace(L, 2); /* it may be false */
+      return false;
+    }
+    if (lua_isnil(L, 2))
+      return true;
+    lua_settop(L, 2);
+    add_element(L, sum, n);
+  }
+}
+
 /* uqpay.sum(list or function). A missing amount is not zero: holes, other keys
-** and inherited elements are errors. */
+** and inherited elements are errors, and a failure of the function is the
+** sum's. */
 int uqL_amount_sum(lua_State *L) {
   struct uq_decimal sum = {false, 0, {0}};
   uqL_check_dot(L, "sum", "(...)");
   lua_settop(L, 1);
-  if (lua_isfunction(L, 1)) {
-    for (int n = 1;; n++) {
-      lua_pushvalue(L, 1);
-      lua_call(L, 0, 3);
-      if (!lua_toboolean(L, 2) && !lua_isnil(L, 3)) {
-        lua_pushnil(L); /* it failed, and so does the sum */
-        lua_replace(L, 2);
-        return 3;
-      }
-      if (lua_isnil(L, 2))
-        break;
-      lua_settop(L, 2);
-      add_element(L, &sum, n);
-    }
-  } else {
-    uqL_argument_table(L, 1, 1, "sum");
-    int count = uqL_check_list(L, 1, "sum", "list");
-    for (int n = 1; n <= count; n++) {
-      lua_rawgeti(L, 1, n);
-      add_element(L, &sum, n);
-    }
-  }
+  if (!lua_isfunction(L, 1))
+    sum_list(L, &sum);
+  else if (!sum_function(L, &sum))
+    return 3;
   uqL_amount_push(L, &sum);
   return 1;
 }
@@ -288,8 +289,8 @@ static int amount_tonumber(lua_State *L) {
   return 1;
 }
 
-/* The decimals that the second argument asks for: a currency or their number.
-** -1: pushes why there are none. Raises if it is neither. */
+/* The number of decimals by the second argument: that number, or a currency.
+** -1: pushes why it is not known. Raises if it is neither. */
 static int check_places(lua_State *L) {
   size_t len;
   if (lua_type(L, 2) == LUA_TNUMBER) {
@@ -313,11 +314,11 @@ static int check_places(lua_State *L) {
     lua_pushfstring(L,
                     "ISO 4217 has no decimals for '%s': give their number "
                     "instead of the currency",
-                    push_shown(L, code, len));
+                    uqL_push_shown(L, code, len, MAX_SHOWN));
   return places;
 }
 
-/* Fails since an amount cannot be had with so many decimals. */
+/* nil and a message: the amount cannot have that number of decimals. */
 static int fail_places(lua_State *L, const struct uq_decimal *d, int places,
                        enum uq_decimal_status status, const char *too_large) {
   const char *text = push_text(L, d);
@@ -325,7 +326,7 @@ static int fail_places(lua_State *L, const struct uq_decimal *d, int places,
     lua_pushfstring(L, "%s has more than %d decimals", text, places);
   else
     lua_pushfstring(L, "%s with %d decimals %s", text, places, too_large);
-  return fail(L);
+  return uqL_push_nil_message(L);
 }
 
 /* amount:minor(currency or decimals) */
@@ -334,7 +335,7 @@ static int amount_minor(lua_State *L) {
   long long units;
   int places = check_places(L);
   if (places < 0)
-    return fail(L);
+    return uqL_push_nil_message(L);
   enum uq_decimal_status status = uq_decimal_minor(d, places, &units);
   if (status == UQ_DECIMAL_OK && uqL_pushint64(L, units))
     return 1;
@@ -354,7 +355,7 @@ static int amount_format(lua_State *L) {
   if (!lua_isnil(L, 2)) {
     int places = check_places(L);
     if (places < 0)
-      return fail(L);
+      return uqL_push_nil_message(L);
     enum uq_decimal_status status = uq_decimal_rescale(&d, places, &d);
     if (status != UQ_DECIMAL_OK)
       return fail_places(L, &d, places, status, "has more than 38 digits");
@@ -395,60 +396,4 @@ static const luaL_Reg methods[] = {{"add", amount_add},
 
 void uqL_amount_open(lua_State *L) {
   uqL_class(L, UQ_AMOUNT, metamethods, methods);
-}
-
-/* ------------------------------------------------------------------------ */
-/* times                                                                     */
-/* ------------------------------------------------------------------------ */
-
-/* The nearest double to the digits. A division would round twice in registers
-** that are wider than a double (i386). */
-static void push_fraction(lua_State *L, int32_t nanoseconds) {
-  char text[] = "0.000000000";
-  double value = 0;
-  for (char *p = text + sizeof text - 2; nanoseconds > 0; p--) {
-    *p = (char)('0' + nanoseconds % 10);
-    nanoseconds /= 10;
-  }
-  if (uq_number_double(text, sizeof text - 1, &value) != UQ_NUMBER_OK)
-    uqL_no_memory(L); /* the only failure here */
-  lua_pushnumber(L, (lua_Number)value);
-}
-
-/* uqpay.parse_time(text [, zone]) -> Unix seconds, fraction */
-int uqL_parse_time(lua_State *L) {
-  struct uq_datetime m;
-  size_t len;
-  int zone;
-  bool zoned = !lua_isnoneornil(L, 2);
-  uqL_check_dot(L, "parse_time", "(...)");
-  luaL_checktype(L, 1, LUA_TSTRING);
-  if (zoned) {
-    luaL_checktype(L, 2, LUA_TSTRING);
-    const char *name = lua_tolstring(L, 2, &len);
-    luaL_argcheck(L, uq_zone_parse(name, len, &zone), 2,
-                  len > 0 ? "\"Z\" or an offset such as \"+08:00\" expected"
-                          : "\"Z\" or an offset such as \"+08:00\" expected, "
-                            "got an empty string");
-  }
-  const char *text = lua_tolstring(L, 1, &len);
-  switch (uq_datetime_parse(text, len, zoned ? &zone : NULL, &m)) {
-  case UQ_DATETIME_OK:
-    if (!uqL_pushint64(L, m.seconds))
-      lua_pushnumber(L, (lua_Number)m.seconds);
-    push_fraction(L, m.nanoseconds);
-    return 2;
-  case UQ_DATETIME_NONE:
-    lua_pushliteral(L, "no date");
-    return fail(L);
-  case UQ_DATETIME_ZONE:
-    lua_pushfstring(L,
-                    "'%s' does not say its zone: give the one that is meant as "
-                    "the second argument",
-                    push_shown(L, text, len));
-    return fail(L);
-  default:
-    lua_pushfstring(L, "'%s' is no time", push_shown(L, text, len));
-    return fail(L);
-  }
 }

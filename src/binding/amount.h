@@ -19,10 +19,9 @@ void uqL_amount_open(lua_State *L);
 /* Pushes an amount. */
 void uqL_amount_push(lua_State *L, const struct uq_decimal *value);
 
-/* uqpay.amount, uqpay.sum, uqpay.parse_time */
+/* uqpay.amount, uqpay.sum */
 int uqL_amount_new(lua_State *L);
 int uqL_amount_sum(lua_State *L);
-int uqL_parse_time(lua_State *L);
 
 #pragma GCC visibility pop
 

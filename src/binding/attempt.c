@@ -50,9 +50,6 @@ static enum uq_verdict fail_spent(lua_State *L, struct uq_call *call) {
       "one, up to 24 hours old (allow_key_reuse asks for just that)");
 }
 
-/* Whole milliseconds, rounded up: 0 would mean "no limit" to the engine. */
-static long to_ms(double seconds) { return (long)ceil(seconds * 1000); }
-
 /* Seconds of silence after which the connection of an attempt may be given up
 ** and the request sent again: its share of the call's time. 0: not at all. */
 static double patience(const struct uq_call *call) {
@@ -93,8 +90,8 @@ static bool start_transfer(struct uq_call *call) {
       /* a login may go unstepped: its response may have come long ago */
       .timeout_ms = call->course->is_login
                         ? 0
-                        : to_ms(call->attempt.end - call->attempt.begun),
-      .connect_timeout_ms = to_ms(call->options.connect_timeout),
+                        : uq_milliseconds(call->attempt.end - call->attempt.begun),
+      .connect_timeout_ms = uq_milliseconds(call->options.connect_timeout),
       .silence = patience(call),
       .fresh = call->attempt.fresh,
       .endpoint = (int)(call->endpoint - uq_endpoints),

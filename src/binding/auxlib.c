@@ -156,6 +156,11 @@ int uqL_check_list(lua_State *L, int idx, const char *function,
   return length;
 }
 
+void uqL_set_count(lua_State *L, const char *name, double value) {
+  uqL_pushcount(L, value);
+  lua_setfield(L, -2, name);
+}
+
 void uqL_client_user_value(lua_State *L, int idx) {
   uqL_get_user_value(L, idx);
   lua_getfield(L, -1, "client");

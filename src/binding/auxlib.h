@@ -70,6 +70,9 @@ void uqL_argument_table(lua_State *L, int idx, int number,
 int uqL_check_list(lua_State *L, int idx, const char *function,
                    const char *name);
 
+/* Sets a field of the table at the top to a count. */
+void uqL_set_count(lua_State *L, const char *name, double value);
+
 /* Where the user value of a client keeps its spare call and its login, or
 ** false. To change these fields allocates nothing. */
 #define UQ_USER_VALUE_CACHED_CALL 1

@@ -1,5 +1,6 @@
 /*
-** batch.h - many balances, a few at a time, in order of completion.
+** batch.h - client:batch: many balances, a few at a time, in order of
+** completion.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_BATCH_H
@@ -13,16 +14,17 @@
 void uqL_batch_open(lua_State *L);
 
 /* client:batch(queries [, options]) -> an iterator, nil, nil, and a value whose
-** end ends the calls. The client, open, is at 1. */
+** __close ends the calls. The client, open, is at 1. */
 int uqL_batch(lua_State *L);
 
 /* For event loops, whose sources and waits may yield. */
 
-/* batch_next(batch) -> "result", query and the call's results; "query": the
-** source is to be asked; "wait": a call must be due before; "end". */
+/* batch_next(batch) -> "result", query and the call's results; "query": a query
+** of the source is needed; "wait": until a call is due; "end". */
 int uqL_batch_next(lua_State *L);
 
-/* batch_query(batch, query): what the source has given; nil: it is over. */
+/* batch_query(batch, query [, failure]): what the source has returned; a query
+** of nil ends it. */
 int uqL_batch_query(lua_State *L);
 
 /* batch_close(batch): ends its calls. Also the __close of a batch. */

@@ -50,8 +50,7 @@ static bool end_reading(lua_State *L, const struct uq_reading *r) {
 /* ------------------------------------------------------------------------ */
 
 /* True if the first argument, at idx, is a currency. Raises if it is not an
-*option
-** table either; nil is an unset variable. */
+** option table either; nil is an unset variable. */
 static bool is_currency(lua_State *L, const struct uq_reading *r, int idx) {
   if (lua_istable(L, idx) || lua_isnone(L, idx))
     return false;

@@ -228,13 +228,11 @@ static void advance(struct uq_client *c) {
   report_login(c);
 }
 
-/* Whole milliseconds, rounded up. */
-static long to_ms(double seconds) { return (long)ceil(seconds * 1000); }
-
 void uq_calls_step(struct uq_client *c, double limit) {
   if (limit > SLICE)
     limit = SLICE;
-  uq_transport_step(c->transport, limit > 0 ? to_ms(limit) : 0, next_wake(c));
+  uq_transport_step(c->transport, limit > 0 ? uq_milliseconds(limit) : 0,
+                    next_wake(c));
   advance(c);
 }
 

@@ -192,23 +192,18 @@ static int client_timeout(lua_State *L) {
   return 1;
 }
 
-static void set_count(lua_State *L, const char *name, double value) {
-  uqL_pushcount(L, value);
-  lua_setfield(L, -2, name);
-}
-
 /* client:stats(): what the client has done so far. */
 static int client_stats(lua_State *L) {
   const struct uq_stats *s = &check_client(L)->stats;
   lua_newtable(L);
-  set_count(L, "calls", s->calls);
-  set_count(L, "succeeded", s->succeeded);
-  set_count(L, "failed", s->failed);
-  set_count(L, "attempts", s->attempts);
-  set_count(L, "retries", s->retries);
-  set_count(L, "connections", s->connections);
-  set_count(L, "logins", s->logins);
-  set_count(L, "hook_errors", s->hook_errors);
+  uqL_set_count(L, "calls", s->calls);
+  uqL_set_count(L, "succeeded", s->succeeded);
+  uqL_set_count(L, "failed", s->failed);
+  uqL_set_count(L, "attempts", s->attempts);
+  uqL_set_count(L, "retries", s->retries);
+  uqL_set_count(L, "connections", s->connections);
+  uqL_set_count(L, "logins", s->logins);
+  uqL_set_count(L, "hook_errors", s->hook_errors);
   return 1;
 }
 

@@ -90,6 +90,12 @@ void uqL_error_set_redacted(lua_State *L, const char *name, const char *text,
 
 int uqL_no_memory(lua_State *L) { return luaL_error(L, "not enough memory"); }
 
+int uqL_push_nil_message(lua_State *L) {
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
 int uqL_error_push_failure(lua_State *L) {
   lua_pushnil(L);
   lua_insert(L, -2);
@@ -98,8 +104,9 @@ int uqL_error_push_failure(lua_State *L) {
   return 3;
 }
 
-void uqL_push_redacted(lua_State *L, const char *text, size_t len, size_t max,
-                       const struct uq_secrets *secrets, bool line) {
+const char *uqL_push_redacted(lua_State *L, const char *text, size_t len,
+                              size_t max, const struct uq_secrets *secrets,
+                              bool line) {
   char out[UQ_SHOWN_MAX];
   if (max > sizeof out)
     max = sizeof out;
@@ -107,9 +114,11 @@ void uqL_push_redacted(lua_State *L, const char *text, size_t len, size_t max,
   if (written == UQ_REDACT_NOMEM)
     uqL_no_memory(L);
   lua_pushlstring(L, out, written);
+  return lua_tostring(L, -1);
 }
 
-void uqL_push_shown(lua_State *L, const char *text, size_t len, size_t max) {
+const char *uqL_push_shown(lua_State *L, const char *text, size_t len,
+                           size_t max) {
   static const struct uq_secrets none = {NULL, NULL};
-  uqL_push_redacted(L, text, len, max, &none, true);
+  return uqL_push_redacted(L, text, len, max, &none, true);
 }

@@ -42,18 +42,25 @@ void uqL_error_set_redacted(lua_State *L, const char *name, const char *text,
 /* Raises an error for a lack of memory outside Lua. */
 int uqL_no_memory(lua_State *L);
 
+/* Puts nil below the message at the top: the results of a function that failed.
+** Returns their number. */
+int uqL_push_nil_message(lua_State *L);
+
 /* Puts nil and the message below the error table at the top: the results of a
 ** failed call. Returns their number. */
 int uqL_error_push_failure(lua_State *L);
 
-/* Pushes text as uq_redact shows it, cut to max bytes of at most UQ_SHOWN_MAX.
- */
-#define UQ_SHOWN_MAX 2048
-void uqL_push_redacted(lua_State *L, const char *text, size_t len, size_t max,
-                       const struct uq_secrets *secrets, bool line);
+#define UQ_SHOWN_MAX 2048 /* bytes of a text from outside */
 
-/* The same in one line for text of the user's own, which has none of them. */
-void uqL_push_shown(lua_State *L, const char *text, size_t len, size_t max);
+/* Pushes text from outside as uq_redact shows it, cut to max bytes, at most
+** UQ_SHOWN_MAX; line: in one line. Returns it. */
+const char *uqL_push_redacted(lua_State *L, const char *text, size_t len,
+                              size_t max, const struct uq_secrets *secrets,
+                              bool line);
+
+/* The same in one line for text of the user's own, which has no secrets. */
+const char *uqL_push_shown(lua_State *L, const char *text, size_t len,
+                           size_t max);
 
 #pragma GCC visibility pop
 

@@ -66,9 +66,9 @@ static int internal_closed(lua_State *L) {
   return 1;
 }
 
-/* next(client) -> the id of a call or batch that is due, reported once; nil:
+/* next_due(client) -> the id of a call or batch that is due, reported once; nil:
 ** there is none. */
-static int internal_next(lua_State *L) {
+static int internal_next_due(lua_State *L) {
   double id = uq_calls_next(luaL_checkudata(L, 1, UQ_CLIENT));
   if (id != 0)
     uqL_pushcount(L, id);
@@ -77,8 +77,8 @@ static int internal_next(lua_State *L) {
   return 1;
 }
 
-/* peer(client) -> the table that lives and dies with the client. */
-static int internal_peer(lua_State *L) {
+/* user_value(client) -> the table that lives as long as the client. */
+static int internal_user_value(lua_State *L) {
   luaL_checkudata(L, 1, UQ_CLIENT);
   uqL_get_user_value(L, 1);
   return 1;
@@ -119,10 +119,10 @@ static int internal_call(lua_State *L) {
   return lua_error(L);
 }
 
-/* misfit(client, endpoint, message, kind, requests, elapsed) -> the error table
-** of a list whose pages do not fit together: "schema", or "conflict" if the
-** list changed between two of them. */
-static int internal_misfit(lua_State *L) {
+/* page_error(client, endpoint, message, kind, requests, elapsed) -> the error
+** table for inconsistent pages: "schema", or "conflict" if the list changed
+** between two of them. */
+static int internal_page_error(lua_State *L) {
   static const char *const names[] = {"schema", "conflict", NULL};
   static const enum uq_kind kinds[] = {UQ_SCHEMA, UQ_CONFLICT};
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
@@ -144,9 +144,9 @@ static int internal_misfit(lua_State *L) {
   return 1;
 }
 
-/* refusal(endpoint, message [, elapsed]) -> the error table of a call that
-** cannot be made here; with seconds, of one that was waited for in vain. */
-static int internal_refusal(lua_State *L) {
+/* local_error(endpoint, message [, elapsed]) -> the error table of a call that
+** was not sent: kind "config", or "timeout" if elapsed seconds are given. */
+static int internal_local_error(lua_State *L) {
   const char *endpoint = luaL_checkstring(L, 1);
   luaL_checkstring(L, 2);
   bool late = !lua_isnoneornil(L, 3);
@@ -163,11 +163,11 @@ static int internal_refusal(lua_State *L) {
   return 1;
 }
 
-/* question(client, method, ...) -> what client:balance(...) would ask for:
+/* parse_query(client, method, ...) -> what client:balance(...) would send:
 ** currency, account ("": none), amounts (a number), timeout, true if it has a
 ** key of its own, and max_retries; nil, message and error if a value is wrong.
 ** Raises what the method of that name would. */
-static int internal_question(lua_State *L) {
+static int internal_parse_query(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   struct uq_options o = c->options;
   if (!uqL_call_options(L, 3, UQ_ENDPOINT_BALANCE, luaL_checkstring(L, 2), &o))
@@ -225,10 +225,10 @@ static struct uq_buf *push_scratch(lua_State *L) {
   return b;
 }
 
-/* read(client, currency, amounts, text) -> the balance that a call would have
+/* decode(client, currency, amounts, text) -> the balance that a call would have
 ** returned for an answer with that body; nil and why: no call takes that body.
 ** Raises if the client is closed. */
-static int internal_read(lua_State *L) {
+static int internal_decode(lua_State *L) {
   const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   const char *currency = luaL_checkstring(L, 2);
   int amounts = (int)luaL_checkinteger(L, 3);
@@ -242,9 +242,7 @@ static int internal_read(lua_State *L) {
       push_scratch(L),     NULL};
   if (uqL_response_decode_text(L, &q, (char *)text, len))
     return 1;
-  lua_pushnil(L);
-  lua_insert(L, -2);
-  return 2;
+  return uqL_push_nil_message(L);
 }
 
 /* idle(client) -> seconds in which nothing is expected to happen for the calls
@@ -259,7 +257,7 @@ static int internal_idle(lua_State *L) {
   return 1;
 }
 
-/* limit(client, connections, turn): see uq_transport_limit. */
+/* limit(client, connections, slice): see uq_transport_limit. */
 static int internal_limit(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   long connections = (long)luaL_checkinteger(L, 2);
@@ -308,20 +306,20 @@ static const luaL_Reg functions[] = {
     {"batch_close", uqL_batch_close},
     {"hook_failed", internal_hook_failed},
     {"closed", internal_closed},
-    {"next", internal_next},
-    {"peer", internal_peer},
+    {"next_due", internal_next_due},
+    {"user_value", internal_user_value},
     {"methods", internal_methods},
     {"starters", internal_starters},
     {"call", internal_call},
     {"iterators", internal_iterators},
-    {"misfit", internal_misfit},
+    {"page_error", internal_page_error},
     {"yieldable", internal_yieldable},
-    {"refusal", internal_refusal},
-    {"question", internal_question},
+    {"local_error", internal_local_error},
+    {"parse_query", internal_parse_query},
     {"budget", internal_budget},
     {"keep_text", internal_keep_text},
     {"text", internal_text},
-    {"read", internal_read},
+    {"decode", internal_decode},
     {"idle", internal_idle},
     {"limit", internal_limit},
     {"share_rate_limit", internal_share_rate_limit},

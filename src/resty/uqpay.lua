@@ -222,7 +222,7 @@ local function recreate_in_worker(self)
   if self.pid == ngx.worker.pid() or self.hub.closed then return end
   local client = uqpay.new(self.options)
   self.client, self.hub = client, Hub.new(client, loop)
-  internal.peer(client).hub = self.hub
+  internal.user_value(client).hub = self.hub
   apply_options(self)
 end
 
@@ -230,13 +230,13 @@ end
 local function check_phase(method, endpoint)
   local message = obstacle(method)
   if not message then return true end
-  return nil, message, internal.refusal(endpoint, message)
+  return nil, message, internal.local_error(endpoint, message)
 end
 
 -- The results of a call whose client was closed before the call could begin.
 local function fail_closed(endpoint)
   local message = "the client was closed"
-  local err = internal.refusal(endpoint, message)
+  local err = internal.local_error(endpoint, message)
   err.kind, err.retry_stopped = "canceled", "closed"
   return nil, message, err
 end
@@ -280,7 +280,7 @@ for name, endpoint in pairs(internal.iterators()) do
     local message = obstacle(name)
     if not message then return plain(self, options) end
     return pages(self.client, options, name, endpoint, nil,
-      internal.refusal(endpoint, message))
+      internal.local_error(endpoint, message))
   end
 end
 
@@ -309,11 +309,11 @@ local function take_cache_option(first, second, ...)
 end
 
 -- The query for Cache:get of a call of balance with these arguments. Raises what the
--- method would raise, without a position if it is called by pcall; nil, message and error:
--- a value is refused.
+-- method would raise, without a position if it is called by pcall; nil, message and
+-- error: a value is refused.
 local function parse_query(self, method, ...)
   local currency, account, amounts, timeout, keyed, retries =
-    internal.call(internal.question, self.client, method, ...)
+    internal.call(internal.parse_query, self.client, method, ...)
   if not currency then return nil, account, amounts end
   local first, second = ...
   local options = { currency = currency }

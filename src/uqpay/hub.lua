@@ -133,7 +133,7 @@ end
 local function dispatch(self, limit)
   local woken = 0
   while not self.closed and woken ~= limit do
-    local id = internal.next(self.client)
+    local id = internal.next_due(self.client)
     if not id then return false end
     local waiter = self.waiters[id]
     if waiter then

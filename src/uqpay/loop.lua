@@ -95,7 +95,7 @@ return function(loop)
   function face.new(options)
     local client = internal.call(uqpay.new, options)
     local hub = Hub.new(client, loop)
-    internal.peer(client).hub = hub -- for client:batch
+    internal.user_value(client).hub = hub -- for client:batch
     return setmetatable({ client = client, hub = hub }, Client)
   end
 

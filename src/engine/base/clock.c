@@ -5,6 +5,7 @@
 #define _GNU_SOURCE /* clock_gettime */
 #include "engine/base/clock.h"
 
+#include <math.h>
 #include <time.h>
 
 static double read_clock(clockid_t id) {
@@ -16,3 +17,5 @@ static double read_clock(clockid_t id) {
 double uq_clock(void) { return read_clock(CLOCK_MONOTONIC); }
 
 double uq_clock_unix(void) { return read_clock(CLOCK_REALTIME); }
+
+long uq_milliseconds(double seconds) { return (long)ceil(seconds * 1000); }

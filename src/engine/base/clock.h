@@ -14,6 +14,9 @@ double uq_clock(void);
 /* Seconds since 1970 by the wall clock, which may be set. */
 double uq_clock_unix(void);
 
+/* Whole milliseconds, rounded up. */
+long uq_milliseconds(double seconds);
+
 #pragma GCC visibility pop
 
 #endif

@@ -8,6 +8,9 @@
 #include <poll.h>
 #include <string.h>
 
+#include "engine/http/connections.h"
+#include "engine/http/latency.h"
+
 #define SILENCE 5.0  /* seconds after which a shared connection is dead */
 #define NO_ACK 4.0   /* seconds without an acknowledgement: dead */
 #define MIN_WAIT 1.0 /* seconds; a shorter wait says nothing */

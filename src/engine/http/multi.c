@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "engine/base/clock.h"
+#include "engine/event/poller.h"
 #include "engine/http/connections.h"
 #include "engine/http/easy_handle.h"
+#include "engine/http/liveness.h"
 #include "engine/http/process.h"
 
 #define MAX_CONNECTIONS 1024 /* kept open */

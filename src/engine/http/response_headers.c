@@ -64,6 +64,14 @@ static int read_status(const char *line, size_t len) {
   return digits == 3 ? status : -1;
 }
 
+void uq_response_headers_clear(struct uq_response_headers *r) {
+  r->request_id[0] = r->retry_after[0] = '\0';
+  r->location[0] = r->content_encoding[0] = '\0';
+  r->request_id_rank = r->status = 0;
+  r->complete = false;
+  r->bytes = 0;
+}
+
 bool uq_response_headers_line(struct uq_response_headers *r, const char *line,
                               size_t len, bool keep) {
   static const char version[] = "HTTP/";
@@ -74,7 +82,7 @@ bool uq_response_headers_line(struct uq_response_headers *r, const char *line,
   }
   if (len >= sizeof version - 1 &&
       memcmp(line, version, sizeof version - 1) == 0) {
-    memset(r, 0, sizeof *r);
+    uq_response_headers_clear(r);
     r->status = read_status(line, len);
   }
   r->bytes = bytes;

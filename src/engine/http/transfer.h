@@ -53,12 +53,12 @@ struct uq_response {
   int status;         /* 0: no status line came */
   struct uq_buf sent; /* the header block of the request */
   struct uq_buf body;
-  struct uq_response_headers received;
   int curl_code; /* CURLcode, 0 when kind is UQ_OK */
   const char *curl_name;
   int os_errno;
-  long connects;                /* connections opened for it */
-  bool plain;                   /* it was sent without TLS */
+  long connects;                       /* connections opened for it */
+  bool plain;                          /* it was sent without TLS */
+  struct uq_response_headers received; /* these two are texts */
   char message[UQ_MESSAGE_MAX]; /* why there is no response, for people */
 };
 

@@ -13,11 +13,15 @@
 #include <malloc.h>
 #endif
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
+#include "engine/base/buf.h"
 #include "engine/http/easy_handle.h"
+#include "engine/http/http_version.h"
+#include "engine/http/liveness.h"
+#include "engine/http/multi.h"
 #include "engine/http/process.h"
+#include "engine/http/response_headers.h"
 #include "engine/http/transfer_error.h"
 #include "engine/http/transport_state.h"
 
@@ -40,7 +44,7 @@
 ** server asks for that. */
 static void drop_response(struct uq_transfer *x) {
   uq_buf_clear(&x->body);
-  memset(&x->received, 0, sizeof x->received);
+  uq_response_headers_clear(&x->received);
 }
 
 /* libcurl opens a connection: true if that is to send a request again that must

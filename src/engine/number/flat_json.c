@@ -13,9 +13,9 @@ struct rest {
   const char *at, *end;
 };
 
+/* The NUL behind the text is no white space. */
 static void skip_space(struct rest *r) {
-  while (r->at < r->end &&
-         (*r->at == ' ' || *r->at == '\n' || *r->at == '\r' || *r->at == '\t'))
+  while (*r->at == ' ' || *r->at == '\n' || *r->at == '\r' || *r->at == '\t')
     r->at++;
 }
 

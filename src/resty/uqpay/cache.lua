@@ -74,7 +74,8 @@ end
 
 -- The balance of an entry; nil: its text is damaged.
 local function decode(client, query, entry)
-  local balance = internal.read(client.client, query.currency, query.amounts, entry.text)
+  local balance = internal.decode(client.client, query.currency, query.amounts,
+    entry.text)
   if balance then balance.cached_at = entry.received end
   return balance
 end
@@ -128,7 +129,7 @@ end
 
 -- The results of a call that failed so, with an error table of its own.
 local function failure_results(failure)
-  local err = internal.refusal("balance", failure.message) -- for its metatable
+  local err = internal.local_error("balance", failure.message) -- for its metatable
   for name in pairs(err) do err[name] = nil end
   for name, value in pairs(failure.err) do err[name] = value end
   return nil, failure.message, err
@@ -136,7 +137,7 @@ end
 
 local function timeout_results(seconds)
   local message = ("no balance within the timeout of %.15g s"):format(seconds)
-  return nil, message, internal.refusal("balance", message, seconds)
+  return nil, message, internal.local_error("balance", message, seconds)
 end
 
 -- ------------------------------------------------------------------------
