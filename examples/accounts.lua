@@ -1,6 +1,6 @@
--- All balances of all active accounts that issue cards, and what they come to in each
--- currency, to the last digit. Environment as in balance.lua, and UQPAY_RATE_LIMIT,
--- requests a minute (optional).
+-- All balances of all active accounts that issue cards, and their exact totals in each
+-- currency. Environment as in balance.lua, and UQPAY_RATE_LIMIT, requests a minute
+-- (optional).
 
 local uqpay = require "uqpay"
 
@@ -16,7 +16,7 @@ local function issues_cards(account)
   return false
 end
 
--- Some lists have no status: then the API says whether the account can be used.
+-- The status may be absent; then the API reports an account that cannot be used.
 local function may_be_active(account)
   return (account.status or "") == "" or account.status == "ACTIVE"
 end
@@ -56,7 +56,7 @@ local function report(account)
     if not balance then
       if err.type == "account_error" then   -- closed, suspended, not for cards
         inactive = inactive + 1
-      else                                  -- the others go on, but the totals lack it
+      else                                  -- the totals lack this account
         failed = failed + 1
       end
       return remark(account, message)
@@ -69,12 +69,12 @@ local function report(account)
   end
 end
 
-for account in client:each_account() do     -- raises an error if the list is not complete
+for account in client:each_account() do     -- raises an error if the list is incomplete
   if issues_cards(account) and may_be_active(account) then
     report(account)
   elseif issues_cards(account) then
     inactive = inactive + 1
-    remark(account, "not asked")
+    remark(account, "skipped")
   end
 end
 

@@ -1,5 +1,5 @@
--- Totals without a lost cent: amounts that are reckoned with digit by digit, their minor
--- units, and how old a balance is. Environment as in balances.lua.
+-- Exact totals: arithmetic on amounts without rounding, their minor units, and the time
+-- of a balance's last transaction. Environment as in balances.lua.
 
 local uqpay = require "uqpay"
 
@@ -13,7 +13,7 @@ if sub_account then
   queries[#queries + 1] = { currency = "USD", on_behalf_of = sub_account }
 end
 
-local totals = {}        -- by currency: dollars of two kinds have no sum
+local totals = {}        -- by currency: a sum needs one currency
 for _, query in ipairs(queries) do
   local balance = assert(client:balance(query))
   local currency = balance.currency
@@ -34,7 +34,7 @@ if totals.USD < reserve then
   print("missing", reserve - totals.USD .. " USD")
 end
 
--- What 0.1 a thousand times is:
+-- A thousand times 0.1:
 local tenths = {}
 for n = 1, 1000 do tenths[n] = "0.1" end
 print("tenths", uqpay.sum(tenths))

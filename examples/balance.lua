@@ -1,11 +1,11 @@
--- One balance, and nothing else.
+-- One balance.
 --
 -- UQPAY_TOKEN, or          the access token; or
 -- UQPAY_CLIENT_ID and      the credentials for a login
 -- UQPAY_API_KEY
 -- UQPAY_ENV                "sandbox" (the default) or "production"
--- UQPAY_BASE_URL           another server, in the place of UQPAY_ENV (optional)
--- UQPAY_CA_FILE            CA certificates that it is trusted by (optional)
+-- UQPAY_BASE_URL           another server, instead of UQPAY_ENV (optional)
+-- UQPAY_CA_FILE            a CA bundle, instead of the system's (optional)
 --
 -- `make sandbox` prints these for a server on this machine.
 

@@ -1,5 +1,5 @@
--- Several balances of the master account and of a sub-account, with the digits as the API
--- sent them. Environment as in balance.lua, and UQPAY_SUB_ACCOUNT (optional).
+-- Several balances of the master account and of a sub-account, with the digits that the
+-- API sent. Environment as in balance.lua, and UQPAY_SUB_ACCOUNT (optional).
 
 local uqpay = require "uqpay"
 

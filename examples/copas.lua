@@ -29,4 +29,4 @@ client:close()
 for n, query in ipairs(queries) do
   print(query.on_behalf_of or "master", query.currency, answers[n])
 end
-print("ticks meanwhile:", ticks)
+print("ticks at the same time:", ticks)

@@ -1,4 +1,4 @@
--- Several balances at once in a cqueues controller, while other work goes on in it.
+-- Several balances at once in a cqueues controller, while other work runs in it.
 -- Environment as in balances.lua.
 
 local cqueues = require "cqueues"
@@ -34,4 +34,4 @@ client:close()
 for n, query in ipairs(queries) do
   print(query.on_behalf_of or "master", query.currency, answers[n])
 end
-print("ticks meanwhile:", ticks)
+print("ticks at the same time:", ticks)

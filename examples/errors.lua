@@ -1,4 +1,4 @@
--- What to do about which kind of error. Environment as in balance.lua.
+-- What to do about each kind of error. Environment as in balance.lua.
 
 local uqpay = require "uqpay"
 
@@ -9,11 +9,11 @@ local client = uqpay.from_env {
 local advice = {
   auth = "get a new token",
   permission = "ask for the product to be enabled, or use the right environment",
-  invalid_request = "the request is wrong: asking again does not help",
+  invalid_request = "correct the request: a retry does not help",
   rate_limit = "slow down",
-  timeout = "ask again later",
-  connect = "ask again later",
-  tls = "check ca_file and who answers at that address",
+  timeout = "retry later",
+  connect = "retry later",
+  tls = "check ca_file and the server at that address",
 }
 
 for _, currency in ipairs { "USD", "ZZZ" } do

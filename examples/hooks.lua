@@ -1,5 +1,5 @@
--- A log line for every attempt, answer and retry: hooks never see a secret, and what they
--- do never changes a result. Environment as in balance.lua.
+-- A log line for every attempt, answer and retry. Hooks receive no secret and cannot
+-- change a result. Environment as in balance.lua.
 
 local uqpay = require "uqpay"
 
@@ -18,7 +18,7 @@ local client = uqpay.from_env {
         info.request_id or "-")
   end,
   on_retry = function(info)
-    log("  again in %.2f s: %s", info.wait, info.message)
+    log("  retry in %.2f s: %s", info.wait, info.message)
   end,
 }
 

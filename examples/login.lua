@@ -3,7 +3,7 @@
 --
 -- UQPAY_TOKEN_STORE   the file for the token (optional)
 --
--- The rest is as in balance.lua, UQPAY_TOKEN aside: a token store is for logins.
+-- The rest is as in balance.lua, without UQPAY_TOKEN: a token store is for logins.
 
 local uqpay = require "uqpay"
 

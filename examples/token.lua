@@ -1,6 +1,7 @@
--- A token that is read where another program leaves it: for every call, and once more
--- when the API refuses it. A second result, its end in Unix seconds, would have it kept
--- until a minute before. UQPAY_TOKEN_FILE names the file; the rest is as in balance.lua.
+-- A token from a file that another program writes: read for every call, and once more
+-- when the API rejects it. With a second result, the expiry in Unix seconds, the client
+-- would keep it until a minute before that. UQPAY_TOKEN_FILE names the file; the rest is
+-- as in balance.lua.
 
 local uqpay = require "uqpay"
 

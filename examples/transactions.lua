@@ -1,4 +1,4 @@
--- What moved the balance in a currency since a day, summed up by type to the last digit.
+-- Exact totals, by type, of the transactions in a currency since a given day.
 -- Environment as in balance.lua; the day and the currency are arguments (optional):
 --
 --     lua transactions.lua 2026-01-01 USD
@@ -12,7 +12,7 @@ local client = uqpay.from_env {
 }
 
 local totals, counts, types = {}, {}, {}
-for item in client:each_transaction {       -- raises an error if it cannot be complete
+for item in client:each_transaction {       -- raises an error if the list is incomplete
   start_time = day .. "T00:00:00Z", currency = currency, transaction_status = "COMPLETED",
 } do
   local name = item.transaction_type

@@ -93,8 +93,10 @@ matrix: ## demos and specs in chroots, 30 minutes: SUITES="trixie sid bookworm:i
 	@LUAS='$(if $(filter command,$(origin LUAS)),$(LUAS))' \
 		sh spec/matrix/matrix.sh $(SUITES)
 
+# The sanitized specs work more than they wait: a Lua for each processor at a time.
 asan: ## all specs on all Luas under the address and undefined behaviour sanitizers
-	@MAKE='$(MAKE)' sh spec/support/check.sh $(AVAILABLE:%='asan-spec LUA=%')
+	@UQPAY_CHECK_JOBS=$$(nproc) MAKE='$(MAKE)' sh spec/support/check.sh \
+		$(AVAILABLE:%='asan-spec LUA=%')
 
 ASAN = VARIANT=-asan CC=gcc CFLAGS='-O1 -g -fsanitize=address,undefined \
 	-fno-sanitize-recover=undefined -fno-omit-frame-pointer'

@@ -9,8 +9,8 @@ local handler = {}
 -- Seconds; the upper ends of the histogram's buckets.
 local buckets = { 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, math.huge }
 
--- Counts how long an attempt took, in the dictionary that all workers have. Each count is
--- of one bucket only; they are added up when they are read.
+-- Counts the duration of an attempt in the dictionary of all workers. Each count is of
+-- one bucket only; they are summed when they are read.
 local function observe(info)
   local metrics, n = ngx.shared.metrics, 1
   while info.elapsed > buckets[n] do n = n + 1 end
@@ -23,8 +23,8 @@ local client = uqpay.from_env {
   timeout = 10, amounts = "string", on_response = observe,
 }
 
--- Our status for a kind of error; 502 for all others: the failure is UQPAY's or ours, not
--- the end user's. A refused login (endpoint "token") never is the end user's either.
+-- HTTP status for a kind of error; 502 for all others: a failure of UQPAY or of this
+-- server, not of the end user. Neither is a rejected login (endpoint "token").
 local statuses = { rate_limit = 503, timeout = 504 }
 local of_requests = { invalid_request = 400, not_found = 404 }
 
@@ -53,14 +53,14 @@ function handler.balance()
   say(status_of(err), { kind = err.kind, request_id = err.request_id })
 end
 
--- Up: there is a token. All workers share it, so this asks UQPAY rarely.
+-- "up" if there is a token. All workers share it, so this rarely calls UQPAY.
 function handler.health()
   local token, _, err = client:token()
   say(token and 200 or 503,
     { status = token and "up" or "down", kind = err and err.kind })
 end
 
--- One worker answers a scrape: each puts its counts where all find them.
+-- One worker answers a scrape: each worker publishes its counts in the dictionary.
 local function publish()
   if ngx.worker.exiting() then return end -- a new worker has its number
   ngx.shared.metrics:set(ngx.worker.id(), cjson.encode(client:stats()))

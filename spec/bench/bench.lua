@@ -32,7 +32,7 @@ end
 local plain = { run = "lua5.4", env = "LUA_CPATH='build/5.4/?.so;;' " }
 local jit = { run = "luajit", env = "LUA_CPATH='build/jit/?.so;;' " }
 
--- What a Lua prints.
+-- The output of a Lua.
 local function ask(lua, code)
   return output(lua.env .. lua.run .. " -e '" .. code .. "'"):match "[^\n]*"
 end
@@ -76,12 +76,12 @@ local three = { bare, ours, ours_jit }
 local notes = {
   "[1] Debian's lua-curl: it has no multi handle, and its libcurl is built with GnuTLS, "
     .. "that of (a) with OpenSSL.",
-  "[2] Its `request:go` opens a connection for each call; here they are kept by hand, "
-    .. "one for each call in flight.",
-  "[3] Some lines that write and read HTTP/1.1 on a kept connection: no deadline, no "
+  "[2] Its `request:go` opens a connection for each call; here the bench reuses "
+    .. "connections, one for each call in flight.",
+  "[3] Some lines that write and read HTTP/1.1 on a reused connection: no deadline, no "
     .. "limit of sizes, no check of the host's name.",
   "[4] `socket.http` and `ssl.https` open a connection for each call.",
-  "All of [1] to [4] run on LuaJIT, where they are at their best.",
+  "All of [1] to [4] run on LuaJIT, where they are fastest.",
 }
 
 -- base: "http", "https" (HTTP/1.1 only) or "h2", with the client's http_version behind a

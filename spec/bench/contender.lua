@@ -1,4 +1,4 @@
--- What the Lua contenders share: command line, marks (see meter.c), token and keys.
+-- Shared by the Lua contenders: command line, marks (see meter.c), token and keys.
 --
 --   CONTENDER URL CA_FILE VERSION IN_FLIGHT MARK...      (see bare.c)
 --

@@ -1,4 +1,4 @@
--- lua-curl and lua-cjson, as their careful user would write it: one handle, reused. It
+-- lua-curl and lua-cjson, as a careful user would write it: one handle, reused. It
 -- has no multi handle, so there is one call after another. Lua 5.1, 5.2 and LuaJIT.
 
 local contender = require "spec.bench.contender"
@@ -11,7 +11,7 @@ easy:setopt(curl.OPT_URL, contender.url .. "/v1/issuing/balances")
 easy:setopt(curl.OPT_CAINFO, contender.ca_file)
 easy:setopt(curl.OPT_HTTP_VERSION, curl.HTTP_VERSION_1_1)
 easy:setopt(curl.OPT_TIMEOUT, 30)
-easy:setopt(curl.OPT_FAILONERROR, 1)    -- it cannot be asked for the status
+easy:setopt(curl.OPT_FAILONERROR, 1)    -- no function returns the status
 easy:setopt(curl.OPT_WRITEFUNCTION, function(bytes)
   parts[#parts + 1] = bytes
   return #bytes

@@ -3,7 +3,7 @@
 
 local measure = {}
 
--- What a command prints; it must succeed.
+-- The output of a command, which must succeed.
 function measure.output(command)
   local pipe = assert(io.popen(command))
   local text = pipe:read "*a"
@@ -38,7 +38,7 @@ function measure.instructions(wrap, command)
   return tonumber(text:match "Collected : (%d+)" or error(text, 0))
 end
 
--- Samples by key; the median of those of a key is nil when there are none.
+-- Samples by key; the median of a key is nil without samples.
 function measure.samples()
   local lists = {}
   local samples = {}

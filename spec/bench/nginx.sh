@@ -1,6 +1,6 @@
 #!/bin/sh
-# nginx.sh: starts the bench's server, and measures what resty.uqpay does to nginx. From the
-# top of the repository; `make bench-openresty` has built what is measured.
+# nginx.sh: starts the bench's server, and measures how resty.uqpay affects nginx. Started in
+# the top folder of the repository by `make bench-openresty`, which builds what is measured.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../support/paths.sh"

@@ -117,7 +117,7 @@ local handlers = {
     end
     ngx.say(good, " ", cached:stats().calls)
   ]],
-  -- The longest turn of the event loop, in ms of CPU: what others on the machine take is
+  -- The longest iteration of the event loop, in ms of CPU: what other processes take is
   -- not counted.
   ["/watch"] = [[
     watching, turn = true, 0
@@ -217,7 +217,7 @@ local function longest(what, gate, seconds, run, preload)
     if again.slowest < times.slowest then times, good = again, count end
   end
   row(what .. (good and (" (%d good)"):format(good) or ""),
-    ("%s; longest turn %.1f ms of CPU"):format(percentiles(times), times.turn),
+    ("%s; longest iteration %.1f ms of CPU"):format(percentiles(times), times.turn),
     gate and ("≤ %d ms"):format(gate), gate and times.slowest <= gate)
   return times
 end
@@ -406,12 +406,12 @@ local function flights()
   return table.concat(lines, "\n")
 end
 
-local block = ("Measured by `make bench-openresty` on %s. What has a gate had up to "
-  .. "three attempts; figures with calls in flight are medians of three rounds.\n\n"
+local block = ("Measured by `make bench-openresty` on %s. Rows with a gate had up "
+  .. "to three attempts; figures with calls in flight are medians of three rounds.\n\n"
   .. "| | measured | gate | |\n| --- | --- | --- | --- |\n%s\n\n"
   .. "From few calls in flight to many, all begun by light threads of one request; "
-  .. "connections are open, an answer takes 50 ms. lua-resty-http is here where "
-  .. "`LUA_PATH` has it, else `ngx.location.capture`; both speak HTTP/1.1.\n\n%s\n")
+  .. "connections are open, an answer takes 50 ms. The other client is lua-resty-http if "
+  .. "`LUA_PATH` has it, else `ngx.location.capture`; both use HTTP/1.1.\n\n%s\n")
   :format(os.date "%Y-%m-%d", table.concat(rows, "\n"), flights())
 if quick then
   io.write(block)

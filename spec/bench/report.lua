@@ -1,5 +1,5 @@
--- The bench's tables: figures in, Markdown out. Every figure that the README shows of it
--- comes through here. For Lua 5.1 to 5.4 and LuaJIT.
+-- The tables of `make bench`: figures in, Markdown out, for README.md. Runs on Lua 5.1 to
+-- 5.4 and LuaJIT.
 --
 --   figures = {
 --     date =, cpu =, cores =, kernel =, pinned = boolean, versions = { string, ... },
@@ -11,8 +11,10 @@
 --   row = { name =, calls =, cpu =, instructions =, peak =, slow_calls =, slow_cpu = }
 --   target = { what =, who =, value =, limit =, unit = "×" or "KiB", detail = }
 --
--- Calls are per second, cpu is in seconds a call, peak in KiB; slow is with the server's
--- delay. A figure that was not measured is nil or false.
+-- Calls are per second, cpu is in seconds a call, peak in KiB; slow_: with the server's
+-- delay. one, two: over HTTP/1.1, over HTTP/2. per_connection: the instructions that a
+-- connection costs; dearer: those that a call over HTTP/2 costs more than over HTTP/1.1.
+-- A figure that was not measured is nil or false.
 
 local report = {}
 
@@ -89,15 +91,15 @@ local function http(facts)
   return grid({ "", "HTTP/1.1", "HTTP/2", "×" }, 1, cells)
 end
 
--- For how many calls a connection must last for HTTP/1.1 to be the cheaper one.
+-- A sentence: for how many calls a connection must last to make HTTP/1.1 cheaper.
 local function break_even(facts)
   if not facts.dearer then return "" end
   if facts.dearer <= 0 then
-    return "With many in flight a call over HTTP/2 is no dearer, and spares connections."
+    return "With many in flight a call over HTTP/2 costs no more, and saves connections."
   end
-  return ("Each connection that HTTP/2 spares is worth %s instructions, each call costs "
-    .. "%s more: HTTP/1.1 is the cheaper one once its connections have lasted for %s "
-    .. "calls."):format(report.whole(facts.per_connection), report.whole(facts.dearer),
+  return ("Each connection that HTTP/2 saves is worth %s instructions, each call costs "
+    .. "%s more: HTTP/1.1 is cheaper if a connection lasts for more than %s calls.")
+    :format(report.whole(facts.per_connection), report.whole(facts.dearer),
       report.whole(math.ceil(facts.per_connection / facts.dearer)))
 end
 
@@ -112,10 +114,10 @@ end
 function report.markdown(figures)
   local parts = {
     setting(figures),
-    "(a) is a C program on libcurl alone that parses nothing. Connections are kept, "
-      .. "and open before the measuring begins. Instructions are those of user space, "
-      .. "counted by callgrind; CPU (user and system) and calls/s are medians. Delayed: "
-      .. "the server takes 50 ms for an answer.",
+    "(a) is the baseline: a C program that uses only libcurl and parses nothing. "
+      .. "Connections are reused, and open before the measurement. Instructions are "
+      .. "those of user space, counted by callgrind; CPU (user and system) and calls/s "
+      .. "are medians. Delayed: the server takes 50 ms for an answer.",
   }
   local function add(text) parts[#parts + 1] = text end
   for _, t in ipairs(figures.tables) do
@@ -131,8 +133,8 @@ function report.markdown(figures)
   return (table.concat(parts, "\n\n"):gsub("%s*$", "\n"))
 end
 
--- The text with the block between the marks of a name (bench) replaced; nil and why not,
--- if there are none.
+-- The text with `block` between the marks of that name (bench by default); nil and a
+-- message if it has no such marks.
 function report.replace(text, block, name)
   local first = "<!-- " .. (name or "bench") .. " -->"
   local _, from = text:find(first .. "\n", 1, true)

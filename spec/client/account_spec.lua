@@ -1,4 +1,4 @@
--- Whose balance it is. A header dropped or an answer mixed up would show one account's
+-- The right account. A dropped header or a mixed-up answer would show one account's
 -- money as another's, with every sign of success.
 
 local fixture = require "spec.support.fixture"
@@ -8,7 +8,7 @@ local uqpay = require "uqpay"
 local body = fixture.body
 local failed, succeeded = fixture.failed, fixture.succeeded
 
--- What the sandbox shows as available, by account and currency; no two are alike.
+-- The sandbox's available balances, by account and currency; no two are equal.
 local available = {
   master = { USD = "5000.25", SGD = "10000.00", XUSD = "12345678901234567890.12" },
   sub_account = { USD = "111.11", SGD = "222.20" },
@@ -54,7 +54,7 @@ describe("on_behalf_of", function()
       headers())
   end)
 
-  it("of a call is sent with it alone", function()
+  it("of a call is sent with that call only", function()
     local client = client_of()
     expect("sub_account", "USD", client:balance("USD",
       { on_behalf_of = sandbox.sub_account }))
@@ -205,7 +205,7 @@ describe("a short account id", function()
     assert.same(ids, headers())
   end)
 
-  it("is told by hooks and errors", function()
+  it("is in hooks and errors", function()
     local told
     local client = client_of { on_request = function(info) told = info.on_behalf_of end }
     local err = failed("invalid_request",
@@ -374,7 +374,7 @@ describe("answers of several accounts", function()
     assert.equal(0, own:stats().hook_errors + other:stats().hook_errors)
   end)
 
-  it("are never mixed by an answer that nobody asked for", function()
+  it("are never mixed by an unsolicited answer", function()
     -- The first answer fills a TLS record to the brim, so that another one, behind it on
     -- the kept connection, is not seen with it.
     local text, http = body(1), fixture.http
@@ -384,7 +384,7 @@ describe("answers of several accounts", function()
     sandbox.fault { kind = "garbage", body = first .. http(body(2)) }
     local client = client_of { max_retries = 0 }
     assert.equal("1", succeeded(client:balance "USD").available_balance)
-    -- the server has written all of it when it gets to speak with somebody else
+    -- the server has written all of it before it serves another connection
     succeeded(client_of():balance "USD")
     local sub = { on_behalf_of = sandbox.sub_account }
     expect("sub_account", "USD", client:balance("USD", sub))

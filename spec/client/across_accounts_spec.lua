@@ -1,5 +1,5 @@
--- Totals over accounts and transactions: the example that walks them all, against the
--- sandbox's truth, reckoned here without the client's own arithmetic.
+-- Totals over accounts and transactions: examples/accounts.lua, compared with the data of
+-- the sandbox, which are added up here without the client's own arithmetic.
 
 local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"
@@ -8,7 +8,8 @@ local uqpay = require "uqpay"
 
 local fields = { "available_balance", "margin_balance", "frozen_balance" }
 
--- Millionths, a whole number that a double bears: digits of at most six places.
+-- The millionths in a decimal number with at most six decimals: a whole number that a
+-- double can hold.
 local function millionths(digits)
   local sign, whole, fraction = digits:match "^(-?)(%d+)%.?(%d*)$"
   assert(whole and #fraction <= 6 and #whole < 10, digits)
@@ -20,7 +21,7 @@ local function issues_cards(account)
   return table.concat(account.business_code, " "):find "ISSUING" ~= nil
 end
 
--- Runs the example: its lines and exit status.
+-- Runs the example; returns the lines that it prints, and its exit status.
 local function run()
   local command = driver.command("env", "UQPAY_BASE_URL=" .. sandbox.url,
     "UQPAY_CA_FILE=" .. sandbox.ca_file, "UQPAY_TOKEN=" .. sandbox.token,
@@ -55,7 +56,7 @@ describe("across accounts", function()
         end
       elseif issues_cards(account) then
         inactive = inactive + 1
-        expected[#expected + 1] = ("%s %s not asked"):format(account.account_id,
+        expected[#expected + 1] = ("%s %s skipped"):format(account.account_id,
           account.status)
       end
     end
@@ -85,7 +86,7 @@ describe("across accounts", function()
     end
   end)
 
-  -- Has the list of accounts be these two: one that can be used and one that is closed.
+  -- Makes the list of accounts these two: one that can be used and one that is closed.
   local function list_two(status)
     local items = {}
     for n, id in ipairs { sandbox.sub_account, sandbox.closed_sub_account } do
@@ -95,7 +96,7 @@ describe("across accounts", function()
       .. '"total_items":2,"data":[' .. table.concat(items, ",") .. "]}" }
   end
 
-  it("the example asks for accounts whose status is not told", function()
+  it("the example includes accounts without a status", function()
     for _, status in ipairs {
       "", ',"status":null', ',"status":""', ',"status":"ACTIVE"',
     } do
@@ -110,7 +111,7 @@ describe("across accounts", function()
     end
   end)
 
-  it("the example does not take half a list of accounts for the whole", function()
+  it("the example fails when the list of accounts is incomplete", function()
     sandbox.fault { kind = "status", status = 404, endpoint = "accounts" }
     local lines, status = run()
     assert.equal("exit 1", status)
@@ -158,10 +159,10 @@ describe("a sum of transactions", function()
     assert.equal(uqpay.amount "100", total)
     assert.equal("100.00", total:format "USD")
     assert.equal(10000, total:minor "USD")
-    assert.not_equal(100, drifted) -- what it is about
+    assert.not_equal(100, drifted) -- doubles have drifted
   end)
 
-  it("by currency is what the truth comes to, in windows and in pages", function()
+  it("by currency is that of the sandbox's data, in windows and in pages", function()
     local expected, client = {}, fixture.client { amounts = "exact" }
     for _, item in ipairs(sandbox.transactions()) do
       local currency = item.currency

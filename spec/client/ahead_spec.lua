@@ -1,4 +1,4 @@
--- What time does to tokens: they are renewed ahead of their end while calls go on with
+-- Expiry of tokens: they are renewed before it while calls continue with
 -- the old one, whatever the wall clock says. In children whose clocks are moved.
 
 local child = require "spec.support.child"
@@ -17,18 +17,18 @@ describe("a token", function()
   before_each(function() sandbox.reset() end)
 
   for style, name in ipairs(names) do
-    it("that is old is renewed while calls go on with it, " .. name, function()
+    it("that is old is renewed while calls use it, " .. name, function()
       run(style, [[
         local c = style.new(options())
         good(style.all(c, times(2)))
         shift.monotonic(1600)
         sandbox.settings { hold = "token" }
         good(style.all(c, times(5)))
-        until_so(function() return count "token" == 2 end)
+        wait_until(function() return count "token" == 2 end)
         good(style.all(c, times(3)))
         same("1 1 1 1 1 1 1 1 1 1", tokens())
         sandbox.settings { hold = "" }
-        until_so(function() return tokens():find "2$" end,
+        wait_until(function() return tokens():find "2$" end,
           function() good(style.all(c, times(1))) end)
         good(style.all(c, times(2)))
         same(2, count "token")
@@ -50,7 +50,7 @@ describe("a token", function()
       ]])
     end)
 
-    it("that is over is not used when no other can be had, " .. name, function()
+    it("that has expired is not used when there is no other, " .. name, function()
       run(style, [[
         local c = style.new(options())
         good(style.all(c, times(1)))
@@ -63,19 +63,19 @@ describe("a token", function()
       ]])
     end)
 
-    it("whose renewal fails is used on, and renewed later, " .. name, function()
+    it("whose renewal fails is still used, and renewed later, " .. name, function()
       run(style, [[
         local c = style.new(options())
         good(style.all(c, times(1)))
         shift.monotonic(1600)
         sandbox.fault { kind = "html", endpoint = "token", times = 3 }
-        until_so(function() return count "token" == 4 end,
+        wait_until(function() return count "token" == 4 end,
           function() good(style.all(c, times(1))) end)
         for _ = 1, 5 do good(style.all(c, times(2))) end
         same(4, count "token")       -- a login of three attempts, and a pause
         assert(not tokens():find "2")
         shift.monotonic(11)
-        until_so(function() return tokens():find "2$" end,
+        wait_until(function() return tokens():find "2$" end,
           function() good(style.all(c, times(1))) end)
         same(5, count "token")
         same(3, c:stats().logins)
@@ -83,13 +83,13 @@ describe("a token", function()
       ]])
     end)
 
-    it("whose renewal is refused for haste holds up no call, " .. name, function()
+    it("whose renewal is answered 429 delays no call, " .. name, function()
       run(style, [[
         local c = style.new(options { timeout = 10 })
         good(style.all(c, times(1)))
         shift.monotonic(1600)
         sandbox.fault { kind = "rate_limit", retry_after = "50", endpoint = "token" }
-        until_so(function() return count "token" == 2 end,
+        wait_until(function() return count "token" == 2 end,
           function() good(style.all(c, times(1))) end)
         for _ = 1, 3 do good(style.all(c, times(1))) end
         assert(not tokens():find "2")
@@ -107,7 +107,7 @@ describe("a token", function()
       ]])
     end)
 
-    it("lives on whatever the wall clock says, " .. name, function()
+    it("stays valid whatever the wall clock says, " .. name, function()
       run(style, [[
         local c = style.new(options())
         good(style.all(c, times(1)))
@@ -162,13 +162,13 @@ describe("a token", function()
       good(style.all(c, times(1)))
       shift.monotonic(1600)
       good(style.all(c, times(50)))
-      until_so(function() return tokens():find "2$" end,
+      wait_until(function() return tokens():find "2$" end,
         function() good(style.all(c, times(1))) end)
       same(2, count "token")
     ]])
   end)
 
-  it("is taken from a renewal that was left alone, however late", function()
+  it("is taken from an abandoned renewal, however late", function()
     for style = 1, #styles do
       sandbox.reset()
       run(style, [[
@@ -177,9 +177,9 @@ describe("a token", function()
         shift.monotonic(1600)
         sandbox.settings { hold = "token" }
         good(style.all(c, times(1)))
-        until_so(function() return count "token" == 2 end)
+        wait_until(function() return count "token" == 2 end)
         sandbox.settings { hold = "" }
-        until_so(function() return #sandbox.mints() == 2 end)
+        wait_until(function() return #sandbox.mints() == 2 end)
         shift.monotonic(100)            -- the old one is good still
         good(style.all(c, times(1)))
         good(style.all(c, times(3)))

@@ -1,5 +1,5 @@
--- The way that goes well: one balance from the call to the wire and back, the client's
--- life, its hooks and counters, and the module table.
+-- Calls that succeed: one balance from the call to the wire and back; then the life of a
+-- client, its hooks and counters, and the module table.
 
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
@@ -35,7 +35,7 @@ local function raises(message, ...)
   assert.matches(message, err, 1, true)
 end
 
--- Runs Lua code in a process of its own, of this same interpreter; returns its output.
+-- Runs Lua code in a process of its own, with this interpreter; returns its output.
 local function child(code)
   code = ("package.cpath = %q\n"):format(package.cpath) .. code
   return driver.output(driver.command(os.getenv "UQPAY_LUA", "-e", code) .. " 2>&1")
@@ -74,7 +74,7 @@ describe("balance", function()
       assert.equal(1, select("#", client:balance { currency = "USD" }))
     end)
 
-    it("what assert passes on", function()
+    it("a value that assert passes through", function()
       assert.equal("USD", (assert(client:balance "USD")).currency)
     end)
 
@@ -113,14 +113,14 @@ describe("balance", function()
       end
     end)
 
-    it("a 201's balance as a 200's", function()
+    it("the balance of a 201, too", function()
       sandbox.fault { kind = "answer", status = 201, body = fixture.body(1) }
       assert.equal(1, fixture.succeeded(client:balance "USD").available_balance)
     end)
   end)
 
   describe("takes", function()
-    it("a currency, a currency and options, options alone", function()
+    it("a currency, a currency and options, only options", function()
       for _, arguments in ipairs {
         { "USD" }, { "USD", {} }, { "USD", { timeout = 5 } }, { { currency = "USD" } },
         { { currency = "USD", timeout = 5, max_retries = 0 } },
@@ -137,7 +137,7 @@ describe("balance", function()
       assert.equal("SGD", fixture.succeeded(one:balance {}).currency)
     end)
 
-    it("a currency that is no constant", function()
+    it("a currency string that is made at run time", function()
       local text = ("USD"):lower()
       assert.same(dollars, fixture.succeeded(client:balance(text:upper())))
     end)
@@ -193,7 +193,7 @@ describe("balance", function()
       end
     end)
 
-    it("is sent in the case it was given in", function()
+    it("is sent in the letter case that was given", function()
       local id = sandbox.sub_account:upper()
       fixture.failed("invalid_request", client:balance("USD", { on_behalf_of = id }))
       assert.equal(id, sent().headers["x-on-behalf-of"])
@@ -227,7 +227,7 @@ describe("balance", function()
       assert.equal('{"currency":"SGD"}', request.body)
     end)
 
-    it("these bytes and none behind them, on a bare socket", function()
+    it("these bytes and none after them, on a bare socket", function()
       local server = faulty.start { { read = true, send = "HTTP/1.1 200 OK\r\n\r\n" } }
       local one = fixture.client { base_url = server.url .. "/api" }
       local err = fixture.failed("decode", one:balance "USD")
@@ -301,7 +301,7 @@ describe("balance", function()
 
     it("may be closed again and again", function()
       for _ = 1, 3 do assert.equal(0, select("#", client:close())) end
-      fixture.client():close() -- nor must it have been used
+      fixture.client():close() -- one that was never used
     end)
 
     it("refuses to be used after its close, in these words", function()
@@ -313,11 +313,11 @@ describe("balance", function()
       assert.equal(1, #sandbox.requests())
     end)
 
-    it("has metamethods that refuse a stranger", function()
+    it("has methods that reject any other value", function()
       local meta = getmetatable(client)
       for _, name in ipairs { "__gc", "__close", "__tostring" } do
-        for _, stranger in ipairs { {}, io.stdout, 5 } do
-          assert.is_false((pcall(meta[name], stranger)), name)
+        for _, other in ipairs { {}, io.stdout, 5 } do
+          assert.is_false((pcall(meta[name], other)), name)
         end
         assert.is_false((pcall(meta[name])), name)
       end
@@ -350,8 +350,9 @@ describe("balance", function()
       end)
     end
 
-    -- The count may be off by a few: the pipe of the counting, what earlier specs left,
-    -- the last client that Lua holds on to. Twenty clients have twenty sockets, at least.
+    -- The count may be off by a few: the pipe to ls, descriptors that earlier specs have
+    -- left, the last client, which Lua's stack still refers to. Twenty clients have at
+    -- least twenty sockets.
     it("gives back its descriptors when it is closed or collected", function()
       for _, close in ipairs { true, false } do
         collectgarbage()
@@ -377,7 +378,7 @@ describe("balance", function()
       for _, one in ipairs(clients) do one:close() end
     end)
 
-    it("that is not held by anyone is not collected in the middle of its call", function()
+    it("without a reference is not collected in the middle of its call", function()
       local one = fixture.client {
         on_request = function() collectgarbage() collectgarbage() end,
         on_response = function() collectgarbage() collectgarbage() end,
@@ -403,7 +404,7 @@ describe("balance", function()
       assert.same(dollars, fixture.succeeded(client:balance "USD"))
     end)
 
-    it("may work one inside the other's hook", function()
+    it("may be used in each other's hooks", function()
       local other = fixture.client { token = sandbox.other_token }
       local inside = {}
       local function ask() inside[#inside + 1] = other:balance "USD".available_balance end
@@ -412,7 +413,7 @@ describe("balance", function()
       assert.same({ 66666.6, 66666.6 }, inside)
     end)
 
-    it("may work in coroutines by turns", function()
+    it("may alternate between coroutines", function()
       local function asking(one)
         return coroutine.wrap(function()
           while true do coroutine.yield(one:balance "USD") end
@@ -496,7 +497,7 @@ describe("balance", function()
 
     before_each(function() told = {} end)
 
-    it("are told of a call that goes well", function()
+    it("are called for a call that succeeds", function()
       local one = hooked { on_behalf_of = sandbox.sub_account }
       one:balance "SGD"
       assert.equal("request response", order())
@@ -514,8 +515,8 @@ describe("balance", function()
       assert.is_true(answer.elapsed > 0 and answer.elapsed < 30)
     end)
 
-    it("are told of every attempt and every wait", function()
-      -- in this order: on a connection that was used before, curl would try again itself
+    it("are called for every attempt and every wait", function()
+      -- in this order: on a connection that was used before, curl would resend by itself
       sandbox.fault { { kind = "drop_before" },
         { kind = "status", status = 503, store = false } }
       local one = hooked()
@@ -536,13 +537,13 @@ describe("balance", function()
       assert.is_true(retry.wait > 0 and retry.wait <= 0.004)
     end)
 
-    it("are told of the end that is a failure, without a retry", function()
+    it("are called for a final failure, without a retry", function()
       fixture.failed("invalid_request", hooked():balance "EUR")
       assert.equal("request response", order())
       assert.equal("invalid_request", of "response"[1].kind)
     end)
 
-    it("are told of nothing when nothing is sent", function()
+    it("are not called when nothing is sent", function()
       local one, key = hooked(), uqpay.uuid()
       pcall(one.balance, one, "usd")
       assert.equal("", order())
@@ -552,7 +553,7 @@ describe("balance", function()
       assert.equal("", order())
     end)
 
-    it("never see the token, not even one that the server shows", function()
+    it("never see the token, even if the server echoes it", function()
       local echo = '{"code":"' .. sandbox.token .. '","message":"no ' .. sandbox.token
         .. '","type":"Bearer ' .. sandbox.token .. '"}'
       for _, status in ipairs { 401, 500, 200 } do
@@ -573,7 +574,7 @@ describe("balance", function()
       end
     end)
 
-    it("cannot change a call by changing what they are told", function()
+    it("cannot change a call by changing their argument", function()
       local function spoil(info)
         for name in pairs(info) do info[name] = "spoiled" end
       end
@@ -631,7 +632,7 @@ describe("balance", function()
       raises(closed, one.balance, one, "USD")
     end)
 
-    it("may close the client when the balance is there: it is returned", function()
+    it("may close the client after the answer: the balance is returned", function()
       local one
       one = hooked { on_response = function() one:close() end }
       assert.same(dollars, fixture.succeeded(one:balance "USD"))
@@ -665,7 +666,7 @@ describe("the module", function()
     end
   end)
 
-  it("makes UUIDs whose every free digit varies", function()
+  it("makes UUIDs in which every random digit varies", function()
     local seen = {}
     for _ = 1, 500 do
       local uuid = uqpay.uuid()
@@ -681,13 +682,13 @@ describe("the module", function()
     end
   end)
 
-  it("knows its version", function()
+  it("has its version, as info returns it", function()
     assert.matches("^%d+%.%d+%.%d+$", uqpay._VERSION)
     assert.equal("uqpay", uqpay._NAME)
     assert.equal(uqpay._VERSION, uqpay.info().version)
   end)
 
-  it("tells what it is built on", function()
+  it("returns the versions of its libraries", function()
     local info = uqpay.info()
     assert.matches("^[78]%.%d+%.%d+", info.libcurl)
     assert.matches("%a", info.tls)
@@ -726,7 +727,7 @@ describe("the module", function()
       io.write(tostring(type(uqpay) == "table" and uqpay == require "uqpay"))]])
   end)
 
-  it("sets no globals and leaves the others alone", function()
+  it("sets no globals and does not change others", function()
     assert.equal("", child [[
       require "cjson"
       local before = {}
@@ -740,7 +741,7 @@ describe("the module", function()
       end]])
   end)
 
-  it("leaves lua-cjson's own settings alone, and does not heed them", function()
+  it("neither changes nor uses lua-cjson's settings", function()
     sandbox.start()
     sandbox.reset()
     sandbox.fault { kind = "answer",
@@ -755,7 +756,7 @@ describe("the module", function()
     assert.is_false(deep)
   end)
 
-  it("can be loaded anew beside itself", function()
+  it("can be loaded a second time", function()
     sandbox.start()
     local client = fixture.client()
     package.loaded.uqpay = nil

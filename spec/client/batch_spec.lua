@@ -1,5 +1,5 @@
--- client:batch: many balances a few at a time, in order of completion. Whatever comes
--- of one query, the others go on.
+-- client:batch: many balances a few at a time, in order of completion. If one query
+-- fails, the others continue.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"
@@ -7,8 +7,8 @@ local uqpay = require "uqpay"
 
 local modern = _VERSION >= "Lua 5.4"      -- has to-be-closed variables
 
--- What the sandbox shows of each account.
-local function shown()
+-- The balances of each account in the sandbox.
+local function sandbox_balances()
   return {
     master = { USD = 5000.25, SGD = 10000 },
     [sandbox.sub_account] = { USD = 111.11, SGD = 222.2 },
@@ -17,11 +17,11 @@ local function shown()
 end
 
 local function expected(query)
-  if type(query) == "string" then return shown().master[query] end
-  return shown()[query.on_behalf_of or "master"][query.currency]
+  if type(query) == "string" then return sandbox_balances().master[query] end
+  return sandbox_balances()[query.on_behalf_of or "master"][query.currency]
 end
 
--- All that a batch gives: a list of { query, balance, message, err }.
+-- All results of a batch: a list of { query =, balance =, message =, err = }.
 local function collect(client, queries, options)
   local list = {}
   for query, balance, message, err in client:batch(queries, options) do
@@ -30,7 +30,7 @@ local function collect(client, queries, options)
   return list
 end
 
--- A source of n queries, and how many it has given.
+-- A source of n queries; given.n counts those that it has returned.
 local function source_of(n, query)
   local given = { n = 0 }
   return function()
@@ -76,7 +76,7 @@ describe("a batch", function()
       assert.equal(6, #sandbox.requests())
     end)
 
-    it("an iterator function, and whatever can be called", function()
+    it("an iterator function, and anything callable", function()
       assert.equal(5, #collect(client, (source_of(5))))
       assert.equal(5, #collect(client, coroutine.wrap(function()
         for _ = 1, 5 do coroutine.yield "USD" end
@@ -116,7 +116,7 @@ describe("a batch", function()
     assert.is_nil(iterator())
   end)
 
-  it("gives what is ready first first", function()
+  it("returns results in order of completion", function()
     sandbox.fault { kind = "delay", seconds = 0.6,
       match = { ["x-on-behalf-of"] = sandbox.sub_account } }
     local slow = { currency = "USD", on_behalf_of = sandbox.sub_account }
@@ -133,21 +133,21 @@ describe("a batch", function()
       for n, query in ipairs(bad) do queries[n + 1] = query end
       local list = collect(client, queries)
       assert.equal(#queries, #list)
-      for _, over in ipairs(list) do
-        if over.query == "USD" then
-          assert.equal(5000.25, over.balance.available_balance)
+      for _, result in ipairs(list) do
+        if result.query == "USD" then
+          assert.equal(5000.25, result.balance.available_balance)
         else
-          local err = fixture.failed("invalid_request", nil, over.message, over.err)
+          local err = fixture.failed("invalid_request", nil, result.message, result.err)
           assert.equal(0, err.attempts)
           assert.is_false(err.retryable)
-          assert.is_truthy(over.message:find("batch", 1, true), over.message)
+          assert.is_truthy(result.message:find("batch", 1, true), result.message)
         end
       end
       assert.equal(1, #sandbox.requests())
       return list
     end
 
-    it("goes on with the others if they are no queries", function()
+    it("continues with the others if they are not queries", function()
       check {
         5, false, true, print, "usd", "US", "", {}, { "USD" },
         { currency = 5 }, { currency = "usd" }, { currency = "USD", on_behalf_of = "x" },
@@ -157,27 +157,27 @@ describe("a batch", function()
       }
     end)
 
-    it("says what is wrong with them, and how it may be meant", function()
+    it("names the error, and suggests the right name", function()
       local list = check { { currency = "USD", timeuot = 3 } }
       local failure = list[1].message or list[2].message
       assert.is_truthy(failure:find("unknown option 'timeuot' to 'batch' (did you "
         .. "mean 'timeout'?)", 1, true), failure)
     end)
 
-    it("goes on with the others if the API refuses them", function()
+    it("continues with the others if the API rejects them", function()
       local list = collect(client, {
         "USD", "ZZZ", { currency = "USD", on_behalf_of = sandbox.closed_sub_account },
         { currency = "USD", on_behalf_of = sandbox.foreign_sub_account }, "SGD",
       })
       local kinds = { balance = 0 }
-      for _, over in ipairs(list) do
-        local kind = over.err and over.err.kind or "balance"
+      for _, result in ipairs(list) do
+        local kind = result.err and result.err.kind or "balance"
         kinds[kind] = (kinds[kind] or 0) + 1
       end
       assert.same({ balance = 2, invalid_request = 3 }, kinds)
     end)
 
-    it("asks again for those that are worth it, and goes on", function()
+    it("retries those that are retryable, and continues", function()
       sandbox.fault { kind = "status", status = 503, times = 3 }
       sandbox.fault { kind = "drop_before", times = 3 }
       sandbox.fault { kind = "html", times = 100,
@@ -185,13 +185,13 @@ describe("a batch", function()
       local queries = { { currency = "USD", on_behalf_of = sandbox.sub_account } }
       for n = 2, 12 do queries[n] = "USD" end
       local failures = 0
-      for _, over in ipairs(collect(client, queries, { max_retries = 6 })) do
-        if not over.balance then
+      for _, result in ipairs(collect(client, queries, { max_retries = 6 })) do
+        if not result.balance then
           failures = failures + 1
-          assert.equal(queries[1], over.query)
-          assert.equal("api", over.err.kind)
-          assert.equal(7, over.err.attempts)
-          assert.equal(sandbox.sub_account, over.err.on_behalf_of)
+          assert.equal(queries[1], result.query)
+          assert.equal("api", result.err.kind)
+          assert.equal(7, result.err.attempts)
+          assert.equal(sandbox.sub_account, result.err.on_behalf_of)
         end
       end
       assert.equal(1, failures)
@@ -205,10 +205,10 @@ describe("a batch", function()
         client = fixture.client { http_version = version }
       end)
 
-      -- Each request takes so long; then of any n + 1 in a row the last has arrived
-      -- when the first had its answer.
+      -- Each answer takes `delay` seconds. With at most `bound` calls in flight, request
+      -- n + bound arrives after the answer to request n.
       local function check_bound(bound, count, options)
-        local delay = math.max(0.08, bound / 80) -- all of them must get there in it
+        local delay = math.max(0.08, bound / 80) -- `bound` requests must arrive in it
         sandbox.fault { kind = "delay", seconds = delay, times = count }
         assert.equal(count, #collect(client, (source_of(count)), options))
         local log = sandbox.requests()
@@ -222,19 +222,19 @@ describe("a batch", function()
         assert.is_true(together)
       end
 
-      it("keeps to its concurrency", function()
+      it("has no more calls in flight than its concurrency", function()
         check_bound(5, 20, { concurrency = 5 })
       end)
 
-      it("has 32 calls in flight if nothing is said", function()
+      it("has 32 calls in flight by default", function()
         check_bound(32, 70)
       end)
 
-      it("can ask for one after the other", function()
+      it("can make one call at a time", function()
         local list = {}
         for n = 1, 10 do list[n] = { currency = n % 2 == 0 and "USD" or "SGD" } end
-        for n, over in ipairs(collect(client, list, { concurrency = 1 })) do
-          assert.equal(list[n], over.query)
+        for n, result in ipairs(collect(client, list, { concurrency = 1 })) do
+          assert.equal(list[n], result.query)
         end
         local log = sandbox.requests()
         for n, request in ipairs(log) do
@@ -243,8 +243,8 @@ describe("a batch", function()
         end
       end)
 
-      it("has each answer for the right account", function()
-        local queries, accounts = {}, shown()
+      it("returns each balance with the query of its account", function()
+        local queries, accounts = {}, sandbox_balances()
         for n = 1, 150 do
           local account = n % 3 == 0 and sandbox.sub_account
             or n % 3 == 1 and sandbox.other_sub_account or nil
@@ -262,7 +262,7 @@ describe("a batch", function()
         end
       end)
 
-      it("lets the body of its loop use the client", function()
+      it("can have calls of the same client in its loop", function()
         local n = 0
         for _, balance in client:batch((source_of(10)), { concurrency = 3 }) do
           assert.equal(5000.25, balance.available_balance)
@@ -272,7 +272,7 @@ describe("a batch", function()
         assert.equal(10, n)
       end)
 
-      it("goes beside other batches and call objects", function()
+      it("runs beside other batches and call objects", function()
         local call = client:start_balance("USD", { on_behalf_of = sandbox.sub_account })
         local usd = client:batch((source_of(12, "USD")), { concurrency = 3 })
         local sgd = client:batch((source_of(12, "SGD")), { concurrency = 5 })
@@ -330,14 +330,14 @@ describe("a batch", function()
   describe("asks its source", function()
     it("for no more than it has room for", function()
       local source, given = source_of(100)
-      local handed = 0
+      local returned = 0
       local iterator = client:batch(source, { concurrency = 7 })
       assert.equal(0, given.n)
       while iterator() do
-        handed = handed + 1
-        assert.is_true(given.n - handed <= 7, given.n - handed)
+        returned = returned + 1
+        assert.is_true(given.n - returned <= 7, given.n - returned)
       end
-      assert.equal(100, handed)
+      assert.equal(100, returned)
     end)
 
     it("until it gives nil, and not again", function()
@@ -425,8 +425,8 @@ describe("a batch", function()
     end)
   end)
 
-  describe("tells of its progress", function()
-    it("how many are done, failed and left, how fast, and till when", function()
+  describe("reports its progress", function()
+    it("the numbers done, failed and in all, the rate and the estimated end", function()
       local told = {}
       local before = os.time()
       local n = 0
@@ -450,7 +450,7 @@ describe("a batch", function()
       assert.equal(2, told[4].failed)
     end)
 
-    it("without an end if nobody knows how many there are", function()
+    it("without an estimated end if the number of queries is unknown", function()
       local told = {}
       collect(client, (source_of(3)), {
         progress = function(state) told[#told + 1] = state end,
@@ -461,7 +461,7 @@ describe("a batch", function()
       assert.equal(3, told[3].done)
     end)
 
-    it("and takes no harm from what that raises", function()
+    it("and counts an error that the function raises", function()
       local list = collect(client, { "USD", "SGD", "usd" }, {
         progress = function() error "the terminal is gone" end,
       })
@@ -472,7 +472,7 @@ describe("a batch", function()
   end)
 
   describe("passes on", function()
-    it("what calls can be told", function()
+    it("what calls accept", function()
       local list = collect(client, { "USD" }, { amounts = "string" })
       assert.equal("5000.25", list[1].balance.available_balance)
       sandbox.fault { kind = "status", status = 503, times = 5 }
@@ -485,7 +485,7 @@ describe("a batch", function()
       assert.equal(222.2, list[1].balance.available_balance)
     end)
 
-    it("what a query says of itself before that", function()
+    it("options of a query, which take precedence", function()
       sandbox.fault { kind = "status", status = 503, times = 2 }
       local list = collect(client, {
         { currency = "USD", amounts = "string", max_retries = 0,
@@ -506,10 +506,11 @@ describe("a batch", function()
   end)
 
   describe("refuses", function()
-    it("options that are none, and says which", function()
+    it("unknown options, and names them", function()
       local function with(options)
         return function()
-          local iterator = client:batch({}, options) -- no tail call: it has a name
+          -- no tail call: messages need the method's name
+          local iterator = client:batch({}, options)
           return iterator
         end
       end
@@ -532,7 +533,7 @@ describe("a batch", function()
       refused("argument #2 to 'batch' (table expected, got number)", with(5))
     end)
 
-    it("sources that are none", function()
+    it("values that are not a source", function()
       for _, source in ipairs { 5, "USD", true, io.stdout } do
         refused("argument #1 to 'batch' (list or iterator function expected, got "
           .. type(source) .. ")", function()
@@ -550,7 +551,7 @@ describe("a batch", function()
   end)
 
   describe("whose client is closed", function()
-    it("in its loop has canceled what was in flight, and then says so", function()
+    it("in its loop: the calls in flight are canceled, then it raises", function()
       sandbox.fault { kind = "hang", times = 100 }
       local asked, n = 0, 0
       local function source()
@@ -578,15 +579,15 @@ describe("a batch", function()
         if n == 4 then client:close() end
         return "USD"
       end)
-      local handed = 0
+      local returned = 0
       local function loop()
         for _, balance, message, err in iterator do
           fixture.failed("canceled", balance, message, err)
-          handed = handed + 1
+          returned = returned + 1
         end
       end
       refused("attempt to use a closed uqpay client", loop)
-      assert.equal(3, handed)
+      assert.equal(3, returned)
       assert.equal(4, n)
     end)
 
@@ -594,17 +595,17 @@ describe("a batch", function()
       client:close()
       local one
       one = fixture.client { on_response = function() one:close() end }
-      local handed = 0
+      local returned = 0
       refused("attempt to use a closed uqpay client", function()
         for _ in one:batch((source_of(50)), { concurrency = 4 }) do
-          handed = handed + 1
+          returned = returned + 1
         end
       end)
-      assert.is_true(handed >= 1 and handed <= 5, handed)
+      assert.is_true(returned >= 1 and returned <= 5, returned)
     end)
   end)
 
-  it("is interrupted by Ctrl-C, and takes that for no query's fault", function()
+  it("is interrupted by Ctrl-C, which does not count as a query's failure", function()
     local interrupted = 0
     for nth = 1, 10 do
       -- From the moment when the source has given a query, the nth call of a function

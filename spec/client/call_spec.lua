@@ -40,7 +40,7 @@ local function silent(options)
   return with_fault({ kind = "hang", seconds = 60 }, options)
 end
 
--- Lets the engine go on until so many requests have arrived.
+-- Steps the engine until so many requests have arrived.
 local function until_arrived(client, count)
   local give_up = socket.gettime() + 20
   while #sandbox.requests() < count do
@@ -151,7 +151,7 @@ describe("a call object", function()
     assert.equal(1, #sandbox.requests() - 1)
   end)
 
-  it("may be over in any order, and each has its own answer", function()
+  it("may finish in any order, and each has its own answer", function()
     for _, version in ipairs { "1.1", "2" } do
       local client = new_client { http_version = version }
       local stuck = client:start_balance("USD", silent())
@@ -237,7 +237,7 @@ describe("a call object", function()
     assert.equal(5000.25, succeeded(call:result()).available_balance)
   end)
 
-  it("fails when its time is up, whether it is stepped meanwhile or not", function()
+  it("fails at its timeout, whether it is stepped before or not", function()
     local client = new_client()
     local stepped = client:start_balance("USD", silent { timeout = 0.3 })
     local err = failed("timeout", await(client, stepped))
@@ -344,7 +344,7 @@ describe("a cancelled call", function()
     assert.equal(1, client:stats().connections)
   end)
 
-  it("leaves one of HTTP/1.1 to nobody, and the next one makes its own", function()
+  it("does not reuse a connection of HTTP/1.1; the next call opens its own", function()
     local client = new_client { http_version = "1.1" }
     succeeded(client:balance "USD")
     local call = client:start_balance("USD", silent())
@@ -356,7 +356,7 @@ describe("a cancelled call", function()
     assert.not_equal(log[1].connection, log[3].connection)
   end)
 
-  it("gives its turn back that it had under the rate limit", function()
+  it("returns its slot under the rate limit", function()
     local client = new_client { rate_limit = 60 }
     succeeded(client:balance "USD")
     for _ = 1, 50 do
@@ -499,7 +499,7 @@ describe("a call collected in flight", function()
     end)
   end
 
-  it("is collected by hundreds, and leaves nothing behind", function()
+  it("is collected by hundreds, and leaves nothing", function()
     local client = new_client { http_version = "2" }
     for _ = 1, 300 do client:start_balance "USD" end
     client:step(0)
@@ -642,7 +642,7 @@ describe("a started call's", function()
   end
 end)
 
--- What ends or splits the interpreter is tried in a child, run by the same Lua.
+-- Tests that end or fork the interpreter run in a child, with the same Lua.
 describe("in a process that", function()
   common()
 

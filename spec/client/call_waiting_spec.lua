@@ -42,12 +42,12 @@ local function start_waiting()
   return call
 end
 
--- Is the descriptor readable, for one who asked for its number and nothing else?
+-- True if the descriptor is readable for a program that only knows its number.
 local function readable(fd, seconds)
   return engine.readable(fd, math.ceil((seconds or 0) * 1000))
 end
 
--- Lets the engine go on until so many requests have arrived, and nothing is to be done
+-- Steps the engine until so many requests have arrived, and nothing is to be done
 -- soon.
 local function settle(count)
   local give_up = socket.gettime() + 20
@@ -75,7 +75,7 @@ describe("client:step", function()
     succeeded(call:result())
   end)
 
-  it("waits no longer than it is told, and not at all by default", function()
+  it("waits no longer than its argument, by default not at all", function()
     client:start_balance("USD", silent())
     settle(1)
     local start = socket.gettime()
@@ -145,7 +145,7 @@ describe("client:ready", function()
     assert.is_true(named >= 40)       -- each was stepped for its retry, too
   end)
 
-  it("gives it once, unless it can be stepped once more", function()
+  it("returns it once, unless it is due again", function()
     local first = client:start_balance("USD", failing())
     local second = client:start_balance "USD"
     while not (first:dirty() and second:dirty()) do client:step(20) end
@@ -162,7 +162,7 @@ describe("client:ready", function()
     assert.is_true(first:step())
   end)
 
-  it("gives none that was cancelled, collected or stepped meanwhile", function()
+  it("returns no call that was cancelled, collected or stepped before", function()
     local calls = {}
     for n = 1, 4 do calls[n] = client:start_balance "USD" end
     for n = 1, 4 do
@@ -178,7 +178,7 @@ describe("client:ready", function()
     assert.is_true(calls[4]:step())     -- named, and to be stepped all the same
   end)
 
-  it("is nil and not nothing when there is none, as pollfd and timeout are", function()
+  it("is nil and not nothing without a call, like pollfd and timeout", function()
     assert.equal(1, select("#", client:ready()))
     assert.equal(1, select("#", client:timeout()))
     assert.is_nil(client:ready())
@@ -277,7 +277,7 @@ describe("the descriptor", function()
     assert.is_false(readable(fd))
   end)
 
-  it("becomes readable for a retry, though nobody asks for it again", function()
+  it("becomes readable for a retry without another call of pollfd", function()
     local fd = client:pollfd()
     local call = client:start_balance("USD", failing { retry_delay = 0.2 })
     local waits = 0
@@ -364,7 +364,7 @@ end)
 describe("LuaSocket's select", function()
   common()
 
-  -- Drives calls by select alone, to their end. Returns how often it looked.
+  -- Drives calls by select only, to their end. Returns how often it polled.
   local function drive(calls)
     local left, rounds = {}, 0
     for n, call in ipairs(calls) do left[n] = call end
@@ -381,7 +381,7 @@ describe("LuaSocket's select", function()
   end
 
   for _, version in ipairs { "1.1", "2" } do
-    it("alone drives calls to their end, retries included, HTTP/" .. version, function()
+    it("is enough to finish calls, including retries, HTTP/" .. version, function()
       local one = fixture.client { http_version = version }
       local calls = {}
       for n = 1, 40 do
@@ -401,7 +401,7 @@ describe("LuaSocket's select", function()
     end)
   end
 
-  it("alone drives calls through the waits of the rate limit, asleep", function()
+  it("is enough to drive calls through waits for the rate limit, asleep", function()
     local one = fixture.client { rate_limit = 600 }
     local calls = {}
     for n = 1, 16 do calls[n] = one:start_balance("USD", { queued = n % 2 == 0 }) end
@@ -412,7 +412,7 @@ describe("LuaSocket's select", function()
     one:close()
   end)
 
-  it("alone ends calls whose time is up", function()
+  it("is enough to end calls at their timeout", function()
     local calls = {}
     for n = 1, 3 do
       calls[n] = client:start_balance("USD", with_fault({ kind = "hang", seconds = 60 },
@@ -422,7 +422,7 @@ describe("LuaSocket's select", function()
     for n = 1, 3 do failed("timeout", calls[n]:result()) end
   end)
 
-  it("takes calls of several clients, and other sockets besides", function()
+  it("takes calls of several clients, and other sockets", function()
     local two = fixture.client { http_version = "2" }
     local calls = { client:start_balance "USD", two:start_balance "SGD" }
     local server = assert(socket.bind("127.0.0.1", 0))
@@ -463,7 +463,7 @@ end)
 describe("a blocking call", function()
   common()
 
-  it("lets started ones go on, and they it", function()
+  it("drives started ones, and they drive it", function()
     local calls = {}
     for n = 1, 10 do
       calls[n] = client:start_balance(n % 2 == 0 and "USD" or "SGD",

@@ -1,5 +1,5 @@
--- uqpay.from_env: a client out of environment variables. What the variables are is
--- settled before a process starts, so each case is a process.
+-- uqpay.from_env: a client from environment variables. A process gets its variables when
+-- it starts, so each case runs one.
 
 local driver = require "spec.support.driver"
 local sandbox = require "spec.sandbox.sandbox"
@@ -7,7 +7,7 @@ local sandbox = require "spec.sandbox.sandbox"
 local names = { "UQPAY_TOKEN", "UQPAY_CLIENT_ID", "UQPAY_API_KEY", "UQPAY_ENV",
                 "UQPAY_BASE_URL", "UQPAY_CA_FILE" }
 
--- What a program prints under these variables, and no others of ours.
+-- The output of a program with these variables, and no others that begin with UQPAY_.
 local function run(variables, code)
   local script = os.tmpname()
   local file = assert(io.open(script, "w"))
@@ -41,7 +41,7 @@ local show = [[
   client:close()
 ]]
 
--- The variables of a sandbox, with changes; false leaves one out.
+-- The variables for the sandbox, with changes; false removes one.
 local function variables(changes)
   local all = { UQPAY_BASE_URL = sandbox.url, UQPAY_CA_FILE = sandbox.ca_file }
   for name, value in pairs(changes or {}) do all[name] = value or nil end
@@ -52,7 +52,7 @@ local function balance(changes, options)
   return run(variables(changes), show:format(options or "nil"))
 end
 
--- What from_env raises, without the place, which must be the program's.
+-- The error of from_env without its position, which must be in the program.
 local function raised(changes, options)
   local output = run(variables(changes), ([[
     local uqpay = require(os.getenv "MODULE" or "uqpay")
@@ -67,7 +67,7 @@ local function raised(changes, options)
   return (output:gsub("\n$", ""))
 end
 
-describe("a client out of the environment", function()
+describe("a client from the environment", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
 
@@ -94,14 +94,14 @@ describe("a client out of the environment", function()
     assert.equal(0, logins())
   end)
 
-  it("takes an empty variable for none", function()
+  it("ignores an empty variable", function()
     local all = login()
     all.UQPAY_TOKEN, all.UQPAY_ENV = "", ""
     assert.equal("5000.25\n", balance(all))
     assert.equal(1, logins())
   end)
 
-  describe("heeds options first:", function()
+  describe("gives precedence to options:", function()
     it("a token", function()
       local all = login()
       all.UQPAY_TOKEN = "nonsense"
@@ -155,7 +155,7 @@ describe("a client out of the environment", function()
     end)
   end)
 
-  it("is of the environment that is named", function()
+  it("is for the environment that UQPAY_ENV names", function()
     for name, host in pairs { sandbox = "api-sandbox.uqpaytech.com",
                               production = "api.uqpay.com" } do
       local output = run({ UQPAY_TOKEN = "x", UQPAY_ENV = name },
@@ -175,11 +175,11 @@ describe("a client out of the environment", function()
     end)
 
     it("with half a login", function()
-      assert.equal("UQPAY_API_KEY is not set, and belongs to UQPAY_CLIENT_ID",
+      assert.equal("UQPAY_API_KEY is not set, but needed with UQPAY_CLIENT_ID",
         raised { UQPAY_CLIENT_ID = "x" })
-      assert.equal("UQPAY_CLIENT_ID is not set, and belongs to UQPAY_API_KEY",
+      assert.equal("UQPAY_CLIENT_ID is not set, but needed with UQPAY_API_KEY",
         raised { UQPAY_API_KEY = "x" })
-      assert.equal("UQPAY_API_KEY is not set, and belongs to the option client_id",
+      assert.equal("UQPAY_API_KEY is not set, but needed with the option client_id",
         raised({ UQPAY_TOKEN = "x" }, '{ client_id = "x" }'))
     end)
 
@@ -192,14 +192,14 @@ describe("a client out of the environment", function()
       for name, value in pairs { UQPAY_TOKEN = "se cret", UQPAY_BASE_URL = "ftp://x" }
       do
         local message = raised { UQPAY_TOKEN = "x", [name] = value }
-        assert.matches("^bad option '[%w_]+' to 'from_env' %(.*%): it is of " .. name
+        assert.matches("^bad option '[%w_]+' to 'from_env' %(.*%): it comes from " .. name
           .. "$", message)
         assert.is_nil(message:find("cret", 1, true))
       end
       local message = raised { UQPAY_TOKEN = "x", UQPAY_BASE_URL = false,
         UQPAY_ENV = "prod" }
-      assert.matches("^bad option 'environment' to 'from_env' .*: it is of UQPAY_ENV$",
-        message)
+      assert.matches("^bad option 'environment' to 'from_env' .*: it comes from "
+        .. "UQPAY_ENV$", message)
     end)
 
     it("on bad options", function()
@@ -217,7 +217,7 @@ describe("a client out of the environment", function()
   end)
 
   for _, loop in ipairs { "cqueues", "luv" } do
-    it("is there under " .. loop, function()
+    it("works under " .. loop, function()
       if not driver.has_loop(loop) then
         return pending("no package of it for " .. _VERSION)
       end

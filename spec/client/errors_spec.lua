@@ -1,5 +1,5 @@
--- The API's failures: every shape of an error body under every status that bears it, what
--- the caller is told, and that nothing of it is the token.
+-- The API's failures: every shape of an error body with every status that can have it,
+-- the error that the caller gets, and that it never contains the token.
 
 local cjson = require "cjson"
 local driver = require "spec.support.driver"
@@ -95,7 +95,7 @@ describe("an error", function()
       }
     end)
 
-    it("is judged by the status, whatever its type and code say", function()
+    it("is classified by the status, whatever its type and code say", function()
       table_of {
         { 500, shape_a("idempotency_error", "200", "x"), "api", { code = "200" } },
         { 401, shape_a("not_found", "not_found", "x"), "auth" },
@@ -173,16 +173,16 @@ describe("an error", function()
       }
     end)
 
-    it("tells of the Bearer prefix when the token's format is refused", function()
+    it("names the Bearer prefix when the token's format is rejected", function()
       table_of { { 401, '{"error":"invalid auth token format"}', "auth", nil,
         says = "Bearer" } }
     end)
 
-    it("tells of the address list when the address is refused", function()
+    it("names the address list when the address is rejected", function()
       table_of { { 401, '{"error":"IP not allowed"}', "auth", nil, says = "address" } }
     end)
 
-    it("tells of expiry and environment otherwise", function()
+    it("names expiry and environment otherwise", function()
       table_of {
         { 401, '{"error":"x"}', "auth", nil, says = "expired" },
         { 401, '{"error":"x"}', "auth", nil, says = "environment" },
@@ -324,7 +324,7 @@ describe("an error", function()
       }
     end)
 
-    it("is none when code and message only say that all is well", function()
+    it("is not an error when code and message report success", function()
       for _, more in ipairs {
         ',"code":200,"message":"success"}', ',"code":0}', ',"code":399}',
         ',"message":"ok"}', ',"error":null,"message":null,"code":null}',
@@ -615,7 +615,7 @@ describe("an error", function()
     end)
   end)
 
-  it("bears no control byte but in its body", function()
+  it("has no control byte except in its body", function()
     local dirty = "a\\r\\nx: 1\\u0000\\u001b[31m\\u007f\\t\\bz"
     local body = '{"type":"' .. dirty .. '","code":"' .. dirty .. '","message":"' .. dirty
       .. '"}'
@@ -634,7 +634,7 @@ describe("an error", function()
   describe("never shows the token", function()
     local opaque = "Zq7/Lx+0pW9=aB3/Nk+6vT5=hY2/Rc+8mD4=jE1/Ug+s!Qw<&>'X.o~i-P_"
 
-    -- What any reader can make of a text: the escapes of JSON and of URLs undone, and its
+    -- Normal forms of a text: the escapes of JSON and of URLs decoded, and its
     -- lines joined.
     local function undone(text)
       local function char(hex) return string.char(tonumber(hex, 16)) end

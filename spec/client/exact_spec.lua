@@ -422,7 +422,7 @@ describe("an amount", function()
       end
     end)
 
-    it("equal to an amount alone", function()
+    it("equal to another amount only", function()
       assert.is_false(amount(1) == 1)
       assert.is_false(amount "1" == "1")
       assert.is_false(amount(1) == io.stdout)
@@ -681,7 +681,7 @@ describe("amounts = \"exact\"", function()
 
   local fields = { "available_balance", "margin_balance", "frozen_balance" }
 
-  it("gives the digits as sent, as amounts to reckon with", function()
+  it("returns the digits as sent, as amounts for arithmetic", function()
     local exactly = fixture.client { amounts = "exact" }
     for _, sent in ipairs { "number", "string" } do
       sandbox.settings { amounts = sent }

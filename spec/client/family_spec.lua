@@ -69,7 +69,7 @@ local function double(digits)
   return tonumber(digits .. "e0")
 end
 
--- What a list must come to, from the sandbox's truth: amounts as numbers or as text.
+-- The expected list, from the sandbox's data: amounts as numbers or as text.
 local function truth(list, first, last, convert)
   convert = convert or double
   local items = {}
@@ -285,7 +285,7 @@ describe("the family", function()
       end)
     end)
 
-    it("posts and gets by turns on one connection", function()
+    it("alternates between POST and GET on one connection", function()
       for _, version in ipairs { "1.1", "2" } do
         local one = fixture.client { http_version = version }
         for _ = 1, 2 do
@@ -365,7 +365,7 @@ describe("the family", function()
       end)
     end)
 
-    it("what hooks are told", function()
+    it("what hooks receive", function()
       local told = {}
       local one = fixture.client {
         on_request = function(info) told[#told + 1] = info end,
@@ -613,7 +613,7 @@ describe("the family", function()
       succeeded(ask_for(client, by_name.transactions, nil, { currency = "USD" }))
     end)
 
-    it("totals in these forms alone", function()
+    it("totals in these forms only", function()
       for form, expected in pairs {
         string = { 5, 45 }, zero = { 0, 0 }, huge = { 1000000000, 1000000000 },
         right = { 5, 45 },

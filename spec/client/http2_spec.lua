@@ -82,7 +82,7 @@ local function until_arrived(client, n)
   until #sandbox.requests() >= n
 end
 
--- What the sandbox saw: how many connections, and the versions in order, each once if
+-- The sandbox's log: the number of connections, and the versions in order, each once if
 -- they follow one another.
 local function seen()
   local versions = {}
@@ -151,8 +151,8 @@ describe("HTTP/2", function()
     end)
   end)
 
-  describe("spares connections:", function()
-    it("a crowd of up to a hundred needs one", function()
+  describe("saves connections:", function()
+    it("up to a hundred concurrent calls need one", function()
       client = fixture.client()
       together(client, 99)
       assert.equal(1, (seen()))
@@ -160,7 +160,7 @@ describe("HTTP/2", function()
       assert.equal(1, (seen()))
     end)
 
-    it("300 at once share at most five, and nobody gets another's answer", function()
+    it("300 at once share at most five, and none gets another's answer", function()
       client = fixture.client()
       succeeded(client:balance "USD")
       together(client, 300)
@@ -213,7 +213,7 @@ describe("HTTP/2", function()
     end)
   end)
 
-  describe("on a server of 1.1 alone", function()
+  describe("on a server with HTTP/1.1 only", function()
     it("gives way to it", function()
       client = fixture.client { base_url = sandbox.http1_url, http_version = "2" }
       succeeded(client:balance "USD")
@@ -288,7 +288,7 @@ describe("HTTP/2", function()
     end)
   end)
 
-  it("tells of a reset stream as of a lost answer", function()
+  it("reports a reset stream as a lost answer", function()
     client = fixture.client { http_version = "2", max_retries = 0 }
     sandbox.fault { kind = "drop_before" }
     local err = failed("connect", client:balance "USD")
@@ -300,7 +300,7 @@ describe("HTTP/2", function()
     assert.equal(1, (seen()))
   end)
 
-  describe("leaves the other streams alone", function()
+  describe("does not affect the other streams", function()
     -- Six calls that wait for their answers; the first is ended. The others and a
     -- further one succeed, on the one connection.
     local function end_first(options, stop)
@@ -353,7 +353,7 @@ describe("HTTP/2", function()
       assert.is_true(err.retryable)
     end)
 
-    it("tells all that the handshake takes too long", function()
+    it("fails all calls if the handshake takes too long", function()
       of({ keep = true }, { connect_timeout = 0.2, timeout = 1, max_retries = 0 })
       local calls = start(client, 8)
       drive(client, calls, function() return count_done(calls) == 8 end)

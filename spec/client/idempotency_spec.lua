@@ -9,7 +9,7 @@ local failed, succeeded = fixture.failed, fixture.succeeded
 
 local function keys() return sandbox.headers "x-idempotency-key" end
 
--- What the API shows from now on.
+-- Sets the balance of the API.
 local function show(amount)
   sandbox.balance { currency = "USD", available_balance = amount }
 end
@@ -143,7 +143,7 @@ describe("the key of a call", function()
     end)
   end
 
-  it("must be, since the API may store a failure, too, and tell it again", function()
+  it("must be, since the API may store a failure, too, and replay it", function()
     local own = uqpay.uuid()
     local client = fixture.client { max_retries = 2 }
     sandbox.fault { kind = "status", status = 500, store = true }
@@ -205,7 +205,7 @@ describe("a caller's own key", function()
     assert.equal(own, err.idempotency_key)
   end)
 
-  it("is for its call alone", function()
+  it("is for its call only", function()
     local own = uqpay.uuid()
     local client = fixture.client()
     client:balance("USD", { idempotency_key = own })
@@ -310,7 +310,7 @@ describe("a caller's own key used again", function()
     refused(own)
   end)
 
-  it("is refused within the last 32, whose memory does not wear out", function()
+  it("is rejected if among the last 32, however long the client lives", function()
     local own = uqpay.uuid()
     succeeded(ask(own))
     for _ = 1, 31 do succeeded(ask(uqpay.uuid())) end

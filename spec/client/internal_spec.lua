@@ -1,5 +1,5 @@
--- What the Lua files of uqpay get from the C module: kept answers, and how long nothing
--- is expected to happen.
+-- uqpay.internal, functions in C for the Lua files: the text of an answer, the options of
+-- a query, and the time in which nothing is expected to happen.
 
 local fixture = require "spec.support.fixture"
 local internal = require "uqpay.internal"
@@ -11,7 +11,7 @@ describe("the text of an answer", function()
   local client
   fixture.with_client(function(made) client = made end)
 
-  local function asked(options)
+  local function finished_call(options)
     local call = client:start_balance(options or { currency = "USD" })
     internal.keep_text(call)
     fixture.finish(client, { call })
@@ -34,12 +34,12 @@ describe("the text of an answer", function()
 
   it("is that of the attempt that succeeds; a failure has none", function()
     sandbox.fault { kind = "status", status = 503, store = false }
-    assert.matches("available_balance", internal.text(asked()), 1, true)
+    assert.matches("available_balance", internal.text(finished_call()), 1, true)
     sandbox.fault { kind = "status", status = 503, store = false }
-    local call = asked { currency = "USD", max_retries = 0 }
+    local call = finished_call { currency = "USD", max_retries = 0 }
     fixture.failed("api", call:result())
     assert.is_nil(internal.text(call))
-    assert.is_nil(internal.text(asked { currency = "usd" }))
+    assert.is_nil(internal.text(finished_call { currency = "usd" }))
     call = client:start_balance "USD"
     internal.keep_text(call)
     call:cancel()
@@ -48,7 +48,7 @@ describe("the text of an answer", function()
     assert.is_nil(internal.text(call))
   end)
 
-  it("gives the same balance again", function()
+  it("is decoded to the same balance again", function()
     local bodies = {
       fixture.body "0.1", fixture.body "12345678.01234567890", fixture.body '"7.50"',
       (fixture.body "3":gsub("{", '{"more":{"a":[1,true,null,"\\u0041"]},"n":null,', 1)),
@@ -56,7 +56,7 @@ describe("the text of an answer", function()
     for _, body in ipairs(bodies) do
       for _, amounts in ipairs { "number", "string", "exact" } do
         sandbox.fault { kind = "answer", body = body }
-        local call = asked { currency = "USD", amounts = amounts }
+        local call = finished_call { currency = "USD", amounts = amounts }
         local first = fixture.succeeded(call:result())
         local number = select(3,
           internal.parse_query(client, "balance", "USD", { amounts = amounts }))
@@ -67,7 +67,7 @@ describe("the text of an answer", function()
     end
   end)
 
-  it("gives what a call would not take back with the reason", function()
+  it("is rejected with a message if a call would fail on it", function()
     local function refused(text, currency)
       local balance, message, more = internal.decode(client, currency or "USD", 0, text)
       assert.is_nil(balance)
@@ -88,7 +88,7 @@ describe("the text of an answer", function()
   end)
 end)
 
-describe("a question", function()
+describe("a query", function()
   it("has the timeout and retries that its call would have", function()
     sandbox.start()
     local client = fixture.client { timeout = 7, max_retries = 4 }
@@ -96,8 +96,9 @@ describe("a question", function()
     assert.same({ "USD", "", 0, 7, false, 4 },
       { internal.parse_query(client, "balance", "USD") })
     assert.same({ "SGD", sandbox.sub_account, 2, 1.5, true, 0 },
-      { internal.parse_query(client, "balance", "SGD", { on_behalf_of = sandbox.sub_account,
-        amounts = "exact", timeout = 1.5, max_retries = 0,
+      { internal.parse_query(client, "balance", "SGD", {
+        on_behalf_of = sandbox.sub_account, amounts = "exact", timeout = 1.5,
+        max_retries = 0,
         idempotency_key = "b5f4a6c2-3f0e-4d52-9a53-0c8a3f2b7d11" }) })
     client:close()
   end)
@@ -108,17 +109,17 @@ describe("the time in which nothing is expected", function()
   setup(sandbox.start)
   before_each(sandbox.reset)
 
-  -- Steps until a condition holds.
+  -- Steps the client until condition() is true.
   local function step_until(client, condition)
     local ends = clock() + 30
     while not condition() do
       client:step(0.001)
-      assert.is_true(clock() < ends, "it never is so")
+      assert.is_true(clock() < ends, "timed out")
     end
   end
 
-  -- A client that has had some answers, of balances or of logins, of about 0.3 seconds.
-  -- From then on they are held: however slow the machine, none comes before release().
+  -- A client that has had some answers after about 0.3 seconds, from the endpoint balance
+  -- or token. Later answers of it are held until release(), however slow the machine is.
   local function learned(endpoint, changes)
     sandbox.settings { delay = 0.3 }
     local client = closing(fixture.client(changes))
@@ -136,14 +137,14 @@ describe("the time in which nothing is expected", function()
     assert.is_true(idle > 0.02 and idle < 1, idle)
   end
 
-  it("is none without calls", function()
+  it("is nil without calls", function()
     local client = closing(fixture.client())
     assert.is_nil(internal.idle(client))
     client:close()
     assert.is_nil(internal.idle(client))
   end)
 
-  it("is over while a connection is made, and without answers before", function()
+  it("is 0 while a connection is made, and without earlier answers", function()
     local client = closing(fixture.client())
     sandbox.settings { hold = "balance" }
     local call = client:start_balance "USD"
@@ -163,7 +164,7 @@ describe("the time in which nothing is expected", function()
       assert_learned(internal.idle(client))
       step_until(client, function() return internal.idle(client) <= 0 end)
       assert.is_false(call:done())
-      local later = client:start_balance "USD" -- which does not make it longer
+      local later = client:start_balance "USD" -- a later call does not prolong the time
       client:step()
       assert.is_true(internal.idle(client) <= 0)
       release()
@@ -172,7 +173,7 @@ describe("the time in which nothing is expected", function()
     end)
   end
 
-  it("lasts until the next attempt, or turn", function()
+  it("lasts until the next attempt, or slot", function()
     sandbox.fault { kind = "status", status = 503, store = false }
     local client = closing(fixture.client { retry_delay = 5, retry_delay_max = 5 })
     local call = client:start_balance "USD"
@@ -189,7 +190,7 @@ describe("the time in which nothing is expected", function()
     call:cancel()
   end)
 
-  it("is none when a call can go on, whatever the others do", function()
+  it("is 0 when a call is due, whatever the others do", function()
     local client = learned("balance", { http_version = "2" })
     local call = client:start_balance "USD"
     client:step()
@@ -203,7 +204,7 @@ describe("the time in which nothing is expected", function()
     fixture.finish(client, { call, later })
   end)
 
-  it("is that of a login", function()
+  it("lasts until the answer to a login may come", function()
     local client = learned("token", { token = false, client_id = sandbox.client_id,
       api_key = sandbox.api_key })
     local call = client:start_balance "USD"

@@ -25,7 +25,7 @@ local function make_locales()
   if said ~= "" then error(said, 0) end
 end
 
--- What all children begin with. `locale` sets it, and proves that it is in force where
+-- The prelude of all children. `locale` sets it, and proves that it is in force where
 -- the interpreter's own numbers follow it; LuaJIT's do not.
 local prelude = [[
 package.path, package.cpath = %q, %q
@@ -234,7 +234,7 @@ describe("upper and lower case in Turkish", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
 
-  it("leave header names alone", function()
+  it("do not affect header names", function()
     local names = { "X-Request-Id", "X-REQUEST-ID", "x-request-id", "REQUEST-ID",
       "X-B3-TRACEID", "X-B3-TraceId" }
     local found = lines(run(([[
@@ -254,7 +254,7 @@ describe("upper and lower case in Turkish", function()
     assert.same(names, found)
   end)
 
-  it("leave the API's words alone", function()
+  it("do not affect the API's words", function()
     for message, reasons in pairs {
       ["IP not allowed"] = "new", ["INVALID TOKEN FORMAT"] = "new",
       ["Token expired"] = "new rejected",

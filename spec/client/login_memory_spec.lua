@@ -22,7 +22,7 @@ local store = [[
   }
 ]]
 
--- What finalizers do, and how a call may end then.
+-- Actions of finalizers, and the outcomes of a call then.
 local acts = {
   ["close the client"] = { "c:close()", "a balance", "canceled",
     "attempt to use a closed uqpay client" },
@@ -48,7 +48,7 @@ describe("a login", function()
 
   for name, act in pairs(acts) do
     for style, call in pairs(calls) do
-      it("bears finalizers that " .. name .. ", " .. style, function()
+      it("survives finalizers that " .. name .. ", " .. style, function()
         local output = finalizers.run(store .. ([[
           local uqpay = require "uqpay"
           local last, seen = 0, {}
@@ -81,7 +81,7 @@ describe("a login", function()
     end
   end
 
-  it("without memory leaves no lock behind, and the next call goes well", function()
+  it("without memory leaves no lock, and the next call succeeds", function()
     child.run(store .. [[
       local fork = require "fork"
       local starved, n = true, 0

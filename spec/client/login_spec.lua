@@ -69,7 +69,7 @@ local function login_failed(kind, results)
   return errors[1]
 end
 
--- Strikes requests for a token alone.
+-- Faults for requests for a token only.
 local function fault(order)
   order.endpoint = "token"
   sandbox.fault(order)
@@ -96,11 +96,11 @@ local function tokens()
 end
 
 -- Waits until something is so, for a minute at most.
-local function until_so(condition, turn)
+local function wait_until(condition, step)
   local ends = socket.gettime() + 60
   while not condition() do
-    assert.is_true(socket.gettime() < ends, "it never is so")
-    if turn then turn() else socket.sleep(0.005) end
+    assert.is_true(socket.gettime() < ends, "timed out")
+    if step then step() else socket.sleep(0.005) end
   end
 end
 
@@ -148,7 +148,7 @@ describe("a login", function()
 
   it("keeps to a limit of its own", function()
     local c = uqpay.new { client_id = "c", api_key = "k", timeout = 0.3, max_retries = 0,
-      proxy = "http://127.0.0.1:1" } -- where nobody listens: the sandbox is out of reach
+      proxy = "http://127.0.0.1:1" } -- no server listens: the sandbox is unreachable
     local kinds = {}
     for _ = 1, 5 do kinds[select(3, c:balance "USD").kind] = true end
     assert.same({ connect = true, rate_limit = true }, kinds)
@@ -245,7 +245,7 @@ for _, style in ipairs(styles) do
       assert.equal(1, count "token")
     end)
 
-    it("is made once more when the API refuses the token", function()
+    it("is made once more when the API rejects the token", function()
       local c = style.new(options())
       good(style.all(c, times(3)))
       sandbox.expire_minted()
@@ -582,7 +582,7 @@ describe("an error of a login", function()
   end)
 end)
 
--- What may go wrong at a step of the login, and how calls end then: with an error of this
+-- Faults at a step of the login, and the outcomes of calls then: an error of this
 -- kind if it never goes right.
 local faults = {
   { "drop_before", "connect" }, { "drop_after", "connect" }, { "truncate", "connect" },
@@ -680,7 +680,7 @@ for _, style in ipairs { styles[2], styles[3] } do
       sandbox.settings { hold = "token" }
       local c = style.new(options(changes))
       local run = style.start(c, list)
-      until_so(function() return count "token" == 1 end, run.turn)
+      wait_until(function() return count "token" == 1 end, run.step)
       return run, c
     end
 
@@ -691,7 +691,7 @@ for _, style in ipairs { styles[2], styles[3] } do
         { "balance", "USD", { timeout = 60 } }, { "token", { timeout = 60 } },
       })
       local ends = socket.gettime() + 0.2
-      until_so(function() return socket.gettime() > ends end, run.turn)
+      wait_until(function() return socket.gettime() > ends end, run.step)
       sandbox.settings { hold = "" }
       local results = run:finish()
       login_failed("timeout", { results[1], results[2] })
@@ -718,7 +718,7 @@ for _, style in ipairs { styles[2], styles[3] } do
       assert.equal(3, count "token")
     end)
 
-    it("go on when the client has no retries", function()
+    it("continue when the client has no retries", function()
       fault { kind = "html", times = 2 }
       local c = style.new(options { max_retries = 0, retry_delay = 0.05,
         retry_delay_max = 0.1 })
@@ -749,13 +749,13 @@ describe("a call object that waits for a login", function()
     local c = client(changes)
     local calls = {}
     for i = 1, n do calls[i] = c:start_balance "USD" end
-    until_so(function() return count "token" == 1 end, function() c:step(0.01) end)
+    wait_until(function() return count "token" == 1 end, function() c:step(0.01) end)
     return c, calls
   end
 
   local function finish(calls)
     for _, call in ipairs(calls) do
-      until_so(function() return call:step() end)
+      wait_until(function() return call:step() end)
       succeeded(call:result())
     end
   end
@@ -769,7 +769,7 @@ describe("a call object that waits for a login", function()
     assert.equal(1, count "token")
   end)
 
-  it("leaves it to the next when it was alone", function()
+  it("leaves it to the next call if no other waits", function()
     local c, calls = held(nil, 1)
     calls[1]:cancel()
     sandbox.settings { hold = "" }
@@ -788,7 +788,7 @@ describe("a call object that waits for a login", function()
     assert.equal(1, count "token")
   end)
 
-  it("has it go on by whatever call is stepped", function()
+  it("drives it by any call that is stepped", function()
     local c, calls = held(nil, 3)
     sandbox.settings { hold = "" }
     finish { calls[3] }
@@ -808,7 +808,7 @@ describe("a call object that waits for a login", function()
     end
   end)
 
-  it("takes part in one that a finalizer has begun meanwhile", function()
+  it("joins one that a finalizer has begun", function()
     sandbox.settings { hold = "token" }
     assert.equal("true\n", finalizers.run(([[
       local uqpay = require "uqpay"
@@ -850,7 +850,7 @@ describe("a call object that waits for a login", function()
       ids[calls[n]:id()] = calls[n]
     end
     local done = 0
-    until_so(function() return done == 5 end, function()
+    wait_until(function() return done == 5 end, function()
       c:step(0.01)
       for call in function() return c:ready() end do
         assert.equal(call, ids[call:id()])
@@ -868,7 +868,7 @@ describe("a call object that waits for a login", function()
     sandbox.fault { kind = "delay", seconds = 0.3, endpoint = "balance",
       match = { ["x-on-behalf-of"] = sandbox.sub_account } }
     local late = c:start_balance("USD", { on_behalf_of = sandbox.sub_account })
-    until_so(function() return count "balance" == 2 end, function() c:step(0.01) end)
+    wait_until(function() return count "balance" == 2 end, function() c:step(0.01) end)
     succeeded(c:balance "USD")
     assert.equal(2, mints())
     finish { late }
@@ -877,7 +877,7 @@ describe("a call object that waits for a login", function()
     assert.same({ 1, 1, 1, 2, 2, 2 }, tokens())
   end)
 
-  it("whose fresh token is refused may take one that another call gets", function()
+  it("whose new token is rejected may use one that another call gets", function()
     local c
     c = client { on_response = function(info)
       if info.endpoint == "token" and mints() == 1 then
@@ -885,12 +885,12 @@ describe("a call object that waits for a login", function()
         sandbox.settings { hold = "token" }
       end
     end }
-    local function turn() c:step(0.01) end
+    local function step() c:step(0.01) end
     local late = c:start_balance "USD"
-    until_so(function() return late:step() or late:attempts() == 1 end, turn)
+    wait_until(function() return late:step() or late:attempts() == 1 end, step)
     local other = c:start_balance "USD" -- with the same token, refused as well
-    until_so(function() return other:step() or count "token" == 2 end, turn)
-    until_so(function() return late:step() or c:stats().retries == 2 end, turn)
+    wait_until(function() return other:step() or count "token" == 2 end, step)
+    wait_until(function() return late:step() or c:stats().retries == 2 end, step)
     sandbox.settings { hold = "" }
     finish { late, other }
     assert.equal(2, mints())
@@ -923,7 +923,7 @@ describe("a call object that waits for a login", function()
     succeeded(c:balance("USD", { timeout = 30 }))
     local call = c:start_balance("USD", { queued = true })
     local ends = socket.gettime() + 0.2
-    until_so(function() return socket.gettime() > ends end, function() call:step() end)
+    wait_until(function() return socket.gettime() > ends end, function() call:step() end)
     assert.is_false(call:done())
     c:invalidate_token()
     finish { call }
@@ -934,7 +934,7 @@ end)
 describe("hooks", function()
   before_each(function() sandbox.reset() end)
 
-  it("are told of logins, and no secret", function()
+  it("are called for logins, and receive no secret", function()
     local seen = {}
     local function note(name)
       return function(info)
@@ -962,7 +962,7 @@ describe("hooks", function()
     check_secrets({ tostring(c), tostring(c:start_token()) }, c:stats())
   end)
 
-  it("of the login that use its client are told not to", function()
+  it("of the login that use its client get an error", function()
     local c, inner
     c = client { on_request = function(info)
       if info.endpoint == "token" then inner = failed("auth", c:balance "USD") end
@@ -1003,7 +1003,7 @@ describe("hooks", function()
     end }
     for n = 1, 3 do calls[n] = c:start_balance "USD" end
     for _, call in ipairs(calls) do
-      until_so(function() return call:step() end)
+      wait_until(function() return call:step() end)
       succeeded(call:result())
     end
     assert.equal(0, c:stats().hook_errors)
@@ -1111,7 +1111,7 @@ describe("client:invalidate_token", function()
     assert.has_error(function() other:invalidate_token() end)
   end)
 
-  it("has a token function asked anew", function()
+  it("calls a token function again", function()
     local n = 0
     local c = fixture.client { token = function()
       n = n + 1
@@ -1129,10 +1129,10 @@ describe("client:invalidate_token", function()
     c:invalidate_token()
     sandbox.settings { hold = "token" }
     local call = c:start_balance "USD"
-    until_so(function() return count "token" == 1 end, function() c:step(0.01) end)
+    wait_until(function() return count "token" == 1 end, function() c:step(0.01) end)
     c:invalidate_token()
     sandbox.settings { hold = "" }
-    until_so(function() return call:step() end)
+    wait_until(function() return call:step() end)
     succeeded(call:result())
     assert.equal(1, count "token")
   end)

@@ -12,7 +12,7 @@ local nan, huge = 0 / 0, math.huge
 local uuid = "0b1d6f5e-2c43-4f0a-8d5b-6a1e93c7d210"
 local pin = "sha256//" .. ("A"):rep(43) .. "="
 
--- A good text with bytes that no header may bear.
+-- A good text with bytes that no header may contain.
 local function unclean(text)
   return text .. "\r\nx-evil: 1", text .. "\n", text .. "\0", "\0" .. text,
     text .. "\127"
@@ -191,7 +191,7 @@ local function show(value)
 end
 
 -- Takes the results of pcall for what must raise; returns the message, which is one short
--- line that bears no secret.
+-- line that contains no secret.
 local function check_refusal(what, ok, message)
   assert.is_false(ok, "was taken: " .. what)
   assert.equal("string", type(message), what)
@@ -245,7 +245,7 @@ local function failure(what, ...)
   return check_refusal(what, false, message)
 end
 
--- All values are tried before the first failure is told: what was taken is a list.
+-- All values are tried before the first failure is reported: accepted ones are a list.
 local function refuses(name, method, values, call)
   local taken = {}
   for _, value in ipairs(values) do
@@ -367,7 +367,7 @@ describe("options", function()
     before_each(function() client = fixture.client() end)
     after_each(function() client:close() end)
 
-    it("are refused the same behind a currency", function()
+    it("are rejected in the same way after a currency", function()
       for _, bad in ipairs {
         { timeout = -1 }, { on_behalf_of = 5 }, { nonsense = 1 }, { currency = "USD" },
         { currency = "usd" }, { idempotency_key = true }, { 5 },
@@ -391,7 +391,7 @@ describe("options", function()
       end
     end)
 
-    it("raise for a mistake in the program, whatever values are beside it", function()
+    it("raise for a mistake in the program, whatever the other values are", function()
       for _ = 1, 5 do
         for _, mistake in ipairs {
           { nonsense = 1 }, { timeout = "5" }, { timeout = 0 },
@@ -405,7 +405,7 @@ describe("options", function()
       assert.matches("closed", refusal("closed", client.balance, client, "usd"), 1, true)
     end)
 
-    it("tell in the error whose call it was, but not a wrong account", function()
+    it("name the account in the error, but not a wrong one", function()
       local own = fixture.client { on_behalf_of = sandbox.sub_account }
       local _, _, err = own:balance("usd", { idempotency_key = uuid })
       assert.equal(sandbox.sub_account, err.on_behalf_of)
@@ -415,7 +415,7 @@ describe("options", function()
       own:close()
     end)
 
-    it("that were refused count as no call, and tell no hook", function()
+    it("that were rejected do not count as calls, and call no hook", function()
       local told = 0
       local function hook() told = told + 1 end
       local one = fixture.client {
@@ -454,7 +454,7 @@ describe("options", function()
     end
 
     for method in pairs(methods) do
-      it("get the nearest name told, by " .. method, function()
+      it("get the nearest name in the message, by " .. method, function()
         each_option(method, function(name)
           local middle = math.floor(#name / 2)
           for _, typo in ipairs {
@@ -468,7 +468,7 @@ describe("options", function()
         nothing_was_sent(client)
       end)
 
-      it("get no name told when none is near, by " .. method, function()
+      it("get no name in the message when none is near, by " .. method, function()
         for _, name in ipairs { "zzzzzzzzzzzz", "", ("x"):rep(100000) } do
           assert.is_nil(unknown(method, name):find "did you mean")
         end
@@ -480,7 +480,7 @@ describe("options", function()
         assert.is_true(#unknown(method, ("long"):rep(1000)) < 200)
       end)
 
-      it("include known ones with a NUL behind, by " .. method, function()
+      it("include known ones with a trailing NUL, by " .. method, function()
         unknown(method, "timeout\0")
         unknown(method, "currency\0x")
       end)
@@ -620,7 +620,7 @@ describe("options", function()
       nothing_was_sent(client)
     end)
 
-    it("that are unset variables are told as nil", function()
+    it("that are unset variables are reported as nil", function()
       local settings = {}
       for _, case in ipairs {
         { "option 'token'", uqpay.new, { token = settings.token } },
@@ -638,7 +638,7 @@ describe("options", function()
       end
     end)
 
-    it("that are empty strings are told as that", function()
+    it("that are empty strings are reported as such", function()
       each_option("new", function(name, row)
         if not row.types:find "string" or name == "proxy" then return end
         assert.matches("got an empty string", refusal(name, uqpay.new, changed(name, "")),
@@ -664,7 +664,7 @@ describe("options", function()
     end)
   end)
 
-  describe("bear no secret into a message:", function()
+  describe("put no secret into a message:", function()
     local secret = "s3cr3t-0123456789-abcdefghijklmnopqrstuvwxyz"
 
     local function bears_none(message)
@@ -682,7 +682,7 @@ describe("options", function()
       end
     end)
 
-    it("a good token beside options that are refused", function()
+    it("a good token beside options that are rejected", function()
       each_option("new", function(name, row)
         if name == "token" then return end
         for _, bad in ipairs(row.bad) do
@@ -811,7 +811,7 @@ describe("options", function()
       end
     end)
 
-    it("a key is refused the second time, whatever its case; nothing is sent", function()
+    it("a key is rejected the second time, whatever its case; nothing is sent", function()
       local client = fixture.client()
       fixture.succeeded(client:balance("USD", { idempotency_key = uuid }))
       for _, key in ipairs { uuid, uuid:upper() } do
@@ -953,7 +953,7 @@ describe("options", function()
       within(waits { retry_delay = 0 }, { 0, 0, 0, 0 })
     end)
 
-    it("retry_delay alone lifts retry_delay_max", function()
+    it("retry_delay without retry_delay_max raises that, too", function()
       within(waits({}, { retry_delay = 0.03 }), { 0.03, 0.03, 0.03, 0.03 })
     end)
 
@@ -996,7 +996,7 @@ describe("options", function()
       end
     end)
 
-    it("app_info stands behind our own name in User-Agent", function()
+    it("app_info follows our own name in User-Agent", function()
       local own = "lua-uqpay/" .. uqpay._VERSION
       for text, app in pairs {
         [""] = false, [" shop"] = { name = "shop" },
@@ -1010,7 +1010,7 @@ describe("options", function()
       end
     end)
 
-    it("ca_file names the authorities to trust, alone", function()
+    it("ca_file holds the only CAs to trust", function()
       local other = sandbox.ca_file:gsub("ca.pem$", "self-signed.pem")
       local err = fixture.failed("tls", fixture.client { ca_file = other }:balance "USD")
       assert.matches(other, err.message, 1, true)

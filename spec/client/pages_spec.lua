@@ -1,6 +1,6 @@
 -- Every item of a list: each_balance, each_transaction and each_account, page after page,
 -- window after window; what becomes of lists that change or go round in circles, and how
--- a walk ends that cannot go on.
+-- an iteration ends that cannot continue.
 
 local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"
@@ -127,7 +127,7 @@ describe("every item", function()
       end)
     end)
 
-    it("as the table that the page has, alone", function()
+    it("only as the table that the page has", function()
       local number = 0
       for account, message, err in client:each_account { page_size = 10 } do
         number = number + 1
@@ -449,7 +449,7 @@ describe("every item", function()
   end)
 
   describe("with progress", function()
-    -- What progress is called with during a walk over a list.
+    -- The arguments of progress during an iteration over a list.
     local function told_of(name, options)
       local told = {}
       options.progress = function(info) told[#told + 1] = info end
@@ -509,7 +509,7 @@ describe("every item", function()
       assert.same({ 0, 0, 1 }, { told[1].done, told[1].total, told[1].pages })
     end)
 
-    it("is not told of a page that failed", function()
+    it("is not called for a page that failed", function()
       sandbox.fault { kind = "status", status = 400, match = { ["?page_number"] = "3" } }
       local calls = 0
       raises("HTTP 400", function()
@@ -544,7 +544,7 @@ describe("every item", function()
   end)
 
   describe("of a list that changes", function()
-    it("in front comes once, and no item is passed over", function()
+    it("in front comes once, and no item is missed", function()
       each(function(list)
         sandbox.reset()
         local expected = truth(list)
@@ -720,7 +720,7 @@ describe("every item", function()
       end)
     end)
 
-    it("raises it behind the items before it, and where a list does not fit", function()
+    it("raises it after the items before it, and for an inconsistent list", function()
       local count = 0
       raises("HTTP 400", function()
         for _ in broken "3" do count = count + 1 end
@@ -764,7 +764,7 @@ describe("every item", function()
       assert.equal(3, arrived())
     end)
 
-    it("stays an error for who asks by hand: nil, the message and the error", function()
+    it("stays an error if called again: nil, the message and the error", function()
       local next_item = broken("1", "return")
       local item, message, err = next_item()
       assert.is_false(item)
@@ -875,7 +875,7 @@ describe("every item", function()
       assert.equal(0, client:stats().calls)
     end)
 
-    it("times that are none, and a range that ends before it starts", function()
+    it("invalid times, and a range that ends before it starts", function()
       local function bad(message, options)
         refused(message .. "' to 'each_transaction'", lists[2], options)
       end
@@ -1080,7 +1080,7 @@ describe("every item", function()
     end)
   end
 
-  it("goes to one coroutine: another that asks meanwhile is refused", function()
+  it("serves one coroutine: another one gets an error in the meantime", function()
     if not driver.has_loop "cqueues" then
       return pending("no package of cqueues for " .. _VERSION)
     end

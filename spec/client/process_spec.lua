@@ -1,5 +1,5 @@
 -- The process around the client: its signals, forks, descriptors, environment and end.
--- What may kill an interpreter is tried in a child, run by the same Lua.
+-- Tests that may kill an interpreter run in a child, with the same Lua.
 
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
@@ -14,7 +14,7 @@ local failed, succeeded = fixture.failed, fixture.succeeded
 local serve = faulty.serve
 local unpack = table.unpack or unpack
 
--- What every child begins with.
+-- The prelude of every child.
 local function prelude()
   return ([[
     local uqpay = require "uqpay"
@@ -364,7 +364,7 @@ describe("descriptors", function()
     return number
   end
 
-  -- What is open now and was not before, as lists of flags.
+  -- Newly opened descriptors, as lists of flags.
   local function new_ones(before)
     local list = {}
     for n, flags in pairs((descriptors())) do
@@ -456,9 +456,9 @@ describe("descriptors", function()
     client:close()
   end)
 
-  -- A number that was ours goes to whoever opens a descriptor next. Here that is somebody
-  -- who has not read yet what he was sent.
-  it("of others are left alone", function()
+  -- A number that was ours is reused by the next descriptor that is opened. Here that is
+  -- one with unread data.
+  it("of others are not touched", function()
     local server = serve { send = "hello", keep = true }
     for _, order in ipairs {
       { kind = "drop_after" }, { kind = "truncate" }, { kind = "delay", seconds = 0.05 },
@@ -537,7 +537,7 @@ describe("the end of a program", function()
   end)
 end)
 
-describe("a client that nobody holds", function()
+describe("a client without references", function()
   before_each(function() sandbox.reset() end)
 
   it("is collected, with its hooks", function()
@@ -780,9 +780,9 @@ describe("the module", function()
 end)
 
 -- A program closes a Lua state, and with it unloads the module, while a thread of libcurl
--- looks a name up: it goes on in the library's code.
+-- looks a name up: it continues in the library's code.
 describe("a state that is closed with a look-up under way", function()
-  it("leaves the module in memory, and the program alone", function()
+  it("leaves the module in memory, and does not affect the program", function()
     local code = ([[
       package.cpath = %q
       local fork = require "fork"
@@ -881,7 +881,7 @@ describe("a child", function()
     end
   ]]
 
-  it("and its child each refuse what they inherited, and none what they made", function()
+  it("and its child each reject what they inherited, and not what they made", function()
     local output = run(look .. [[
       local one = client()
       say(kind(one))

@@ -1,4 +1,4 @@
--- What is asked again and what is not, how long the waits are, and where it all ends:
+-- Which failures are retried, how long the waits are, and where it all ends:
 -- over the real wire, with the server's log as the witness.
 
 local fixture = require "spec.support.fixture"
@@ -27,7 +27,7 @@ local function fault(order, times)
   sandbox.fault(copy)
 end
 
--- A client that notes what on_retry is told.
+-- A client that records the arguments of on_retry.
 local function noting(changes)
   local notes = {}
   local options = fixture.options(changes)
@@ -35,7 +35,7 @@ local function noting(changes)
   return uqpay.new(options), notes
 end
 
--- What on_retry is told of the first failure; the wait itself is spared, since the client
+-- The argument of on_retry for the first failure; there is no wait, since the client
 -- is closed. Returns the error as well.
 local function announced(kind, changes)
   local client, told
@@ -149,7 +149,7 @@ describe("a failed attempt", function()
     end)
   end
 
-  it("is made again when nobody listens, or the name has no address", function()
+  it("is made again when no server listens, or the name has no address", function()
     -- A label of 64 bytes fails inside the resolver: no query leaves the machine.
     local nowhere = "https://" .. ("a"):rep(64) .. ".invalid/api"
     for kind, url in pairs { connect = "https://127.0.0.1:1/api", dns = nowhere } do
@@ -202,7 +202,7 @@ describe("max_retries", function()
     assert.equal(3, count(false))
   end)
 
-  it("can be given with a call, for this call alone", function()
+  it("can be given with a call, for this call only", function()
     assert.equal(1, count(5, 0))
     assert.equal(4, count(0, 3))
     local client = fixture.client { max_retries = 1 }
@@ -253,7 +253,7 @@ describe("the wait before a retry", function()
     assert.is_true(log[3].time - log[1].time > sum - 0.02)    -- its clock ticks in ms
   end)
 
-  it("is none with retry_delay = 0", function()
+  it("is 0 with retry_delay = 0", function()
     local client, notes = noting { retry_delay = 0, retry_delay_max = 0 }
     sandbox.fault { kind = "html", times = 2 }
     succeeded(client:balance "USD")
@@ -458,7 +458,7 @@ end)
 describe("an error", function()
   before_each(function() sandbox.reset() end)
 
-  it("tells how many attempts there were and how long it took", function()
+  it("has the number of attempts and the time", function()
     sandbox.fault { kind = "html", times = 9 }
     local client, notes = noting { retry_delay = 0.05, retry_delay_max = 0.05 }
     local start = socket.gettime()

@@ -121,14 +121,14 @@ describe("a token function", function()
     assert.same({}, reasons)
   end)
 
-  it("is asked once a call when it tells no end", function()
+  it("is called once a call when it returns no expiry", function()
     local client, reasons = asking { { sandbox.token } }
     for _ = 1, 3 do succeeded(client:balance "USD") end
     assert.same({ "new", "new", "new" }, reasons)
     assert.same(bearer(sandbox.token, sandbox.token, sandbox.token), tokens())
   end)
 
-  it("is asked once a call, whatever the attempts", function()
+  it("is called once a call, for any number of attempts", function()
     local client, reasons = asking { { sandbox.token } }
     sandbox.fault { { kind = "drop_before" }, { kind = "html" } }
     succeeded(client:balance "USD")
@@ -187,7 +187,7 @@ describe("a token function", function()
     assert.same({ "new", "expired" }, reasons)
   end)
 
-  it("tells no end with 0, less, or what is no number", function()
+  it("returns no expiry with 0, less, or a value that is not a number", function()
     for _, time in ipairs { 0, -5, 0 / 0 } do
       local client, reasons = asking { { sandbox.token, time } }
       for _ = 1, 2 do succeeded(client:balance "USD") end
@@ -195,7 +195,7 @@ describe("a token function", function()
     end
   end)
 
-  it("is asked anew when a kept token's end comes", function()
+  it("is called again when a kept token expires", function()
     local first, second = sandbox.new_token(), sandbox.new_token()
     -- a minute before the first one's end is a moment ahead
     local client, reasons = asking { { first, socket.gettime() + 60.15 },
@@ -331,7 +331,7 @@ describe("a token that the API refuses", function()
   end)
 
   -- The inner call, made by a hook of the outer one, has the 401 first.
-  it("is not asked for again when another call has replaced it meanwhile", function()
+  it("is not fetched again when another call has replaced it", function()
     local first, second = sandbox.new_token(), sandbox.new_token()
     local client, nested
     local reasons = {}
@@ -467,7 +467,7 @@ end)
 describe("a token function that uses its own client", function()
   before_each(function() sandbox.reset() end)
 
-  it("is told not to; the call goes on if it gives a token all the same", function()
+  it("gets an error; the call continues if it returns a token all the same", function()
     local client, inner
     client = fixture.client { token = function()
       inner = failed("auth", client:balance "USD")
@@ -479,7 +479,7 @@ describe("a token function that uses its own client", function()
     assert.equal(1, #tokens())
   end)
 
-  it("when a token was refused is told not to, either", function()
+  it("when a token was rejected gets an error, too", function()
     local client, inner
     client = fixture.client { token = function(reason)
       if reason == "rejected" then

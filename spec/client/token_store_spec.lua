@@ -1,4 +1,4 @@
--- Token stores: one token for several clients and processes, whoever made the store.
+-- Token stores: one token for several clients and processes, for any kind of store.
 
 local child = require "spec.support.child"
 local driver = require "spec.support.driver"
@@ -11,8 +11,8 @@ local uqpay = require "uqpay"
 local failed, succeeded = fixture.failed, fixture.succeeded
 local unpack = table.unpack or unpack
 
--- A store in a table that writes down what is asked of it. instead: functions in place of
--- its own, `false` to leave one out.
+-- A store in a table that logs its calls. instead: functions that replace its own, by
+-- name; `false` removes one.
 local function new_store(instead)
   local store = { log = {}, held = false, keys = {} }
   local own = {
@@ -33,7 +33,8 @@ local function new_store(instead)
       return f(self, key, ...)
     end
   end
-  function store.said()
+  -- the names of the functions that were called since the last logged()
+  function store.logged()
     local text = table.concat(store.log, " ")
     store.log = {}
     return text
@@ -78,36 +79,36 @@ local function count(endpoint)
   return sandbox.counts().endpoints[endpoint] or 0
 end
 
-local function until_so(condition, turn)
+local function wait_until(condition, step)
   local ends = socket.gettime() + 60
   while not condition() do
-    assert.is_true(socket.gettime() < ends, "it never is so")
-    if turn then turn() else socket.sleep(0.005) end
+    assert.is_true(socket.gettime() < ends, "timed out")
+    if step then step() else socket.sleep(0.005) end
   end
 end
 
-local function soon(seconds) return os.time() + seconds end
+local function in_seconds(seconds) return os.time() + seconds end
 
 describe("a token store", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
 
   for _, style in ipairs(styles) do
-    it("is asked before a login and told after it, " .. style.name, function()
+    it("is read before a login and written after it, " .. style.name, function()
       local store = new_store()
       local one = style.new(options(store))
-      assert.equal("", store.said())
+      assert.equal("", store.logged())
       good(style.all(one, times(5)))
-      assert.equal("get lock get set unlock", store.said())
+      assert.equal("get lock get set unlock", store.logged())
       local minted = sandbox.mints()[1].minted
       assert.equal(minted, store.token)
-      assert.is_true(math.abs(store.ends - soon(1800)) < 60)
+      assert.is_true(math.abs(store.ends - in_seconds(1800)) < 60)
       good(style.all(one, times(5)))
-      assert.equal("", store.said())
+      assert.equal("", store.logged())
 
       local two = style.new(options(store))
       good(style.all(two, times(5)))
-      assert.equal("get", store.said())
+      assert.equal("get", store.logged())
       assert.equal(1, count "token")
       assert.equal(0, two:stats().logins)
       assert.equal(minted, style.all(two, { { "token" } })[1][1])
@@ -117,28 +118,28 @@ describe("a token store", function()
       local store = new_store { lock = false, unlock = false }
       good(style.all(style.new(options(store)), times(3)))
       good(style.all(style.new(options(store)), times(3)))
-      assert.equal("get set get", store.said())
+      assert.equal("get set get", store.logged())
       assert.equal(1, count "token")
     end)
 
-    it("gives no token twice that was refused, " .. style.name, function()
+    it("does not give a refused token twice, " .. style.name, function()
       for _, before in ipairs { "", "Bearer " } do
         for _, ends in ipairs { 1000, false } do
           sandbox.reset()
           local store = new_store()
           store.token = before .. sandbox.expired_token
-          store.ends = ends and soon(ends) or nil
+          store.ends = ends and in_seconds(ends) or nil
           local c = style.new(options(store))
           good(style.all(c, times(1)))
           good(style.all(c, times(3)))
-          assert.equal("get get lock get set unlock", store.said())
+          assert.equal("get get lock get set unlock", store.logged())
           assert.same({ token = 1, balance = 5 }, sandbox.counts().endpoints)
           assert.equal(sandbox.mints()[1].minted, store.token)
         end
       end
     end)
 
-    it("gives the token of another that has ended one's own, " .. style.name, function()
+    it("returns a newer token that has revoked the client's, " .. style.name, function()
       sandbox.settings { single_token = true }
       local store = new_store()
       local one, two = style.new(options(store)), style.new(options(store))
@@ -147,21 +148,21 @@ describe("a token store", function()
       one:invalidate_token()
       good(style.all(one, times(2)))
       assert.equal(2, count "token")
-      good(style.all(two, times(5))) -- by one resend each
+      good(style.all(two, times(5))) -- each after one resend
       assert.equal(2, count "token")
       assert.is_true(count "balance" <= 6 + 10)
     end)
   end
 
-  it("is refused by uqpay.new if it cannot be one", function()
+  it("is refused by uqpay.new if it is not a store", function()
     for what, changes in pairs {
       ["client_id and api_key expected with it"] = { token = "t", client_id = false,
         api_key = false },
-      ["table expected, got string"] = { token_store = "/tmp/tokens" },
-      ["table expected, got number"] = { token_store = 1 },
-      ["functions get and set, and lock and unlock or neither, expected in it"] =
+      ["table or userdata expected, got string"] = { token_store = "/tmp/tokens" },
+      ["table or userdata expected, got number"] = { token_store = 1 },
+      ["methods get and set, and lock and unlock or neither, expected"] =
         { token_store = { get = print } },
-      ["lock and unlock, or neither, expected in it"] =
+      ["methods lock and unlock, or neither, expected"] =
         { token_store = { get = print, set = print, lock = print } },
     } do
       local ok, message = pcall(client, new_store(), changes)
@@ -170,7 +171,7 @@ describe("a token store", function()
     end
   end)
 
-  it("is asked with a key of address and client, which has no secret", function()
+  it("is called with a key of address and client, without a secret", function()
     local store = new_store()
     succeeded(client(store):balance "USD")
     succeeded(client(store, { base_url = sandbox.http_url .. "/" }):balance "USD")
@@ -184,7 +185,7 @@ describe("a token store", function()
     assert.same({ [key] = true }, store.keys)
   end)
 
-  it("is told the bare token, and a whole number", function()
+  it("gets the bare token, and a whole number", function()
     sandbox.settings { token_form = "bearer" }
     local store = new_store { set = function(_, key, token, ends, more)
       assert(type(key) == "string" and more == nil)
@@ -197,14 +198,14 @@ describe("a token store", function()
     assert.equal(0, c:stats().hook_errors)
   end)
 
-  it("may tell the end in several ways", function()
+  it("may return the expiry in several ways", function()
     local token = sandbox.new_token()
-    for _, ends in ipairs { soon(1000), soon(1000) .. "", soon(1000) * 1000,
-      soon(1000) + 0.5, false } do
+    for _, ends in ipairs { in_seconds(1000), in_seconds(1000) .. "",
+      in_seconds(1000) * 1000, in_seconds(1000) + 0.5, false } do
       local store = new_store { get = function() return token, ends or nil end }
       local c = client(store)
       for _ = 1, 2 do succeeded(c:balance "USD") end
-      assert.equal("get", store.said())
+      assert.equal("get", store.logged())
     end
     assert.equal(0, count "token")
   end)
@@ -212,29 +213,29 @@ describe("a token store", function()
   for name, results in pairs {
     ["nothing"] = {}, ["nil"] = { n = 1 }, ["an empty token"] = { "", 1e10 },
     ["a line end"] = { "token\n", 1e10 }, ["a long one"] = { ("t"):rep(8193), 1e10 },
-    ["a token that is over"] = { "token", 5 },
-    ["a token that is nearly over"] = { "token", os.time() + 10 },
-    ["an end of 0"] = { "token", 0 },
+    ["an expired token"] = { "token", 5 },
+    ["a token that is about to expire"] = { "token", os.time() + 10 },
+    ["an expiry of 0"] = { "token", 0 },
   } do
-    it("is as good as empty with " .. name, function()
+    it("counts as empty with " .. name, function()
       local store = new_store { get = function()
         return unpack(results, 1, results.n or 2)
       end }
       succeeded(client(store):balance "USD")
-      assert.equal("get lock get set unlock", store.said())
+      assert.equal("get lock get set unlock", store.logged())
       assert.equal(1, count "token")
     end)
   end
 
   for name, results in pairs {
     ["a number"] = { 5, 1e10 }, ["a table"] = { {} }, ["true"] = { true },
-    ["false"] = { false }, ["an end in words"] = { "token", "tomorrow" },
-    ["an end that is a table"] = { "token", {} },
+    ["false"] = { false }, ["an expiry in words"] = { "token", "tomorrow" },
+    ["an expiry that is a table"] = { "token", {} },
   } do
-    it("that gives nonsense fails the calls, with words: " .. name, function()
+    it("that returns a wrong type fails the calls, with a message: " .. name, function()
       local store = new_store { get = function() return unpack(results) end }
       local err = login_failed("config", client(store):balance "USD")
-      assert.matches("token_store.get: a token and its end", err.message, 1, true)
+      assert.matches("token_store.get: a token and its expiry", err.message, 1, true)
       assert.equal(0, #sandbox.requests())
     end)
   end
@@ -242,7 +243,7 @@ describe("a token store", function()
   for name in pairs { get = 1, lock = 1 } do
     for how, f in pairs {
       ["raises"] = function() error("disk is gone", 0) end,
-      ["says nil and why"] = function() return nil, "disk is gone" end,
+      ["returns nil and a message"] = function() return nil, "disk is gone" end,
     } do
       it("whose " .. name .. " " .. how .. " fails the calls", function()
         local store = new_store { [name] = f }
@@ -256,7 +257,7 @@ describe("a token store", function()
       end)
     end
 
-    it("whose " .. name .. " raises no string says so", function()
+    it("whose " .. name .. " raises another value than a string: message", function()
       local store = new_store { [name] = function() error {} end }
       local err = login_failed("config", client(store):balance "USD")
       assert.matches("no reason given", err.message, 1, true)
@@ -266,9 +267,9 @@ describe("a token store", function()
   for name in pairs { set = 1, unlock = 1 } do
     for how, f in pairs {
       ["raises"] = function() error "disk is full" end,
-      ["says nil and why"] = function() return nil, "disk is full" end,
+      ["returns nil and a message"] = function() return nil, "disk is full" end,
     } do
-      it("whose " .. name .. " " .. how .. " costs no call", function()
+      it("whose " .. name .. " " .. how .. " fails no call", function()
         local c = client(new_store { [name] = f })
         for _ = 1, 2 do succeeded(c:balance "USD") end
         assert.equal(1, c:stats().hook_errors)
@@ -332,7 +333,7 @@ describe("a token store", function()
     assert.equal(1, count "token")
   end)
 
-  it("is not told of a login whose hook has closed the client", function()
+  it("is not written after a login whose hook has closed the client", function()
     for _, style in ipairs(styles) do
       local c
       local store = new_store()
@@ -340,34 +341,34 @@ describe("a token store", function()
       for _, result in ipairs(style.all(c, times(1))) do
         failed("canceled", unpack(result, 1, result.n))
       end
-      assert.equal("get lock get unlock", store.said())
+      assert.equal("get lock get unlock", store.logged())
     end
   end)
 
-  it("is taken as it was when the client was made", function()
+  it("has its functions read once, by uqpay.new", function()
     local store = new_store()
     local given = { get = store.get, set = store.set }
     local c = client(given)
     given.get, given.set = nil, nil
     succeeded(c:balance "USD")
-    assert.equal("get set", store.said())
+    assert.equal("get set", store.logged())
     local heir = setmetatable({}, { __index = store })
     succeeded(client(heir):balance "USD")
     assert.equal(1, count "token")
   end)
 
-  it("makes a login that fails give the lock back", function()
+  it("has its lock released when a login fails", function()
     local store = new_store()
     for _, case in ipairs {
       { "html", "api" }, { "drop_before", "connect" }, { "empty", "decode" },
     } do
       sandbox.fault { kind = case[1], endpoint = "token", times = 2 }
       login_failed(case[2], client(store, { max_retries = 0 }):balance "USD")
-      assert.equal("get lock get unlock", store.said())
+      assert.equal("get lock get unlock", store.logged())
       sandbox.reset()
     end
     login_failed("auth", client(store, { api_key = "wrong" }):balance "USD")
-    assert.equal("get lock get unlock", store.said())
+    assert.equal("get lock get unlock", store.logged())
   end)
 end)
 
@@ -379,8 +380,8 @@ describe("the lock of a token store", function()
     return new_store()
   end
 
-  local function until_asked(turn)
-    until_so(function() return count "token" > 0 end, turn)
+  local function until_asked(step)
+    wait_until(function() return count "token" > 0 end, step)
   end
 
   it("is given back when a call's time is up", function()
@@ -388,7 +389,7 @@ describe("the lock of a token store", function()
     local c = client(store)
     local err = login_failed("timeout", c:balance("USD", { timeout = 0.1 }))
     assert.matches("no token within", err.message, 1, true)
-    assert.equal("get lock get unlock", store.said())
+    assert.equal("get lock get unlock", store.logged())
     sandbox.settings { hold = "" }
     succeeded(c:balance "USD")
     assert.is_false(store.held)
@@ -416,7 +417,7 @@ describe("the lock of a token store", function()
       assert.is_true(store.held)
       leave(c, calls)
       assert.is_false(store.held)
-      assert.equal("get lock get unlock", store.said())
+      assert.equal("get lock get unlock", store.logged())
     end)
   end
 
@@ -429,7 +430,7 @@ describe("the lock of a token store", function()
     c, call = nil, nil -- luacheck: ignore 311
     for _ = 1, 4 do collectgarbage() end
     assert.is_false(store.held)
-    assert.equal("get lock get unlock", store.said())
+    assert.equal("get lock get unlock", store.logged())
   end)
 
   it("is given back when the interpreter is interrupted", function()
@@ -451,15 +452,15 @@ describe("the lock of a token store", function()
     assert.is_false(store.held)
   end)
 
-  it("that somebody else has is waited for, and nothing stands still", function()
+  it("that another process holds is waited for without blocking", function()
     for _, style in ipairs { styles[2], styles[3] } do
       sandbox.reset()
       local store = new_store()
       store.held = true
       local c = style.new(options(store))
       local run = style.start(c, times(5))
-      until_so(function() return store.count "lock" > 5 end, run.turn)
-      -- another client of the program goes on meanwhile
+      wait_until(function() return store.count "lock" > 5 end, run.step)
+      -- another client of the program continues
       good(style.all(style.new(fixture.options()), times(3)))
       assert.equal(0, count "token")
       store.held = false
@@ -469,7 +470,7 @@ describe("the lock of a token store", function()
     end
   end)
 
-  it("that somebody else has ends a call in its time", function()
+  it("that another process holds does not delay a call's timeout", function()
     local store = new_store()
     store.held = true
     for _, style in ipairs(styles) do
@@ -485,21 +486,21 @@ describe("the lock of a token store", function()
     assert.equal(0, #sandbox.requests())
   end)
 
-  it("that somebody else has is asked for twenty times a second at most", function()
+  it("that another process holds is tried twenty times a second at most", function()
     local store = new_store()
     store.held = true
     login_failed("timeout", client(store):balance("USD", { timeout = 0.3 }))
     assert.is_true(store.count "lock" <= 7, store.count "lock")
   end)
 
-  it("that somebody else has had may lead to their token", function()
+  it("that another process has released may lead to its token", function()
     local store = new_store()
     store.held = true
     local c = client(store)
     local call = c:start_balance "USD"
-    until_so(function() return store.count "lock" > 1 end, function() call:step() end)
-    store.token, store.ends, store.held = sandbox.new_token(), soon(1000), false
-    until_so(function() return call:step() end)
+    wait_until(function() return store.count "lock" > 1 end, function() call:step() end)
+    store.token, store.ends, store.held = sandbox.new_token(), in_seconds(1000), false
+    wait_until(function() return call:step() end)
     succeeded(call:result())
     assert.equal(0, count "token")
     assert.is_false(store.held)
@@ -544,7 +545,7 @@ describe("the lock of a token store", function()
       local c = uqpay.new(options { token_store = token_store })
       unlocked, split = 0, nil
       local call = c:start_balance "USD"
-      until_so(function() return count "token" == 3 end, function() c:step(0.01) end)
+      wait_until(function() return count "token" == 3 end, function() c:step(0.01) end)
       local first = fork.fork()
       if first == 0 then
         c:close()
@@ -565,16 +566,16 @@ describe("the lock of a token store", function()
       same("exit 7", how .. " " .. code)
       assert(held)
       sandbox.settings { hold = "" }
-      until_so(function() return call:step() end)
+      wait_until(function() return call:step() end)
       assert(call:result())
       same(1, unlocked)
     ]]
   end)
 
-  -- Other processes wait for the lock, so whoever renews a token ahead of need sees to
-  -- it that the login ends.
+  -- Other processes wait for the lock, so a call that renews a token early steps the
+  -- login until it ends, for some seconds at most.
   for number, style in ipairs(styles) do
-    it("is not left behind by a renewal, " .. style.name, function()
+    it("is released by a renewal, " .. style.name, function()
       child.run("local style = styles[" .. number .. "] " .. [[
         local held, token, ends = false, nil, nil
         local held_at_request = false   -- for a balance
@@ -597,7 +598,7 @@ describe("the lock of a token store", function()
           return style.new(options(changes))
         end
 
-        -- it is waited for, once
+        -- one call waits for the login
         local c = new()
         good(style.all(c, times(2)))
         local first = token
@@ -612,7 +613,7 @@ describe("the lock of a token store", function()
         sandbox.settings { hold = "token" }
         local run = style.start(c, times(1))
         if run then
-          until_so(function() return count "token" == 3 end, run.turn)
+          wait_until(function() return count "token" == 3 end, run.step)
           assert(held)
           shift.monotonic(6)
           good(run:finish())
@@ -632,7 +633,7 @@ describe("the lock of a token store", function()
         same(3, count "token")
         assert(not tokens():find "3")
 
-        -- a lock that somebody else has is not waited for
+        -- a lock of another process is not waited for
         sandbox.settings { hold = "" }
         shift.monotonic(11)
         held = true
@@ -649,7 +650,7 @@ describe("the lock of a token store", function()
     end)
   end
 
-  -- A table as a store, and its client with a token that is old.
+  -- A store in a table, and a client whose token is old enough to be renewed.
   local aged = [[
     local held, token, ends = false, nil, nil
     local c = uqpay.new(options { token_store = {
@@ -665,7 +666,7 @@ describe("the lock of a token store", function()
     shift.monotonic(1600)
   ]]
 
-  it("keeps one call at the renewal, for half of its time at most", function()
+  it("keeps one call waiting for a renewal, for half of its time at most", function()
     child.run(aged .. [[
       sandbox.settings { hold = "token" }
       local stays, goes = c:start_balance("USD", { timeout = 8 }), c:start_balance "USD"
@@ -676,7 +677,7 @@ describe("the lock of a token store", function()
       assert(not stays:step())
       same(1, stays:attempts())
       for _, call in ipairs { goes, stays } do
-        until_so(function() return call:step() end, function() c:step(0.01) end)
+        wait_until(function() return call:step() end, function() c:step(0.01) end)
         assert(call:result())
       end
       assert(not held)
@@ -694,28 +695,29 @@ describe("the lock of a token store", function()
     ]], "shift")
   end)
 
-  it("is not needed for a newer token, if that is worth it", function()
-    -- the store's has so many seconds left, the client's 200, or none
+  it("is not needed if the store has a token that lasts longer", function()
+    -- seconds that the store's token has left -> logins; the client's has 200, or none if
+    -- the store's has less
     for left, mints in pairs { [230] = 2, [300] = 1, [30] = 2, [90] = 1 } do
       sandbox.reset()
       child.run(("local left, mints = %d, %d "):format(left, mints) .. aged .. [[
         if left < 200 then shift.monotonic(300) end
         token, ends = sandbox.new_token(), os.time() + left
-        until_so(function() return not tokens():find "1$" end,
+        wait_until(function() return not tokens():find "1$" end,
           function() assert(c:balance "USD") end)
         same(mints, #sandbox.mints())
       ]], "shift")
     end
   end)
 
-  it("is kept by a login that waits for its turn", function()
+  it("is held by a login that waits for its slot", function()
     local store = new_store()
     local c = client(store, { max_retries = 0, timeout = 20 })
     sandbox.fault { kind = "rate_limit", retry_after = "1", endpoint = "token" }
     login_failed("rate_limit", c:balance "USD")
-    store.said()
+    store.logged()
     succeeded(c:balance "USD") -- after a second
-    assert.matches("^get lock get [get ]*set unlock$", store.said())
+    assert.matches("^get lock get [get ]*set unlock$", store.logged())
   end)
 end)
 
@@ -726,7 +728,7 @@ describe("processes that share a token", function()
   before_each(function() folder = driver.directory "share" end)
   after_each(function() os.execute(driver.command("rm", "-rf", folder)) end)
 
-  -- Runs so many children at once and returns the lines that they print.
+  -- Runs n children at once and returns what each has printed.
   local function run(n, code)
     code = ("local store = uqpay.file_store(%q)\n"):format(folder .. "/tokens") .. code
     local command = child.command(code)
@@ -745,7 +747,7 @@ describe("processes that share a token", function()
     print(balance and balance.currency or message, c:stats().logins)
   ]]
 
-  local function add_up(lines)
+  local function count_logins(lines)
     local logins = 0
     for _, line in ipairs(lines) do
       local currency, n = line:match "^(%u+)\t(%d+)\n$"
@@ -757,22 +759,22 @@ describe("processes that share a token", function()
 
   it("log in once, though twenty start at once", function()
     sandbox.settings { single_token = true }
-    assert.equal(1, add_up(run(20, code)))
+    assert.equal(1, count_logins(run(20, code)))
     assert.equal(1, count "token")
     assert.equal(20, count "balance")
   end)
 
-  it("log in once more when the token was refused", function()
+  it("log in once more when the token was rejected", function()
     sandbox.settings { single_token = true }
-    add_up(run(1, code))
+    count_logins(run(1, code))
     sandbox.expire_minted()
-    -- each has the token of the store refused, and one of them a new one
+    -- each finds the store's token rejected; only one of them logs in
     local lines = run(6, [[
       local c = uqpay.new(options { token_store = store })
       assert(c:balance "USD")
       print("USD", c:stats().logins)
     ]])
-    assert.equal(1, add_up(lines))
+    assert.equal(1, count_logins(lines))
     assert.equal(2, count "token")
   end)
 
@@ -782,10 +784,10 @@ describe("processes that share a token", function()
       ("local store = uqpay.file_store(%q)\n"):format(folder .. "/tokens") .. code)
       .. " 2>&1", "r"))
     local pid = pipe:read "*l"
-    until_so(function() return count "token" == 1 end)
+    wait_until(function() return count "token" == 1 end)
     os.execute("kill -s KILL " .. pid)
     pipe:close()
     sandbox.settings { hold = "" }
-    assert.equal(1, add_up(run(3, code)))
+    assert.equal(1, count_logins(run(3, code)))
   end)
 end)

@@ -1,6 +1,6 @@
 -- The wire: TLS that is verified or refused, redirects that lead nowhere, connections
 -- kept and lost, sizes and times that are bounded, and every way a server can misbehave
--- below HTTP. After each fault the same client goes on, and gets its own answer.
+-- below HTTP. After each fault the same client works, and gets its own answer.
 
 local behaviours = require "spec.support.behaviours"
 local driver = require "spec.support.driver"
@@ -84,7 +84,7 @@ describe("TLS", function()
     refused({ ca_file = other }, other)
   end)
 
-  it("is refused when the system knows no such authority", function()
+  it("is rejected when the system does not know its CA", function()
     refused({ ca_file = false }, "the system's")
   end)
 
@@ -104,13 +104,13 @@ describe("TLS", function()
     succeeded(fixture.client { ca_file = false, ca_path = dir }:balance "USD")
   end)
 
-  it("is refused when the directory has no such authority, and it is named", function()
+  it("is rejected when the directory lacks its CA, and the directory is named", function()
     local dir = driver.directory "ca"
     finally(function() os.execute(driver.command("rm", "-rf", dir)) end)
     refused({ ca_file = false, ca_path = dir }, dir)
   end)
 
-  it("trusts nobody but the file's authorities when there is a file", function()
+  it("trusts only the file's CAs when there is a file", function()
     -- and a failure is the client's own, not left behind for others
     refused { base_url = sandbox.self_signed_url }
     succeeded(fixture.client { base_url = sandbox.self_signed_url,
@@ -120,7 +120,7 @@ describe("TLS", function()
   describe("with a pinned key", function()
     local wrong = "sha256//" .. ("A"):rep(43) .. "="
 
-    it("goes on when it is the server's, alone or among others", function()
+    it("is accepted when it is the server's, single or among others", function()
       local pin = pin_of "server.pem"
       for _, pins in ipairs { pin, wrong .. ";" .. pin, pin .. ";" .. wrong } do
         succeeded(fixture.client { pinned_public_key = pins }:balance "USD")
@@ -202,7 +202,7 @@ describe("a redirect", function()
     end)
   end
 
-  it("is refused whatever it leads to, and the place is named", function()
+  it("is rejected for any target, and the target is named", function()
     for _, place in ipairs {
       "file:///etc/passwd", sandbox.http_url .. "/v1/issuing/balances", "/elsewhere",
       "//127.0.0.1/", "javascript:alert(1)", sandbox.url .. "/v1/issuing/balances",
@@ -258,12 +258,12 @@ describe("a proxy", function()
   before_each(function() sandbox.reset() end)
   after_each(faulty.stop)
 
-  it("is asked for a tunnel, and learns no secret", function()
+  it("is used as a tunnel, and learns no secret", function()
     serve { read = true, send = http("", "407 Who?", "Retry-After: 9\r\n") }
     local client = fixture.client { proxy = faulty.server.url, max_retries = 0,
       on_behalf_of = sandbox.sub_account }
     local err = failed("connect", client:balance "USD")
-    assert.is_nil(err.retry_after)      -- nobody whom we asked has said so
+    assert.is_nil(err.retry_after)      -- no server that we asked has said so
     assert.equal(0, arrived())
     local asked = faulty.server:requests()
     assert.equal(1, #asked)
@@ -289,7 +289,7 @@ describe("a proxy", function()
     assert.equal(0, arrived())
   end)
 
-  it("of no name is none", function()
+  it("of an empty name is no proxy", function()
     succeeded(fixture.client { proxy = "" }:balance "USD")
   end)
 end)
@@ -353,7 +353,7 @@ describe("a connection", function()
     end
   end
 
-  it("is HTTP/1.1 unless told otherwise, and 1.1 where 2 is not spoken", function()
+  it("is HTTP/1.1 by default, and 1.1 where the server has no 2", function()
     succeeded(fixture.client():balance "USD")
     succeeded(fixture.client { http_version = "auto" }:balance "USD")
     succeeded(fixture.client { http_version = "2", ca_file = false,
@@ -361,7 +361,7 @@ describe("a connection", function()
     for _, request in ipairs(sandbox.requests()) do assert.equal("1.1", request.http) end
   end)
 
-  it("that the server closed meanwhile does no harm", function()
+  it("that the server has closed does no harm", function()
     serve { read = true, send = http(body(1)), close = true }
     local client = raw_client()
     for _ = 1, 5 do succeeded(client:balance "USD") end
@@ -516,7 +516,7 @@ describe("the timeout is kept", function()
     end)
   end
 
-  it("with a handshake that does not go on", function()
+  it("with a handshake that stalls", function()
     serve { keep = true }
     timed("timeout", 0.06, raw_client { base_url = tls_url(), timeout = 0.06 })
   end)
@@ -530,7 +530,7 @@ describe("the timeout is kept", function()
     assert.is_true(err.retryable)
   end)
 
-  it("and connect_timeout, too: nobody accepts", function()
+  it("and connect_timeout, too: no server accepts", function()
     -- a queue of one is full, and what comes next is dropped
     local listener = assert(socket.tcp())
     assert(listener:bind("127.0.0.1", 0))
@@ -583,9 +583,9 @@ describe("a server that misbehaves", function()
     end)
   end
 
-  -- What lies unread on a kept connection is the answer to no request of ours. libcurl
+  -- Unread bytes on a kept connection are not the answer to a request of ours. libcurl
   -- reads 16 KiB at a time; the first answer is as long, so that the second stays unseen.
-  it("does no harm to the next call: a second answer behind the first", function()
+  it("does no harm to the next call: a second answer after the first", function()
     local head = #http("") + 4
     local first = http(body(1) .. (" "):rep(16384 - head - #body(1)))
     assert.equal(16384, #first)
@@ -595,7 +595,7 @@ describe("a server that misbehaves", function()
         { read = true, send = http(body(4)) } })
     local client = raw_client()
     assert.equal(1, succeeded(client:balance "USD").available_balance)
-    -- the server has written all of it when it gets to speak with somebody else
+    -- the server has written all of it before it serves another connection
     succeeded(raw_client():balance "USD")
     for n = 2, 4 do
       assert.equal(n, succeeded(client:balance "USD").available_balance)
@@ -642,7 +642,7 @@ describe("a late answer", function()
 end)
 
 describe("uqpay.info", function()
-  it("tells what the wire is made of", function()
+  it("describes the connection", function()
     local info = uqpay.info()
     assert.matches("^%d+%.%d+%.%d+", info.libcurl)
     assert.is_true(#info.tls > 0)

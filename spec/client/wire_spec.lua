@@ -1,5 +1,5 @@
 -- Servers that misbehave below HTTP, within TLS and over HTTP/2; servers that never end
--- an answer; a name server that never gives one. After each the same client goes on, and
+-- an answer; a name server that never gives one. After each the same client works, and
 -- nothing is left behind. What they do over plain HTTP/1.1 is in transport_spec.
 
 local behaviours = require "spec.support.behaviours"
@@ -71,7 +71,7 @@ local function with_nothing_left()
   end)
   after_each(finish)
   teardown(function()
-    -- fewer: other specs have left some behind, to be collected meanwhile; and a thread
+    -- fewer: other specs have left some, which are collected during this; and a thread
     -- takes a moment to end
     local ends = os.time() + 20
     local fds, tasks
@@ -138,7 +138,7 @@ describe("a bomb", function()
   end
 
   for header, kinds in pairs {
-    ["Content-Encoding"] = "decode",      -- asked for by nobody, so taken as it is
+    ["Content-Encoding"] = "decode",      -- not asked for, so not decoded
     ["Transfer-Encoding"] = "too_large|protocol|decode",
   } do
     it("is not set off: " .. header, function()

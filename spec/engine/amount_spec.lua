@@ -1,11 +1,11 @@
--- Numbers as text: the grammar of JSON is taken and nothing else, and what becomes a
--- double becomes the nearest one.
+-- Numbers as text: only the grammar of JSON is accepted, and a conversion to a double
+-- gives the nearest one.
 
 local driver = require "spec.support.driver"
 local engine = require "engine"
 local random = require "spec.support.random"
 
--- Globals are slow to reach in a spec, and there is much to reckon.
+-- Access to globals is slow in a spec, and there is much to compute.
 local assert, ipairs, pairs, tonumber, tostring =
   assert, ipairs, pairs, tonumber, tostring
 local abs, floor, huge, max, min = math.abs, math.floor, math.huge, math.max, math.min
@@ -208,20 +208,20 @@ local refused = {
 local show = random.show
 
 describe("a number's text", function()
-  it("is taken if it is JSON's", function()
+  it("is accepted if it is JSON's", function()
     for _, text in ipairs(accepted) do
       assert.is_true(engine.number_valid(text), show(text))
       assert.equal(#text, engine.number_scan(text), show(text))
     end
   end)
 
-  it("is refused if it is anything else", function()
+  it("is rejected if it is anything else", function()
     for _, text in ipairs(refused) do
       assert.is_false(engine.number_valid(text), show(text))
     end
   end)
 
-  it("is refused as soon as any byte but its own follows or precedes", function()
+  it("is rejected with any other byte before or after it", function()
     for byte = 0, 255 do
       local c = string.char(byte)
       if not c:find "%d" then
@@ -255,7 +255,7 @@ describe("a number's text", function()
     assert.equal(tonumber(("7"):rep(65)) + 0.0, engine.number_double(long, 65))
   end)
 
-  it("is judged as a slow grammar judges it, at random", function()
+  it("is accepted as by a simple parser, at random", function()
     local pieces = { "0", "1", "9", "00", "12", "-", "+", ".", "e", "E", "x", " ", "," }
     for _ = 1, 10000 do
       local list = {}
@@ -322,7 +322,7 @@ describe("a number's double", function()
     end
   end)
 
-  it("is known for what everybody knows", function()
+  it("is right for well-known numbers", function()
     for text, value in pairs {
       ["0"] = 0, ["1"] = 1, ["-1"] = -1, ["0.5"] = 0.5, ["-0.25"] = -0.25,
       ["1e3"] = 1000, ["125e-3"] = 0.125, ["9007199254740993"] = 2 ^ 53,
@@ -348,7 +348,7 @@ describe("a number's double", function()
     end
   end)
 
-  it("is refused where none is near", function()
+  it("is an error if none is near", function()
     for _, text in ipairs {
       "1e309", "1e400", "1.7976931348623159e308", "179769313486231590000e288",
       ("9"):rep(309), "1e99999999999999999999", "123e+2147483647", "0.1e4294967296",
@@ -410,7 +410,7 @@ describe("a number's double", function()
     assert.equal("range", why)
   end)
 
-  it("leaves the process's locale alone", function()
+  it("does not change the process's locale", function()
     local before = os.setlocale()
     engine.number_double "12345678901234567890.12"
     assert.equal(before, os.setlocale())

@@ -1,4 +1,4 @@
--- Somebody sets the wall clock, by hours or to another age, while calls and tokens are
+-- The wall clock is set, by hours or to another age, while calls and tokens are
 -- under way: what was begun takes as long as it was to take. Only what comes from outside
 -- as a time of day is held against that clock, once. In children whose clocks are moved.
 
@@ -39,7 +39,7 @@ local prelude = [[
     set(0)
   end
   local function finish(c, call)
-    until_so(function() return call:step() end, function() c:step(0.01) end)
+    wait_until(function() return call:step() end, function() c:step(0.01) end)
     return call:result()
   end
   -- One that retries, and a call of it that does.
@@ -48,7 +48,7 @@ local prelude = [[
     changes.on_retry = function(info) told = info end
     local c = uqpay.new(options(changes))
     local call = c:start_balance "USD"
-    until_so(function() return told end, function()
+    wait_until(function() return told end, function()
       c:step(0.01)
       call:step()
     end)
@@ -109,7 +109,7 @@ describe("a wall clock that is set, before, behind or back,", function()
         sandbox.settings { hold = "balance" }
         local c = uqpay.new(options { timeout = 20 })
         local call = c:start_balance "USD"
-        until_so(function() return count "balance" == 1 end, function()
+        wait_until(function() return count "balance" == 1 end, function()
           c:step(0.01)
           call:step()
         end)
@@ -228,8 +228,8 @@ describe("a wall clock that is set, before, behind or back,", function()
     end
   end)
 
-  -- What a store keeps is a time of day: whoever is wrong about that logs in, or is told
-  -- by a 401, and the next one is right again.
+  -- A store keeps wall clock times: a process whose clock is wrong logs in, or gets
+  -- a 401, and the next one is right again.
   it("costs a login with a token store, and no call", function()
     run [[
       local path = os.tmpname()

@@ -96,12 +96,13 @@ describe("what is known of a connection", function()
     for _, one in ipairs { server, client, there } do one:close() end
   end)
 
-  it("is whether bytes came on an idle one, of any number: then it is given up", function()
+  it("is whether an idle one received bytes, any number: then it is given up", function()
     local server = assert(socket.bind("127.0.0.1", 0, 200))
     local port = select(2, server:getsockname())
     local clients, peers = {}, {}
     for n = 1, 150 do
-      clients[n], peers[n] = assert(socket.connect("127.0.0.1", port)), assert(server:accept())
+      clients[n] = assert(socket.connect("127.0.0.1", port))
+      peers[n] = assert(server:accept())
       connections:use(clients[n]:getfd(), 1)
       connections:rest(clients[n]:getfd(), 2, n ~= 3) -- one is not of HTTP/1.1
     end

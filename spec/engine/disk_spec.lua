@@ -1,12 +1,12 @@
--- Tokens in a file on a disk that is full, over the quota or broken, wherever that is
--- noticed: the old file stays, no other is left behind, the token of a login is used all
--- the same, and no lock is kept.
+-- Tokens in a file on a disk that is full, over quota or broken, whichever system call
+-- fails: the old file stays, no other file is left behind, the client still uses the
+-- token of its login, and no lock is kept.
 
 local child = require "spec.support.child"
 local driver = require "spec.support.driver"
 local sandbox = require "spec.sandbox.sandbox"
 
--- What children have: each(try) goes through all failures.
+-- For the children: each(try) calls try once for each failure.
 local prelude = [[
   local path = %q
   local says = { ENOSPC = "No space left on device", EIO = "Input/output error",
@@ -60,7 +60,7 @@ describe("a token store on a disk that fails", function()
     ]], "disk")
   end)
 
-  it("costs a client no call, and its login keeps no lock", function()
+  it("fails no call of a client, and its login keeps no lock", function()
     run([[
       local store, other = uqpay.file_store(path), uqpay.file_store(path)
       local key = sandbox.http_url .. " " .. sandbox.client_id
@@ -90,9 +90,9 @@ describe("a token store on a disk that fails", function()
   end)
 
   -- 4 KiB hold one file, not two.
-  it("keeps what it has if the disk is a real one", function()
+  it("keeps what it has on a real disk that is full", function()
     if driver.output "unshare -m true 2>&1; echo $?" ~= "0\n" then
-      return pending "no namespaces of our own"
+      return pending "no permission for mount namespaces"
     end
     local mount = "mount -t tmpfs -o size=4k,mode=700 none \"$0\" && exec \"$@\""
     local text = run([[

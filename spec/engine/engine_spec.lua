@@ -370,7 +370,7 @@ describe("an address", function()
     end
   end)
 
-  it("is encrypted for https alone, in whatever case it is written", function()
+  it("is encrypted for https only, in any case of letters", function()
     for url, expected in pairs {
       ["https://h"] = true, ["HTTPS://h"] = true, ["hTTpS://h"] = true,
       ["http://localhost"] = false, ["HTTP://localhost"] = false,

@@ -1,5 +1,5 @@
--- The short way for an answer that is a plain object: what it takes, it takes as the long
--- way through the JSON library does, and what is not plain it leaves to that.
+-- The fast decoder of flat objects: its results are those of the JSON library, which
+-- decodes everything else.
 
 local engine = require "engine"
 local fixture = require "spec.support.fixture"
@@ -44,7 +44,7 @@ describe("a plain object", function()
   end
 end)
 
-describe("an answer", function()
+describe("a response", function()
   local client
   setup(function()
     sandbox.start()
@@ -77,14 +77,14 @@ describe("an answer", function()
     return "{" .. table.concat(members, ",") .. "}"
   end
 
-  -- The fields, with this one in the place of the nth.
+  -- The fields, with this one instead of the nth.
   local function with(n, field)
     local list = {}
     for i, one in ipairs(fields) do list[i] = i == n and field or one end
     return list
   end
 
-  -- A null that is left out of the result makes it a matter for the library.
+  -- A null, which is absent from the result, needs the JSON library.
   local function check(list)
     for _, amounts in ipairs { "number", "string", "exact" } do
       local short, long = body_of(list), body_of(list, '"more":null')
@@ -96,7 +96,7 @@ describe("an answer", function()
     end
   end
 
-  it("is the same by both ways", function()
+  it("is the same by both decoders", function()
     assert.is_truthy(flat(body_of(fields)))
     assert.is_nil(flat(body_of(fields, '"more":null')))
     check(fields)
@@ -114,7 +114,7 @@ describe("an answer", function()
     "1.", "-", '"' .. ("9"):rep(400) .. '"', ("9"):rep(38), ("9"):rep(39),
   }
 
-  it("is the same by both ways, whatever a field holds", function()
+  it("is the same by both decoders, with any field values", function()
     local generator = random.generator()
     for n, field in ipairs(fields) do
       for _ = 1, 8 do
@@ -123,7 +123,7 @@ describe("an answer", function()
     end
   end)
 
-  it("is the same by both ways where a slip would cost", function()
+  it("is the same by both decoders in edge cases", function()
     check(with(2, { "currency", '"USDT"' }))
     check(with(2, { "currency", '"US"' }))
     for _, other in ipairs { "US", "USDT", "SGD", "" } do
@@ -151,7 +151,7 @@ describe("an answer", function()
     end
   end)
 
-  it("is the same by both ways, whatever fields there are", function()
+  it("is the same by both decoders, with any fields", function()
     local generator = random.generator()
     local extra = { { "code", "200" }, { "code", "500" }, { "message", '"failed"' },
       { "error", '"x"' }, { "type", '"t"' }, { "new", '"field"' }, { "new", "1" },

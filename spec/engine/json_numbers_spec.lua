@@ -1,5 +1,5 @@
--- The quoting of numbers: every digit goes through as it was sent, what is no JSON
--- number, literal or string is refused, and no string can pass for a number.
+-- Numbers of JSON become marked strings: every digit is kept as it was sent, an invalid
+-- number, literal or string is an error, and no string can look like a number.
 
 local cjson = require "cjson"
 local engine = require "engine"
@@ -22,8 +22,8 @@ local sequences = {
   "^\244[\128-\143][\128-\191][\128-\191]",
 }
 
--- The last byte of the character at that place; nil: there is none. The byte behind a
--- backslash is the library's matter.
+-- The last byte of the character at that place; nil: malformed. The JSON library checks
+-- the byte behind a backslash.
 local function character(text, at)
   local byte = text:byte(at)
   if byte == 92 then return at + 1 end
@@ -247,7 +247,7 @@ local refused = {
   },
 }
 
-describe("quoting", function()
+describe("stringify_numbers", function()
   it("puts a mark and quotes around every number, all digits kept", function()
     for _, number in ipairs(literals) do
       for _, around in ipairs { "%s", "[%s]", '{"a":%s}', "[1, %s ,2]", ' %s\n' } do
@@ -261,7 +261,7 @@ describe("quoting", function()
     end
   end)
 
-  it("leaves all else as it is", function()
+  it("changes nothing else", function()
     for _, text in ipairs {
       "", " ", "\t\r\n", "null", "true", "false", "[]", "{}", '""', '"1"', '"-1.5e3"',
       '["1,2",{"3":"4"}]', '"\\"1"', '"\\\\"', '"\\u0031"', '"\127"',
@@ -274,7 +274,7 @@ describe("quoting", function()
   end)
 
   for what, cases in pairs(refused) do
-    it("refuses bad " .. what .. ", and says why and where", function()
+    it("rejects bad " .. what .. ", and says why and where", function()
       for _, case in ipairs(cases) do
         for _, mend in ipairs { false, true } do
           local out, why, at = engine.stringify_numbers(case[1], mend)
@@ -286,7 +286,7 @@ describe("quoting", function()
     end)
   end
 
-  it("refuses every control byte and no other ASCII byte in a string", function()
+  it("rejects every control byte and no other ASCII byte in a string", function()
     for byte = 0, 127 do
       local c = string.char(byte)
       if c ~= '"' and c ~= "\\" then
@@ -295,7 +295,7 @@ describe("quoting", function()
     end
   end)
 
-  it("takes just four bytes for blanks", function()
+  it("accepts just four bytes as white space", function()
     for byte = 0, 255 do
       local c = string.char(byte)
       if not c:find "[A-Za-z0-9_.+-]" and not c:find '[][{}:,"]' then
@@ -306,7 +306,7 @@ describe("quoting", function()
     end
   end)
 
-  it("counts every name, the same ones again", function()
+  it("counts every name, repeated ones as well", function()
     for text, members in pairs {
       ["[]"] = 0, ['{"a":1}'] = 1, ['{"a":1,"a":2}'] = 2, ['{"a":{"a":{"b":null}}}'] = 3,
       ['[{"a":1},{"a":1}]'] = 2, ['{"a:b":":"}'] = 1, ['{"a" : 1 , "b"\n:\t"c"}'] = 2,
@@ -315,7 +315,7 @@ describe("quoting", function()
     end
   end)
 
-  it("follows 32 levels and refuses the next", function()
+  it("accepts 32 levels and rejects the next", function()
     for _, brackets in ipairs { { "[", "]" }, { '{"a":', "}" }, { '[{"a":', "}]" } } do
       local per = #brackets[2]
       local levels = 32 / per
@@ -331,7 +331,7 @@ describe("quoting", function()
     assert.is_nil(stringify(("["):rep(1000000)))
   end)
 
-  it("mends a comma right before a closing bracket, if told to", function()
+  it("drops a comma before a closing bracket, if that is allowed", function()
     for text, mended in pairs {
       ['{"a":1,}'] = '{"a":' .. quoted "1" .. "}", ["[1,]"] = "[" .. quoted "1" .. "]",
       ['{"a":null , \r\n}'] = '{"a":null  \r\n}', ["[[null,],]"] = "[[null]]",
@@ -344,13 +344,13 @@ describe("quoting", function()
     end
   end)
 
-  it("mends nothing unless told to", function()
+  it("rejects such a comma otherwise", function()
     assert.equal("[" .. quoted "1" .. ",]", (stringify "[1,]"))
     assert.equal('{"a":null,}', (stringify '{"a":null,}'))
     assert.is_false(pcall(cjson.decode, (stringify "[1,]")))
   end)
 
-  it("does not grow beyond its buffer's ceiling", function()
+  it("does not grow beyond its buffer's maximum", function()
     local text = "[1,22,333]"
     local whole = engine.stringify_numbers(text)
     assert.equal(whole, (stringify(text, false, #whole)))
@@ -361,13 +361,13 @@ describe("quoting", function()
     end
   end)
 
-  it("keeps within three times the text", function()
+  it("needs at most three times the text", function()
     for _, text in ipairs { "1", "[1]", ("1 "):rep(500), ("[1"):rep(32) } do
       assert.is_string(stringify(text, false, 3 * #text + 3))
     end
   end)
 
-  it("takes long texts", function()
+  it("accepts long texts", function()
     local digits = ("1234567890"):rep(100000)
     assert.equal("[" .. quoted(digits) .. "]", (stringify("[" .. digits .. "]")))
     local out, members = stringify('{"a":"' .. ("\195\164"):rep(500000) .. '"}')
@@ -378,8 +378,8 @@ describe("quoting", function()
   end)
 end)
 
-describe("no string passes for a number", function()
-  -- The first value in the array that the text decodes to; nil: it is refused.
+describe("no string looks like a number", function()
+  -- The first value in the array that the text decodes to; nil: it is rejected.
   local function decoded(text)
     local out = engine.stringify_numbers(text)
     if not out then return nil end
@@ -427,7 +427,7 @@ describe("no string passes for a number", function()
   end)
 end)
 
-describe("quoting, at random,", function()
+describe("stringify_numbers, at random,", function()
   it("marks the numbers of a JSON text and nothing else", function()
     for _ = 1, 2000 do
       local text, expected, members = value(0)

@@ -1,5 +1,5 @@
 -- The rate limiter: never more slots in a minute than the limit, however they are taken;
--- and after the server's 429 the whole client holds back.
+-- after a 429 the whole client slows down.
 
 local engine = require "engine"
 local fixture = require "spec.support.fixture"
@@ -101,7 +101,7 @@ describe("the rate limiter", function()
     assert.is_true(#slots > 5 * 285 * 6 / 7 - 7, #slots)
   end)
 
-  it("knows when somebody in the line will be called", function()
+  it("knows when a waiter in the queue will be admitted", function()
     local limiter = engine.rate_limiter(100)
     while limiter:take(20) do end
     local tenth = limiter:due(20, 9)
@@ -116,7 +116,7 @@ describe("the rate limiter", function()
     assert.is_true(math.abs(now - tenth) < 0.05, now - tenth)
   end)
 
-  describe("after a refusal", function()
+  describe("after a 429", function()
     local function refused(limit, count, over)
       local limiter = engine.rate_limiter(limit)
       for n = 1, count do assert.is_true(limiter:take(100 + over * n / count)) end
@@ -126,7 +126,7 @@ describe("the rate limiter", function()
       return limiter, now
     end
 
-    it("lets nobody go for the pause, then one alone", function()
+    it("gives no slots during the pause, then one", function()
       local limiter, now = refused(0, 20, 1)
       assert.is_false(limiter:take(now + 1.99))
       assert.is_false(limiter:admit(now + 1.99))
@@ -137,14 +137,14 @@ describe("the rate limiter", function()
       assert.is_false(limiter:take(now + 3.9))
     end)
 
-    it("lets the others follow when that one is taken", function()
+    it("gives slots again when the probe is accepted", function()
       local limiter, now = refused(0, 20, 1)
       assert.is_true(limiter:take(now + 2))
       limiter:accepted(now + 2.1, now + 2)
       assert.is_true(limiter:take(now + 2.9))
     end)
 
-    it("lets another one try when nothing is heard of the first", function()
+    it("gives another probe when the first has no response", function()
       local limiter, now = refused(0, 20, 1)
       limiter:pause(now, 60)
       assert.is_true(limiter:take(now + 60))
@@ -152,7 +152,7 @@ describe("the rate limiter", function()
       assert.is_true(limiter:take(now + 65))
     end)
 
-    it("that another process has met, lets one go alone, too", function()
+    it("of another process, gives one slot, too", function()
       local limiter = engine.rate_limiter(0)
       for _ = 1, 20 do assert.is_true(limiter:take(100)) end
       limiter:pause_shared(100, 2)
@@ -167,7 +167,7 @@ describe("the rate limiter", function()
       assert.is_false(limiter:take(103.9)) -- slower than before
     end)
 
-    it("minds no answer to what was sent before", function()
+    it("ignores responses to requests that were sent before", function()
       local limiter, now = refused(0, 20, 1)
       limiter:accepted(now + 0.1, now - 0.04)
       assert.is_false(limiter:take(now + 1.9))
@@ -178,7 +178,7 @@ describe("the rate limiter", function()
       assert.equal(1, limiter:refused(now + 5, now + 4.9))
     end)
 
-    -- Seconds between slots, some time after.
+    -- Seconds between slots, `after` seconds later.
     local function spacing(limiter, now, after)
       assert.is_true(limiter:take(now + 2))
       limiter:accepted(now + 2.01, now + 2)
@@ -190,26 +190,26 @@ describe("the rate limiter", function()
       return (slots[20] - slots[10]) / 10
     end
 
-    it("goes on more slowly than before", function()
+    it("is slower than before", function()
       local limited = spacing(refused(300, 6, 1), 101.1, 3)
       assert.is_true(limited > 1.15 * 61 / 295 and limited < 1.3 * 61 / 295, limited)
       local free = spacing(refused(0, 20, 1), 101.1, 3)
       assert.is_true(free > 0.29 and free < 0.32, free)
     end)
 
-    it("learns from what the server took within a minute", function()
+    it("estimates the rate from what the server accepted within a minute", function()
       local gap = spacing(refused(0, 600, 3), 103.1, 3)
       assert.is_true(gap > 1.15 * 60 / 600 and gap < 1.3 * 60 / 600, gap)
     end)
 
-    it("learns nothing if there was hardly anything", function()
+    it("estimates nothing from a few requests", function()
       local limiter, now = refused(0, 3, 1)
       assert.is_true(limiter:take(now + 2))
       limiter:accepted(now + 2.1, now + 2)
       for _ = 1, 100 do assert.is_true(limiter:take(now + 2.2)) end
     end)
 
-    it("forgets within five minutes", function()
+    it("is back to the limit within five minutes", function()
       local gap = spacing(refused(0, 20, 1), 101.1, 152)
       assert.is_true(gap > 0.12 and gap < 0.17, gap)
       local limiter, now = refused(0, 20, 1)
@@ -218,7 +218,7 @@ describe("the rate limiter", function()
       for _ = 1, 100 do assert.is_true(limiter:take(now + 301)) end
     end)
 
-    it("has patience for two minutes of nothing else", function()
+    it("is worth waiting for during two minutes of 429s", function()
       local limiter, now = refused(0, 20, 1)
       assert.is_true(limiter:worth_waiting(now + 119))
       limiter:refused(now + 119, now + 118)
@@ -228,7 +228,7 @@ describe("the rate limiter", function()
       assert.is_true(limiter:worth_waiting(now + 200))
     end)
 
-    it("never gives more slots than the limit, whatever is refused", function()
+    it("never gives more slots than the limit, whatever is answered 429", function()
       for _, limit in ipairs { 1, 60, 300, 500 } do
         local limiter, slots, now = engine.rate_limiter(limit), {}, 1000
         while now < 1600 do
@@ -306,7 +306,7 @@ describe("a client", function()
       assert.is_true(between(1, 3) >= 61 / 99 - 0.05, between(1, 3))
     end)
 
-    it("lets the calls that are under way go on while others wait", function()
+    it("steps the calls in flight while others wait", function()
       client = watched { rate_limit = 20 }
       local first, second = client:start_balance "USD", client:start_balance "USD"
       assert.equal(1, first:attempts())
@@ -317,7 +317,7 @@ describe("a client", function()
       assert.equal(1, #sandbox.requests())
     end)
 
-    it("ends a call at once that cannot go within its timeout", function()
+    it("fails a call at once that gets no slot within its timeout", function()
       client = watched { rate_limit = 6 }
       succeeded(client:balance "USD")
       local start = socket.gettime()
@@ -331,7 +331,7 @@ describe("a client", function()
       assert.equal(1, #sandbox.requests())
     end)
 
-    it("counts the whole line for that", function()
+    it("counts the whole queue for that", function()
       client = watched { rate_limit = 6, timeout = 15 }
       succeeded(client:balance "USD")
       local waits = client:start_balance "USD"
@@ -352,7 +352,7 @@ describe("a client", function()
       assert.is_true(between(1, 3) >= 2 * 61 / 99 - 0.05)
     end)
 
-    it("gives the slots of cancelled calls to those behind them", function()
+    it("gives the slots of cancelled calls to the next ones", function()
       client = watched { rate_limit = 60, timeout = 60 }
       local calls = {}
       for n = 1, 40 do calls[n] = client:start_balance "USD" end
@@ -400,7 +400,7 @@ describe("a client", function()
   end)
 
   describe("after a 429", function()
-    it("holds back whoever asks, whichever call met it", function()
+    it("slows down all calls, whichever received it", function()
       client = watched()
       sandbox.fault { kind = "rate_limit", retry_after = "1" }
       local calls = { client:start_balance("USD", { max_retries = 0 }) }
@@ -414,7 +414,7 @@ describe("a client", function()
       assert.equal(7, #sandbox.requests())
     end)
 
-    it("lets one call go ahead, and the others when that has its answer", function()
+    it("sends one call, and the others when that has its response", function()
       client = watched()
       sandbox.fault { kind = "rate_limit" }
       sandbox.fault { kind = "delay", seconds = 0.5 }
@@ -427,7 +427,7 @@ describe("a client", function()
       assert.is_true(between(2, 3) >= 0.5, between(2, 3))
     end)
 
-    it("waits for a minute at most, for the sake of the other calls", function()
+    it("pauses the other calls for a minute at most", function()
       client = watched()
       sandbox.fault { kind = "rate_limit", retry_after = "3600" }
       local err = failed("rate_limit", client:balance "USD")
@@ -440,7 +440,7 @@ describe("a client", function()
       assert.equal(1, #sandbox.requests())
     end)
 
-    it("asks again for a queued call as often as need be", function()
+    it("retries a queued call as often as need be", function()
       client = watched { max_retries = 0 }
       sandbox.fault { kind = "rate_limit", times = 6 }
       succeeded(client:balance("USD", { queued = true, timeout = 2 }))
@@ -466,7 +466,7 @@ describe("a client", function()
       return bad, refusals
     end
 
-    it("loses none of a batch, and hardly meets it, with one that fits", function()
+    it("completes a batch with hardly a 429 if its own limit fits", function()
       sandbox.settings { rate_limit = 110, rate_window = 1 }
       client = watched { rate_limit = 3000 }
       local bad, refusals = run(150, 32)
@@ -474,7 +474,7 @@ describe("a client", function()
       assert.is_true(refusals < 40, refusals)
     end)
 
-    it("loses none of a batch without a limit of its own", function()
+    it("completes a batch without a limit of its own", function()
       sandbox.settings { rate_limit = 12, rate_window = 1 }
       client = watched { retry_delay = 0.2, retry_delay_max = 0.4 }
       local bad, refusals = run(18, 8)

@@ -88,7 +88,7 @@ describe("the headers of", function()
       end
     end
 
-    it("a balance with a key of one's own" .. over, function()
+    it("a balance with a key of the caller's" .. over, function()
       local key = uqpay.uuid()
       local request = send(requests[1], { http_version = version },
         { idempotency_key = key })

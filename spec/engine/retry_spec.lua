@@ -1,5 +1,5 @@
--- The verdict on a failed attempt, as the pure function it is: clock, deadline and chance
--- are arguments, so nothing here waits. And the reading of Retry-After.
+-- The decision after a failed attempt, a pure function: clock, deadline and random number
+-- are arguments, so nothing here waits. And the parser of Retry-After.
 
 local driver = require "spec.support.driver"
 local engine = require "engine"
@@ -11,7 +11,7 @@ local function with(defaults, changes)
   return all
 end
 
--- Decides with changes to a case in which nothing stands against another attempt.
+-- Decides with changes to a case in which another attempt is made.
 -- Returns again, wait, stopped.
 local function decide(changes)
   local case = with({
@@ -37,7 +37,7 @@ local function stopped(why, changes)
 end
 
 describe("what is retryable", function()
-  it("is an answer that was lost, whatever status it bore", function()
+  it("is a lost response, whatever its status", function()
     for _, status in ipairs { 0, 200, 201, 301, 400, 401, 404, 503 } do
       assert.is_true(engine.retryable { outcome_unknown = true, status = status }, status)
     end
@@ -55,7 +55,7 @@ describe("what is retryable", function()
     end
   end)
 
-  it("is not a refused token, nor a wish for patience alone", function()
+  it("is not a refused token, nor Retry-After without a status for it", function()
     assert.is_false(engine.retryable { status = 401, token_refused = true })
     assert.is_false(engine.retryable { token_refused = true })
     assert.is_false(engine.retryable { retry_after = 5 })
@@ -63,8 +63,8 @@ describe("what is retryable", function()
   end)
 end)
 
-describe("a failure that no other attempt can mend", function()
-  it("ends the call, whatever else holds", function()
+describe("a failure that is not retryable", function()
+  it("ends the call in any case", function()
     for _, failure in ipairs {
       {}, { status = 200 }, { status = 400 }, { status = 401, token_refused = true },
       { status = 403 }, { status = 404 }, { status = 409 }, { status = 422 },
@@ -88,13 +88,13 @@ describe("the number of retries", function()
     end
   end)
 
-  it("is named before the deadline when both are reached", function()
+  it("is the reported reason if the deadline is reached as well", function()
     stopped("max_retries", { attempt = 3, deadline = 0 })
   end)
 end)
 
 describe("the wait", function()
-  it("doubles from the delay to its ceiling", function()
+  it("doubles from the delay to its maximum", function()
     local waits = { 1, 2, 4, 8, 8, 8 }
     for attempt, wait in ipairs(waits) do
       again(wait / 2, { max_retries = 100, attempt = attempt, chance = 0 })
@@ -105,7 +105,7 @@ describe("the wait", function()
     end
   end)
 
-  it("stays at its ceiling however often it doubles", function()
+  it("stays at its maximum however often it doubles", function()
     for _, attempt in ipairs { 64, 100, 1000, 2000, 100000 } do
       again(4, { max_retries = 2000000000, attempt = attempt })
       again(2.5,
@@ -113,19 +113,19 @@ describe("the wait", function()
     end
   end)
 
-  it("is no longer than the ceiling from the first time on", function()
+  it("does not exceed the maximum the first time", function()
     again(4, { delay = 100, delay_max = 8 })
     again(2, { delay = 4, delay_max = 4, attempt = 2 })
   end)
 
-  it("is nothing for a delay of nothing", function()
+  it("is 0 for a delay of 0", function()
     for attempt = 1, 5 do
       again(0, { max_retries = 9, delay = 0, attempt = attempt, chance = 0.9 })
       again(0, { max_retries = 9, delay = 0, delay_max = 0, attempt = attempt })
     end
   end)
 
-  it("spreads over the upper half of its step, as chance has it", function()
+  it("is random in the upper half of its step", function()
     for _, case in ipairs { { 1, 1 }, { 2, 2 }, { 3, 4 }, { 4, 8 }, { 5, 8 } } do
       local attempt, step = case[1], case[2]
       for chance = 0, 0.999, 0.037 do
@@ -157,14 +157,14 @@ describe("the wait", function()
       failure = { status = 429, retry_after = 5 } })
   end)
 
-  it("may exceed its ceiling for the server's sake alone", function()
+  it("exceeds its maximum only by Retry-After", function()
     again(20,
       { delay = 0.01, delay_max = 0.02, failure = { status = 503, retry_after = 20 } })
   end)
 end)
 
 describe("the deadline", function()
-  it("is not reached by a wait that is begun", function()
+  it("is later than the end of each wait", function()
     again(0.5, { now = 100, deadline = 100.501 })
     stopped("deadline", { now = 100, deadline = 100.5 })
     stopped("deadline", { now = 100, deadline = 100.499 })
@@ -172,12 +172,12 @@ describe("the deadline", function()
     stopped("deadline", { now = 101, deadline = 100 })
   end)
 
-  it("is held against the wait as chance made it", function()
+  it("is compared with the random wait", function()
     again(0.75, { now = 100, deadline = 100.8, chance = 0.5 })
     stopped("deadline", { now = 100, deadline = 100.8, chance = 0.7 })
   end)
 
-  it("is held against what the server asks for", function()
+  it("is compared with Retry-After", function()
     again(5, { deadline = 105.5, failure = { status = 429, retry_after = 5 } })
     for _, seconds in ipairs { 5, 5.5, 60, 3600 } do
       stopped("deadline",
@@ -185,19 +185,19 @@ describe("the deadline", function()
     end
   end)
 
-  it("stops even a wait of nothing once it has come", function()
+  it("stops even a wait of 0 once it is reached", function()
     stopped("deadline", { delay = 0, now = 100, deadline = 100 })
     again(0, { delay = 0, now = 100, deadline = 100.001 })
   end)
 
-  it("holds far from the clock's zero", function()
+  it("is exact far from the clock's zero", function()
     again(0.5, { now = 4e9, deadline = 4e9 + 0.6 })
     stopped("deadline", { now = 4e9, deadline = 4e9 + 0.5 })
   end)
 end)
 
 describe("Retry-After in seconds", function()
-  it("is taken from 1 to 3600, zeros before it or not", function()
+  it("is accepted from 1 to 3600, with leading zeros or without", function()
     for seconds = 1, 3600 do
       assert.equal(seconds, engine.retry_after(tostring(seconds), 0))
     end
@@ -206,7 +206,7 @@ describe("Retry-After in seconds", function()
     end
   end)
 
-  it("is nothing if it is nothing, huge, or no whole number", function()
+  it("is ignored if it is 0, huge, or not a whole number", function()
     for _, text in ipairs {
       "", "0", "00", "3601", "99999", "86400", "4294967297", "18446744073709551617",
       ("9"):rep(255), "1" .. ("0"):rep(254), "-1", "-5", "+5", "5.0", "0.5", "1e2", "5s",
@@ -223,7 +223,7 @@ end)
 describe("Retry-After as a date", function()
   local day = 86400
 
-  -- The slow way: year by year, month by month.
+  -- The simple way: year by year, month by month.
   local lengths = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 }
   local names = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
     "Nov", "Dec" }
@@ -249,14 +249,14 @@ describe("Retry-After as a date", function()
     end
   end
 
-  it("is read on every day from 1970 to 2110", function()
+  it("is parsed for every day from 1970 to 2110", function()
     each_day(2110, function(midnight, date)
       local seconds = engine.retry_after(date .. " 00:00:00 GMT", midnight - 60)
       if midnight >= 60 and seconds ~= 60 then error(date .. ": " .. seconds, 0) end
     end)
   end)
 
-  it("is read as the C library writes it", function()
+  it("is parsed as the C library formats it", function()
     for _, time in ipairs {
       1, 59, 86399, 951782400 - 1, 951782400, 951868799, 951868800, 1e9, 1709164799,
       1709164800, 1709251199, 1709251200, 2 ^ 31 - 1, 2 ^ 31, 2 ^ 31 + 1, 4107542399,
@@ -301,7 +301,7 @@ describe("Retry-After as a date", function()
     assert.equal(10, engine.retry_after("Sat, 31 Dec 2016 23:59:60 GMT", 1483228790))
   end)
 
-  it("is the time that is left, fractions and all", function()
+  it("is the time that is left, with its fraction", function()
     local date, time = "Sun, 06 Nov 1994 08:49:37 GMT", 784111777
     assert.equal(5, engine.retry_after(date, time - 5))
     assert.near(0.25, engine.retry_after(date, time - 0.25), 1e-6)
@@ -309,7 +309,7 @@ describe("Retry-After as a date", function()
     assert.equal(3600, engine.retry_after(date, time - 3600))
   end)
 
-  it("is nothing once it is past, or more than an hour ahead", function()
+  it("is ignored if it is past, or more than an hour ahead", function()
     local date, time = "Sun, 06 Nov 1994 08:49:37 GMT", 784111777
     for _, now in ipairs { time, time + 0.001, time + 1, time + 1e6, time - 3600.5,
       time - 3601, time - day, 0, 4e9 } do
@@ -319,7 +319,7 @@ describe("Retry-After as a date", function()
     assert.equal(0, engine.retry_after("Fri, 31 Dec 9999 23:59:59 GMT", 1e9))
   end)
 
-  -- Texts, and what time a lenient reader would take each for.
+  -- Texts, and the time that a lenient parser would read.
   local function ignored(cases)
     local taken = {}
     for text, lenient in pairs(cases) do
@@ -329,7 +329,7 @@ describe("Retry-After as a date", function()
     assert.equal("", table.concat(taken, "\n"))
   end
 
-  it("is ignored if it names no day of the calendar or no time of a day", function()
+  it("is ignored if there is no such day or time", function()
     ignored {
       ["Sun, 30 Feb 2027 00:00:00 GMT"] = 1803945600, -- as 2 Mar 2027
       ["Sun, 29 Feb 2027 00:00:00 GMT"] = 1803859200,
@@ -345,7 +345,7 @@ describe("Retry-After as a date", function()
     }
   end)
 
-  it("is ignored if it has anything else where a digit belongs", function()
+  it("is ignored with any other byte in place of a digit", function()
     local time = 784111777
     ignored {
       ["Sun, -6 Nov 1994 08:49:37 GMT"] = time - 12 * day,
@@ -372,6 +372,7 @@ describe("Retry-After as a date", function()
     local cases = {}
     for _, text in ipairs {
       "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 UTC",
+      "Sun, 06 Nov 1994 08:49:37 GMt", "Sun, 06 Nov 1994 08:49:37 GM ",
       "Sun, 06 Nov 1994 08:49:37 GMT+1", "Sun, 06 Nov 1994 08:49:37 GMT ",
       "Sun, 06 Nov 1994 08:49:37 +0000", "06 Nov 1994 08:49:37 GMT",
       "Sun 06 Nov 1994 08:49:37 GMT", "Sun, 06 November 1994 08:49:37 GMT",
@@ -391,7 +392,7 @@ describe("Retry-After as a date", function()
     ignored(cases)
   end)
 
-  it("is ignored if it is cut, wherever", function()
+  it("is ignored if it is cut anywhere", function()
     local date, time = "Sun, 06 Nov 1994 08:49:37 GMT", 784111777
     local cases = {}
     for length = 0, #date - 1 do

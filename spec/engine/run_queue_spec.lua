@@ -5,7 +5,7 @@ local random = require "spec.support.random"
 
 local TURNS = 64
 
--- All that can go on, in order.
+-- All tasks that are due, in order.
 local function drain(queue)
   local list = {}
   for task in queue.next, queue do list[#list + 1] = task end
@@ -24,14 +24,14 @@ describe("a run queue", function()
     assert.is_nil(queue:next())
   end)
 
-  it("gives those that can go on in the order in which they could, once", function()
+  it("returns due tasks once, in the order in which they became due", function()
     for _, task in ipairs { 3, 1, 2 } do queue:make_ready(task) end
     assert.is_true(queue:has_ready())
     assert.same({ 3, 1, 2 }, drain(queue))
     assert.is_false(queue:has_ready())
   end)
 
-  it("has a task at one place only, the last", function()
+  it("keeps a task in one place, the latest", function()
     queue:make_ready(1)
     queue:make_ready(2)
     queue:make_ready(1)
@@ -48,7 +48,7 @@ describe("a run queue", function()
     assert.same({ 1 }, drain(queue))
   end)
 
-  it("wakes those whose moment has come, the earliest first, and no others", function()
+  it("wakes the tasks whose time has come, the earliest first, and no others", function()
     queue:wait(1, 30)
     queue:wait(2, 10)
     queue:wait(3, 20)
@@ -66,14 +66,14 @@ describe("a run queue", function()
     assert.is_true(queue:wake() < 0)
   end)
 
-  it("puts those that wake behind those that can go on already", function()
+  it("puts tasks that wake behind those that are due already", function()
     queue:wait(1, 1)
     queue:make_ready(2)
     queue:advance(1)
     assert.same({ 2, 1 }, drain(queue))
   end)
 
-  it("forgets who leaves, wherever he was", function()
+  it("forgets a task that leaves, from any place", function()
     queue:make_ready(1)
     queue:wait(2, 5)
     for task = 1, 3 do          -- 3 was nowhere
@@ -86,7 +86,7 @@ describe("a run queue", function()
     assert.is_nil(queue:next())
   end)
 
-  it("lets who was named leave, or come again", function()
+  it("lets a reported task leave, or be due again", function()
     queue:make_ready(1)
     assert.equal(1, queue:next())
     queue:leave(1)
@@ -94,8 +94,8 @@ describe("a run queue", function()
     assert.equal(5, queue:wake())
   end)
 
-  -- Against lists that are searched.
-  it("does the same as a slow one, whatever is asked", function()
+  -- Against lists that are searched from end to end.
+  it("does the same as a simple one, at random", function()
     local draw = random.generator()
     local waiting, ready, now = {}, {}, 0
 

@@ -1,5 +1,5 @@
--- Times as the API writes them become Unix seconds, by arithmetic that neither the locale
--- nor TZ knows of; what is no moment becomes none.
+-- Times of the API become Unix seconds, independent of locale and TZ; anything else is an
+-- error.
 
 local driver = require "spec.support.driver"
 local engine = require "engine"
@@ -11,7 +11,7 @@ local floor = math.floor
 local number_type = rawget(math, "type")     -- Lua 5.3 and later
 local draw = random.generator()
 
--- What must be a moment: exactly two results.
+-- The result of a valid time: exactly two values.
 local function moment(text, ...)
   local seconds, fraction = time(text, ...)
   if not seconds then error(("%s: %s"):format(random.show(text), fraction), 2) end
@@ -34,7 +34,7 @@ local function raises(message, ...)
   assert.matches(message, err, 1, true)
 end
 
--- The calendar as a child learns it.
+-- The calendar, month by month.
 local function is_leap(year)
   return year % 4 == 0 and year % 100 ~= 0 or year % 400 == 0
 end
@@ -44,7 +44,7 @@ local function length(year, month)
 end
 
 describe("a time", function()
-  it("is what everybody's clock says", function()
+  it("is right for well-known times", function()
     for text, seconds in pairs {
       ["1970-01-01T00:00:00Z"] = 0, ["2024-03-21T17:17:32+08:00"] = 1711012652,
       ["2024-03-21T09:17:32Z"] = 1711012652, ["2024-03-21T03:47:32-05:30"] = 1711012652,
@@ -68,7 +68,7 @@ describe("a time", function()
     end
   end)
 
-  it("may have a blank or small letters", function()
+  it("may have a space or lower-case letters", function()
     for _, text in ipairs {
       "2024-03-21T09:17:32Z", "2024-03-21t09:17:32z", "2024-03-21 09:17:32Z",
       "2024-03-21 17:17:32+08:00", "2024-03-21t17:17:32+08:00",
@@ -104,7 +104,7 @@ describe("a time", function()
     refused("is no time", "2024-03-21T17:17:39,5Z")
   end)
 
-  it("goes on day by day, for all years of four digits", function()
+  it("is right for each day of all years of four digits", function()
     local days = -719162 + 365           -- 0002-01-01
     for year = 2, 9999 do
       for month = 1, 12 do
@@ -120,7 +120,7 @@ describe("a time", function()
     assert.equal(2932897, days)          -- 10000-01-01
   end)
 
-  it("has every second of a day, and every zone", function()
+  it("is right for every second of a day, and every zone", function()
     for second = 0, 86399 do
       local text = ("2024-02-29T%02d:%02d:%02dZ"):format(floor(second / 3600),
         floor(second / 60) % 60, second % 60)
@@ -134,7 +134,7 @@ describe("a time", function()
     end
   end)
 
-  it("is the one that the C library writes, at random", function()
+  it("is parsed as the C library formats it, at random", function()
     for _ = 1, 3000 do
       local seconds = (draw(2000001) - 1000001) * 2000 + draw(2000)
       local text = os.date("!%Y-%m-%dT%H:%M:%S", seconds)
@@ -158,14 +158,14 @@ describe("a time", function()
   describe("without a zone", function()
     local text = "2024-05-09 15:52:23"
 
-    it("is not guessed at", function()
+    it("is an error", function()
       refused("'2024-05-09 15:52:23' does not say its zone", text)
       refused("does not say its zone", "2024-05-09T15:52:23.25")
       refused("does not say its zone", text, nil)
       assert.same({ nil, "zone" }, { engine.datetime(text) })
     end)
 
-    it("is of the zone that the caller says", function()
+    it("has the zone that the caller gives", function()
       assert.equal(1715269943, (moment(text, "Z")))
       assert.equal(1715269943, (moment(text, "z")))
       assert.equal(1715241143, (moment(text, "+08:00")))
@@ -173,12 +173,12 @@ describe("a time", function()
       assert.same({ 1715241143, 0.5 }, { moment("2024-05-09T15:52:23.5", "+08:00") })
     end)
 
-    it("is the only one that the caller's zone is for", function()
+    it("is the only kind that the caller's zone applies to", function()
       assert.equal(1711012652, (moment("2024-03-21T17:17:32+08:00", "-11:00")))
       assert.equal(1711012652, (moment("2024-03-21T09:17:32Z", "-11:00")))
     end)
 
-    it("needs a zone that is one", function()
+    it("needs a valid zone", function()
       for _, zone in ipairs {
         "", "UTC", "+8", "+08", "+0800", "08:00", "+08:00 ", " +08:00", "+24:00",
         "+08:60", "+8:00", "Z\0", "local", "\226\136\14608:00", ("+08:00"):rep(1000),
@@ -192,7 +192,7 @@ describe("a time", function()
     end)
   end)
 
-  it("is no date if it is empty or in the years of the zero date", function()
+  it("is absent if it is empty or in the years of the zero date", function()
     for _, text in ipairs {
       "", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+00:00",
       "0001-01-01T08:05:43+08:05",
@@ -205,7 +205,7 @@ describe("a time", function()
     end
   end)
 
-  it("is not taken if there is no such moment", function()
+  it("is rejected if there is no such time", function()
     local list = {
       "2023-02-29T00:00:00Z", "2024-02-30T00:00:00Z", "1900-02-29T00:00:00Z",
       "2100-02-29T00:00:00Z", "2024-00-10T00:00:00Z", "2024-13-10T00:00:00Z",
@@ -229,7 +229,7 @@ describe("a time", function()
     end
   end)
 
-  it("is not taken if it is anything else", function()
+  it("is rejected if it is anything else", function()
     local list = {
       " ", "x", "now", "2024", "2024-03", "2024-03-21", "0001-01-01", "17:17:32",
       "2024-03-21T", "2024-03-21T17:17", "2024-03-21T17:17Z", "2024-03-21T17:17:3Z",
@@ -256,7 +256,7 @@ describe("a time", function()
     end
   end)
 
-  it("is not taken with any byte changed into one that does not fit there", function()
+  it("is rejected with any byte changed to one that does not belong there", function()
     local text = "2024-03-21T17:17:32.5+08:00"
     for at = 1, #text do
       local own = text:sub(at, at)
@@ -274,7 +274,7 @@ describe("a time", function()
     end
   end)
 
-  it("is not crashed by noise", function()
+  it("may be any bytes: the results keep their types", function()
     local pieces = { "2024", "-", "03", "T", " ", "17", ":", "32", ".", "5", "Z", "+",
       "08",
       "\0", "x", "\255", "00", "0001" }

@@ -37,7 +37,7 @@ local root = sh "id -u" == "0\n"
 -- For children in other folders.
 local cpath = package.cpath:gsub("^[^/;]", sh "pwd":sub(1, -2) .. "/%0")
 
--- What every child begins with, and the command that runs code in one. `disk` is what
+-- The prelude of every child, and the command that runs code in one. `disk` is what
 -- fails there (see disk.c). Children of forks leave with their state as it is, which is
 -- no leak.
 local function command(path, code, disk)
@@ -262,7 +262,7 @@ describe("a file store", function()
     assert.equal("", listing())
   end)
 
-  it("writes for its owner alone, whatever the umask", function()
+  it("writes for its owner only, whatever the umask", function()
     for _, umask in ipairs { "000", "077", "777" } do
       local there = dir .. "/" .. umask
       assert.equal("true\ttrue\tsecret\n", run(there, [[
@@ -422,7 +422,7 @@ describe("a file store", function()
       sh("chmod 700 %s; rm -f %s %s/of-nobody*", dir, script, dir)
     end)
 
-    it("a folder that is not there, or is none", function()
+    it("a missing folder, or a file in its place", function()
       write(dir .. "/file", "")
       for folder, why in pairs { absent = "no folder " .. dir .. "/absent: No such",
         file = "tokens" } do
@@ -857,7 +857,7 @@ describe("a file store", function()
     store:unlock "key"
   end)
 
-  it("opens no descriptor for longer than it needs, and hands none down", function()
+  it("opens a descriptor only as long as needed, and no child inherits it", function()
     assert.is_true(store:lock "theirs")
     assert.equal("0\n1\n0\n0\n", run(path, [[
       local function output(command)

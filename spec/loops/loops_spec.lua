@@ -24,7 +24,7 @@ local function run(loop, code)
   return output, tonumber(status)
 end
 
--- What a child printed that must have ended well.
+-- The output of a child, which must have succeeded.
 local function output(loop, code)
   local text, status = run(loop, code)
   assert.equal(0, status, text)
@@ -35,9 +35,9 @@ local function delay(seconds, times)
   sandbox.fault { kind = "delay", seconds = seconds, times = times or 1e6 }
 end
 
--- What holds under every loop.
+-- Tests for every loop.
 local function specs(loop)
-  it("runs a hundred calls side by side, while other work goes on", function()
+  it("runs a hundred calls at once, while other work runs", function()
     delay(0.3)
     local text = output(loop, [[
       local sent, sent_first, right, ended = 0, nil, 0, 0
@@ -338,7 +338,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
       ]]))
   end)
 
-  it("blocks outside the loop's coroutines, and forgets nobody who waits", function()
+  it("blocks outside the loop's coroutines, and forgets no waiter", function()
     sandbox.fault { kind = "delay", seconds = 0.1, times = 2,
       match = { ["x-on-behalf-of"] = sandbox.sub_account } }
     delay(0.04)
@@ -363,7 +363,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
       ]]))
   end)
 
-  it("refuses to wait within a hook, and goes on", function()
+  it("raises if it would wait within a hook, and then works", function()
     assert.equal("USD\t1\nSGD\t1\n", output(loop, [[
       local c
       local other = client()
@@ -379,7 +379,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
       ]]))
   end)
 
-  it("passes on what the client's step raises to all that wait, and goes on", function()
+  it("raises an error of the client's step in all waiters, and then works", function()
     assert.equal("50\t50\n", output(loop, [[
       local c, raised, right = client(), 0, 0
       local methods = getmetatable(c.client).__index
@@ -512,11 +512,11 @@ raised	child:13: unknown option 'foo' to 'start_balance'
       ]]))
   end)
 
-  it("leaves alone who could not wait, and waits for something else", function()
+  it("does not wake a waiter that could not wait, and now waits elsewhere", function()
     delay(0.05)
     assert.equal("true\ttrue\tdead\ttrue\nUSD\n", output(loop, [[
       local c, now = client(), require "socket".gettime
-      local function refused(f) -- nobody can yield there
+      local function refused(f) -- yields are impossible there
         local ok, err = pcall(string.gsub, "x", "x", f)
         return not ok and err:find "attempt to yield" ~= nil
       end
@@ -532,7 +532,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
         collectgarbage()
         collectgarbage()
         local start = now()
-        sleep(0.15) -- the answers come meanwhile
+        sleep(0.15) -- the answers come during this
         say(first, second, coroutine.status(dead), now() - start > 0.1)
         say(assert(c:balance "USD").currency)
       end)
@@ -540,7 +540,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
       ]]))
   end)
 
-  it("sees what became ready while nobody waited", function()
+  it("sees what became ready while no coroutine waited", function()
     sandbox.fault { kind = "delay", seconds = 0.1,
       match = { ["x-on-behalf-of"] = sandbox.other_sub_account } }
     assert.equal("6\n", output(loop, [[
@@ -551,7 +551,7 @@ raised	child:13: unknown option 'foo' to 'start_balance'
         local next_balance = c:batch(list)
         while next_balance() do
           count = count + 1
-          if count == 1 then -- it blocks, and all others end meanwhile
+          if count == 1 then -- it blocks, and all others end during this
             assert(c.client:balance { currency = "USD",
               on_behalf_of = sandbox.other_sub_account })
           end
@@ -620,7 +620,7 @@ describe("under the event loop", function()
     if not driver.has_loop "cqueues" then return pending(without:format "cqueues") end
     specs "cqueues"
 
-    it("goes on where a loop was given up with calls in flight", function()
+    it("continues where a loop was given up with calls in flight", function()
       delay(0.2, 3)
       assert.equal("USD\n0\n", output("cqueues", [[
         local c, given_up = client(), 0

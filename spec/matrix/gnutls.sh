@@ -1,6 +1,6 @@
 #!/bin/sh
 # gnutls.sh DIR: unpacks Debian's libcurl-gnutls and its headers to DIR/lib and DIR/include:
-# the package of the headers cannot be installed beside that for OpenSSL.
+# the package of these headers conflicts with that for OpenSSL.
 set -eu
 dir=$1
 [ ! -e "$dir/lib" ] || exit 0

@@ -6,7 +6,7 @@ local fixture = require "spec.support.fixture"
 local nginx = require "spec.support.nginx"
 local sandbox = require "spec.sandbox.sandbox"
 
-local hold, go, until_so = nginx.hold, nginx.go, nginx.until_so
+local hold, go, wait_until = nginx.hold, nginx.go, nginx.wait_until
 
 local init = [[
   local function made(changes, cache)
@@ -116,7 +116,7 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
     assert.equal(3, #sandbox.requests())
   end)
 
-  it("are asked for once for each question, and mixed up with none", function()
+  it("are fetched once for each query, and never mixed up", function()
     serve()
     local answers = {
       ["/balance"] = cached,
@@ -150,14 +150,14 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
     assert.equal(cached, get "/balance") -- it is not kept
   end)
 
-  it("wait for the one who asks, however he ends", function()
+  it("wait for the caller that fetches, however it ends", function()
     serve { server = "lua_check_client_abort on;" }
     hold()
     local gone = server:begin "/balance"
     sandbox.until_arrived(1)
     local peers = {}
     for i = 1, 40 do peers[i] = server:begin "/balance" end
-    until_so(function() return server:noted "begun" == 41 end, "they wait")
+    wait_until(function() return server:noted "begun" == 41 end, "they wait")
     gone:close()
     local _, bodies = server:many(100, function(i)
       return "/balance?timeout=" .. i * 0.0017
@@ -170,7 +170,7 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
     assert.equal(1, asked())
   end)
 
-  it("are asked for by others when the one who asks is killed", function()
+  it("are fetched by others when the caller that fetches is killed", function()
     serve()
     hold()
     local peer = server:begin "/balance"
@@ -178,13 +178,13 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
     for _, pid in ipairs(server:workers()) do server:signal("KILL", pid) end
     server:finish(peer)
     go()
-    until_so(function() return #server:workers() == 2 end, "there are new workers")
+    wait_until(function() return #server:workers() == 2 end, "there are new workers")
     local _, bodies = server:many(20, "/balance")
     for i = 1, 20 do assert.equal(cached, bodies[i]) end
     assert.equal(2, asked())
   end)
 
-  it("fail with one failure for all who wait, each with a table of his own", function()
+  it("fail with one failure for all waiters, each with its own table", function()
     serve { workers = 1, ["/mine"] = [[
       local _, message, err = clients.hasty:balance "USD"
       local fresh = err.marked == nil and err.message == message
@@ -212,7 +212,7 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
     for i = 1, 10 do peers[i] = server:begin "/balance" end
     local other = server:begin "/balance?client=hasty" -- which has the same question
     sandbox.until_arrived(1)
-    until_so(function() return server:noted "begun" == 11 end, "they wait")
+    wait_until(function() return server:noted "begun" == 11 end, "they wait")
     get "/close"
     for i = 1, 10 do
       local body = select(2, server:finish(peers[i]))
@@ -226,25 +226,25 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
     assert.matches("_by_lua%S+ attempt to use a closed uqpay client", lines[1])
   end)
 
-  it("are old while one asks, and when he fails", function()
+  it("are stale while one is fetched, and when that fails", function()
     serve()
     assert.equal(cached, get "/balance?client=stale")
     failing()
     sandbox.balance { currency = "USD", available_balance = "1.5" }
-    until_so(function() return get "/balance?client=stale" == stale end, "it is old")
-    until_so(function()
+    wait_until(function() return get "/balance?client=stale" == stale end, "it is old")
+    wait_until(function()
       assert.equal(stale, get "/balance?client=stale")
       return asked() > 2
     end, "it is asked for again")
     sandbox.reset()
     sandbox.balance { currency = "USD", available_balance = "1.5" }
-    until_so(function()
+    wait_until(function()
       return get "/balance?client=stale" == "USD 1.5 number cached\n"
     end, "it is new")
     assert.same({}, server:lines("error", "crit", "alert"))
   end)
 
-  it("may begin slowly in the first turn of a worker, with other calls in it", function()
+  it("may begin slowly in a worker's first iteration, with other calls in it", function()
     serve { workers = 1, ["/first"] = [[
       local clock = require "uqpay.internal".clock
       local begun = require "ngx.semaphore".new()
@@ -265,7 +265,7 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
     assert.same({}, server:lines("error", "crit", "alert"))
   end)
 
-  it("begin some at a time, however many questions there are", function()
+  it("begin some at a time, for any number of queries", function()
     serve { workers = 1, ["/many"] = [[
       local turns, most = {}, 0
       local mine = uqpay.new(options { cache = { dict = "uqpay", ttl = 60 },
@@ -367,7 +367,7 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
     assert.equal(2, asked())
   end)
 
-  it("are not there without the option, whose `cache` of a call changes nothing",
+  it("are not there without the option; then `cache` of a call has no effect",
     function()
       serve { ["/bad"] = [[
         for _, client in ipairs { clients.plain, clients.master } do
@@ -426,7 +426,7 @@ nginx.describe("balances in the cache of nginx's workers", function(start)
         for _ = 1, 4 do assert.equal(cached, get "/peek") end
         assert.equal("USD 5000.25 string cached\n", get "/peek?client=text")
         assert.equal("USD 5000.25 userdata cached\n", get "/peek?client=exact")
-        until_so(function()
+        wait_until(function()
           return get "/peek?client=stale" == stale
         end, "older than the ttl")
         assert.equal("nothing\n", get "/peek?client=other")
@@ -589,11 +589,11 @@ timer 5000.25
     assert.equal("3 0 1\n", get "/stats?client=hasty")
     -- renewals that fail
     local n = 0
-    until_so(function()
+    wait_until(function()
       n = n + (get "/balance?client=stale" == stale and 1 or 0)
       return asked() == 4
     end, "there are two renewals that fail")
-    until_so(function()
+    wait_until(function()
       return get "/stats?client=stale":find " 2\n$"
     end, "both have failed")
     assert.matches("^%d+ " .. n .. " 2\n$", get "/stats?client=stale")
@@ -605,13 +605,13 @@ timer 5000.25
     local path = "/balance?client=stale"
     local function fails_again()
       local before = asked()
-      until_so(function()
+      wait_until(function()
         assert.equal(stale, get(path))
         return asked() > before + 1
       end, "it is asked for again, twice")
     end
     assert.equal(cached, get(path))
-    until_so(function() return get "/peek?client=stale" == stale end, "it is old")
+    wait_until(function() return get "/peek?client=stale" == stale end, "it is old")
     failing()
     fails_again()
     assert.equal(1, #server:lines "warn")
@@ -634,16 +634,16 @@ timer 5000.25
           assert.matches("^USD %d.* number cached\n", get(paths[n]))
         end
         failing()
-        until_so(function()
+        wait_until(function()
           server:many(16 * workers, function(n) return paths[n % 2 + 1] end)
           return asked() >= 6
         end, "both are asked for again, twice")
-        until_so(function() return #server:lines "warn" > 0 end, "there is a warning")
+        wait_until(function() return #server:lines "warn" > 0 end, "there is a warning")
         assert.equal(1, #server:lines "warn")
       end)
   end
 
-  it("of which none is kept are worth no warning: their callers know", function()
+  it("without a cached balance cause no warning: their callers know", function()
     serve()
     failing()
     for _ = 1, 3 do assert.matches("^api: ", get "/balance?client=hasty") end

@@ -1,4 +1,4 @@
--- What the workers of an nginx server share in resty.uqpay: the token of a login, turns
+-- The workers of an nginx server share in resty.uqpay: the token of a login, slots
 -- under the rate limit. Balances: nginx_cache_spec.lua.
 
 local sandbox = require "spec.sandbox.sandbox"
@@ -13,7 +13,7 @@ end
 local driver = require "spec.support.driver"
 local nginx = require "spec.support.nginx"
 
-local hold, go, until_so = nginx.hold, nginx.go, nginx.until_so
+local hold, go, wait_until = nginx.hold, nginx.go, nginx.wait_until
 
 local login = [[
   client = uqpay.new(options { token = false, client_id = sandbox.client_id,
@@ -56,7 +56,7 @@ describe("workers of nginx", function()
     for i = 1, n do assert.equal(body, bodies[i]) end
   end
 
-  it("share one token, get it once and anew once", function()
+  it("share one token, get it once and renew it once", function()
     sandbox.settings { single_token = true }
     start { init = login, ["/usd"] = "answer(client:balance 'USD')" }
     all_say(60, "/usd", "USD 5000.25\n")
@@ -66,7 +66,7 @@ describe("workers of nginx", function()
     assert.equal(2, #sandbox.mints())
     local workers = table.concat(server:workers(), " ")
     server:signal "HUP"
-    until_so(function()
+    wait_until(function()
       local now = server:workers()
       return #now == 2 and table.concat(now, " ") ~= workers
     end, "new workers")
@@ -107,7 +107,7 @@ describe("workers of nginx", function()
       .. "without endnil\nnil\n", (get "/store":gsub("nilnil", "nil")))
   end)
 
-  it("count the same turns", function()
+  it("count the same slots", function()
     start { ["/turn"] = [[
       take = take or require "resty.uqpay.shared".rate_limit(ngx.shared.uqpay, "k", 500)
       local waits, wait = take(60)
@@ -134,7 +134,7 @@ describe("workers of nginx", function()
     assert.is_true(n >= 1)
   end)
 
-  it("keep to one rate limit, with retries and failures for haste", function()
+  it("keep to one rate limit, with retries and 429s", function()
     start { workers = 1, init = [[
       client = uqpay.new(options { rate_limit = 100, shared = "uqpay", timeout = 0.4 })
       patient = uqpay.new(options { rate_limit = 100, shared = "uqpay" })
@@ -199,15 +199,15 @@ describe("workers of nginx", function()
       sandbox.fault { kind = "status", status = 429, store = false,
         headers = { ["Retry-After"] = "1" } }
       local peers = { server:begin "/usd" }
-      until_so(function() return get "/keys?pause" == "1\n" end, "one meets it")
+      wait_until(function() return get "/keys?pause" == "1\n" end, "one meets it")
       hold()
       for _ = 1, 5 do peers[#peers + 1] = server:begin "/second" end
-      until_so(function()
+      wait_until(function()
         for _ = 1, 5 do peers[#peers + 1] = server:begin "/usd" end
         return get "/keys?here" == n .. "\n"
       end, "every worker has calls")
       local stranger = server:begin "/stranger"
-      until_so(function() return count "balance" >= 3 end, "the pause is over")
+      wait_until(function() return count "balance" >= 3 end, "the pause is over")
       driver.output "sleep 0.2"
       -- then one of each client and worker goes ahead, and the stranger has gone at once
       assert.is_true(count "balance" <= 1 + 2 * n + 1, count "balance")

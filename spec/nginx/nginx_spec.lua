@@ -14,9 +14,9 @@ end
 local nginx = require "spec.support.nginx"
 local socket = require "socket"
 
-local hold, go, until_so = nginx.hold, nginx.go, nginx.until_so
+local hold, go, wait_until = nginx.hold, nginx.go, nginx.wait_until
 
--- What all servers have: clients of the master, which each worker makes its own of.
+-- In all servers: clients of the master, which each worker recreates.
 local init = [[
   queries = {
     { { currency = "USD" }, 5000.25 }, { { currency = "SGD" }, 10000 },
@@ -63,7 +63,7 @@ local function handlers(more)
   return all
 end
 
--- Every line of a log that tells of something wrong.
+-- Every line of a log that reports a fault.
 local function complaints(text)
   local list = {}
   for _, line in ipairs(driver.lines(text)) do
@@ -128,7 +128,7 @@ describe("within nginx", function()
     assert.is_true(connections() <= 2, "connections: " .. connections())
   end)
 
-  it("answers others while calls wait, and leaves no timer when none does", function()
+  it("serves other requests while calls wait, and leaves no timer afterwards", function()
     start()
     hold()
     local peers = {}
@@ -154,7 +154,7 @@ describe("within nginx", function()
     for i = 1, 200 do
       assert.equal("USD 5000.25\n", select(2, server:finish(peers[i])))
     end
-    until_so(function()
+    wait_until(function()
       return select(2, server:get "/state"):find "timers 0\n"
     end, "no timer")
     assert.matches("calls 200 succeeded 200 failed 0 ", select(2, server:get "/state"))
@@ -285,6 +285,12 @@ describe("within nginx", function()
           assert(item == false and err.kind == "config" and why == err.message
             and err.endpoint, why)
         end
+        local ok, message = pcall(function()
+          for _ in client:batch { "USD" } do error "a result" end
+        end)
+        assert(not ok and message:find "%(config%)$"
+          and message:find("batch would have to wait, which init_by_lua", 1, true),
+          message)
       ]],
       http = ([[
         init_worker_by_lua_block { %s }
@@ -501,7 +507,7 @@ describe("within nginx", function()
     for i = 1, 30 do peers[i] = server:begin(i > 25 and "/usd" or "/query?n=1") end
     sandbox.until_arrived(31)
     for i = 1, 25 do peers[i]:close() end
-    until_so(function()
+    wait_until(function()
       return select(2, server:get "/state"):find "failed 25 "
     end, "25 calls are canceled")
     go()
@@ -509,7 +515,7 @@ describe("within nginx", function()
       assert.equal("USD 5000.25\n", select(2, server:finish(peers[i])))
     end
     assert.matches("calls 31 succeeded 6 failed 25 ", select(2, server:get "/state"))
-    until_so(function()
+    wait_until(function()
       return select(2, server:get "/descriptors") == before
     end, "no descriptor is left")
     assert.same({}, complaints(server:log()))
@@ -529,7 +535,7 @@ describe("within nginx", function()
       local peers = {}
       for i = 1, 60 do peers[i] = server:begin "/usd?n=1" end
       local other = server:begin "/usd?n=2"
-      until_so(function() return server:noted "begun" == 61 end, "they wait")
+      wait_until(function() return server:noted "begun" == 61 end, "they wait")
       server:get "/close"
       go()
       for i = 1, 60 do
@@ -551,12 +557,12 @@ describe("within nginx", function()
     for i = 1, 50 do
       assert.equal("USD 5000.25\n", select(2, server:finish(peers[i])))
     end
-    until_so(function() return not server:pid() end, "the server is gone")
+    wait_until(function() return not server:pid() end, "the server is gone")
     assert.is_truthy(pid)
     assert.same({}, complaints(server:log()))
   end)
 
-  it("answers what is in flight when the configuration is loaded anew", function()
+  it("answers calls in flight when the configuration is reloaded", function()
     start { workers = 2 }
     local old = table.concat(server:workers(), " ")
     hold()
@@ -564,13 +570,13 @@ describe("within nginx", function()
     for i = 1, 50 do peers[i] = server:begin "/usd" end
     sandbox.until_arrived(50)
     server:signal "HUP"
-    until_so(function() return #server:workers() == 4 end, "two more workers")
+    wait_until(function() return #server:workers() == 4 end, "two more workers")
     go()
     for i = 1, 50 do
       assert.equal("USD 5000.25\n", select(2, server:finish(peers[i])))
     end
     all(10, "/usd", 200, "USD 5000.25\n")
-    until_so(function() return #server:workers() == 2 end, "the old ones are gone")
+    wait_until(function() return #server:workers() == 2 end, "the old ones are gone")
     assert.not_equal(old, table.concat(server:workers(), " "))
     assert.same({}, complaints(server:log()))
   end)
@@ -583,7 +589,7 @@ describe("within nginx", function()
     for i = 1, 10 do peers[i] = server:begin "/usd" end
     sandbox.until_arrived(10)
     server:signal "HUP"
-    until_so(function()
+    wait_until(function()
       local workers = server:workers()
       return #workers == 1 and workers[1] ~= old
     end, "the old worker has gone, though nothing was answered")
@@ -614,7 +620,7 @@ describe("within nginx", function()
         ngx.timer.at(0, function() shared.warm = client:balance "USD" end)
       }
     ]] }
-    until_so(function()
+    wait_until(function()
       return select(2, server:get "/state"):find "succeeded 1 "
     end, "the worker has asked")
     assert.equal("USD 5000.25\n", select(2, server:get "/usd"))
@@ -759,7 +765,7 @@ describe("within nginx", function()
     end)
 
     it("429 for too many requests of a client", function()
-      start_example { ["rate=50r/s"] = "rate=1r/m" } -- else some go on for each second
+      start_example { ["rate=50r/s"] = "rate=1r/m" } -- else some continue for each second
       ask("/balance/USD", 200)
       local peers, good, refused = {}, 0, 0
       for i = 1, 150 do peers[i] = server:begin "/balance/USD" end
@@ -823,7 +829,7 @@ describe("within nginx", function()
       for _ = 1, 8 do ask("/balance/SGD", 200) end -- one from UQPAY, then from the cache
       ask("/balance/USD?account=" .. sandbox.sub_account, 200)
       local text, arrived
-      until_so(function()
+      wait_until(function()
         arrived = sandbox.counts().endpoints
         text = ask_inside("/metrics", 200)
         return text:find 'uqpay_calls_total{worker="0"} %d+\n'
@@ -941,7 +947,7 @@ describe("within nginx", function()
     for _, pid in ipairs(before) do server:signal("KILL", pid) end
     for i = 1, 20 do assert.is_nil((server:finish(peers[i]))) end
     go()
-    until_so(function() return #server:workers() == 2 end, "there are new workers")
+    wait_until(function() return #server:workers() == 2 end, "there are new workers")
     all(20, "/query?n=3", 200, "right\n")
   end)
 

@@ -1,5 +1,5 @@
--- The bench's tables are made as they should be, and find their place. What they say is
--- measured by `make bench` alone.
+-- The form of the tables of `make bench`, and their place in README.md. Nothing is
+-- measured here.
 
 local report = require "spec.bench.report"
 
@@ -83,18 +83,18 @@ describe("the bench's tables", function()
     assert.equal(16, rows)
   end)
 
-  it("say what HTTP/2 costs and spares", function()
+  it("say what HTTP/2 costs and saves", function()
     local text = report.markdown(figures())
     has("| a call | 160,000 | 208,000 | 1.30 |", text)
-    has("Each connection that HTTP/2 spares is worth 9,000,000 instructions, each call "
-      .. "costs 48,000 more: HTTP/1.1 is the cheaper one once its connections have "
-      .. "lasted for 188 calls.", text)
+    has("Each connection that HTTP/2 saves is worth 9,000,000 instructions, each call "
+      .. "costs 48,000 more: HTTP/1.1 is cheaper if a connection lasts for more than 188 "
+      .. "calls.", text)
     local unknown = figures()
     unknown.http.dearer = nil
-    assert.is_nil(report.markdown(unknown):find "spare")
+    assert.is_nil(report.markdown(unknown):find "HTTP/2 saves")
     local cheaper = figures()
     cheaper.http.dearer = -1
-    assert.is_truthy(report.markdown(cheaper):find("over HTTP/2 is no dearer", 1, true))
+    assert.is_truthy(report.markdown(cheaper):find("over HTTP/2 costs no more", 1, true))
   end)
 
   it("group digits by three", function()
@@ -106,7 +106,7 @@ describe("the bench's tables", function()
     assert.equal("1,234,568", report.whole(1234567.8))
   end)
 
-  it("take the place between the marks, and nothing else", function()
+  it("replace the text between the marks, and no other", function()
     local readme = "before\n<!-- bench -->\nold 100% \n<!-- /bench -->\nafter\n"
     local once = report.replace(readme, "new 50%1\n")
     assert.equal("before\n<!-- bench -->\nnew 50%1\n<!-- /bench -->\nafter\n", once)
@@ -115,7 +115,7 @@ describe("the bench's tables", function()
     assert.is_nil(report.replace("no marks", "new"))
   end)
 
-  it("have their place in the README, once", function()
+  it("have one pair of marks each in the README", function()
     local file = assert(io.open "README.md")
     local readme = file:read "*a"
     file:close()

@@ -25,15 +25,15 @@ local function in_readme(name)
     or readme:find("[`.:]" .. name .. "%f[^%w_]"), "not in the README: " .. name)
 end
 
--- The rows of the table in options.c: name -> what takes it ("UQ_FOR_CLIENT | UQ_FOR_POST").
+-- The rows of the table in options.c: name -> scope ("UQ_FOR_CLIENT | UQ_FOR_POST").
 local function options()
-  local scopes = {}
-  local rows = content "src/binding/options.c":match "uq_option rows%[%] = {\n(.-)\n};"
-  for kind, name, rest in rows:gmatch '([%u]*)[({]"?([%l_]+)"?, ([^\n]+)' do
-    scopes[name] = kind == "TEXT" and "UQ_FOR_CLIENT" or kind == "SECONDS" and "UQ_FOR_BOTH"
-      or rest:match "UQ_FOR_[%u_ |]+"
+  local scopes = { TEXT = "UQ_FOR_CLIENT", SECONDS = "UQ_FOR_BOTH" } -- of these macros
+  local rows = {}
+  local code = content "src/binding/options.c":match " rows%[%] = {\n(.-)\n};"
+  for macro, name, rest in code:gmatch '\n?%s*(%u*)[%({]"?([%l_]+)"?, ([^\n]*)' do
+    rows[name] = scopes[macro] or rest:match "UQ_FOR_[%u_ |]*%u"
   end
-  return scopes
+  return rows
 end
 
 local function sorted(set)
@@ -266,7 +266,7 @@ describe("documented", function()
     assert.is_true(count >= 20)
   end)
 
-  -- What the code prints, as a program of its own that asks the sandbox.
+  -- The output of the code, run as a program of its own against the sandbox.
   local function output(code)
     code = code:gsub('token = os.getenv "UQPAY_TOKEN"', '%0, base_url = os.getenv "URL", '
       .. 'ca_file = os.getenv "CA"', 1)

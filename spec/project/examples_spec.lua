@@ -6,9 +6,9 @@ local sandbox = require "spec.sandbox.sandbox"
 
 local version = rawget(_G, "jit") and "LuaJIT" or _VERSION
 local at_once = { "^master\tUSD\t5000%.25\n", "master\tSGD\t10000", "\tUSD\t111%.11\n",
-                  "ticks meanwhile:\t[1-9]%d*\n$" }
+                  "ticks at the same time:\t[1-9]%d*\n$" }
 
--- The packages of an event loop that there are not: why the example is left out.
+-- Examples that are skipped because a package is missing, and why.
 local missing = {}
 for _, loop in ipairs { "cqueues", "luv" } do
   if not driver.has_loop(loop) then
@@ -18,7 +18,7 @@ end
 local major, why = driver.copas()
 if not major then missing["copas.lua"] = why end
 
--- What each example prints: patterns, in this order.
+-- Patterns of what each example prints, in this order.
 local expected = {
   ["balance.lua"] = { "^USD\t5000%.25\tACTIVE\n$" },
   ["balances.lua"] = { "master +USD +5000%.25 ", "master +SGD +10000%.00 ",
@@ -29,7 +29,7 @@ local expected = {
                       "tenths\t100%.0\n$" },
   -- more of it in across_accounts_spec.lua
   ["accounts.lua"] = { "^account +status +available +margin +frozen\n",
-                       " ACTIVE +SGD +222%.20 +0%.00 +22\n", " CLOSED +not asked\n",
+                       " ACTIVE +SGD +222%.20 +0%.00 +22\n", " CLOSED +skipped\n",
                        "total +USD +7810873%.11 +4737%.17 +432%.56\n",
                        "8 accounts are not active\n$" },
   ["errors.lua"] = { "^USD\t5000%.25\n", "ZZZ\tinvalid_request\t", "HTTP 400 ",

@@ -1,4 +1,4 @@
--- What is installed works where it was put: by make, and as a rock.
+-- An installed module works in its place: by make, and as a rock.
 
 local driver = require "spec.support.driver"
 local sandbox = require "spec.sandbox.sandbox"

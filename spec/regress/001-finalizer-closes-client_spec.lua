@@ -56,7 +56,7 @@ local wrong = { read = true, keep = true, send = http(
 local good = { read = true, keep = true, send = http(
   (fixture.body("1.5"):gsub("}$", ',"note":[1,null,"x"]}'))) }
 
--- What each connection does, and how the call may end but for being canceled.
+-- The fault of each connection, and the outcomes of the call other than canceled.
 local cases = {
   { "a balance", { good }, "balance" },
   { "an error", { wrong }, "invalid_request" },

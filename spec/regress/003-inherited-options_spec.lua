@@ -1,6 +1,6 @@
--- What an option table inherits was not read: an inherited on_behalf_of was dropped and
--- the master account's balance came back. And __index, asked for one option, could close
--- the client while its options were read. Such tables are refused now.
+-- Inherited options of a table were not read: an inherited on_behalf_of was dropped and
+-- the master account's balance came back. And an __index function, called for one option,
+-- could close the client while its options were read. Such tables are refused now.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"
@@ -44,7 +44,7 @@ describe("an option table that inherits", function()
     refused("new", uqpay.new, fixture.options { app_info = app })
   end)
 
-  it("is refused though its metatable is protected", function()
+  it("is refused even if its metatable is protected", function()
     local client = fixture.client()
     refused("balance", client.balance, client, "USD", setmetatable({}, {
       __index = { on_behalf_of = sandbox.sub_account }, __metatable = false }))

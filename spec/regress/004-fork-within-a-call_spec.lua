@@ -11,7 +11,7 @@ local code = [[
     if not armed then return end
     armed = false
     pid = fork.fork()
-    -- the child is to be through before the parent goes on
+    -- the child has to end before the parent continues
     if pid ~= 0 then fork.wait(pid) end
   end
   local client = uqpay.new {

@@ -14,7 +14,7 @@ describe("after a refused connection", function()
   setup(function() sandbox.start() end)
   before_each(function()
     listener = assert(socket.tcp())
-    assert(listener:bind("127.0.0.1", 0))     -- and nobody listens there
+    assert(listener:bind("127.0.0.1", 0))     -- and no server listens there
     local _
     _, port = listener:getsockname()
     client = fixture.client { base_url = "https://127.0.0.1:" .. port,

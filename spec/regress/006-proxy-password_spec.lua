@@ -13,7 +13,7 @@ local unusable = {
   "secretpw://user:secretpw@127.0.0.1:1", "http://user:secretpw@127.0.0.1:port",
 }
 
--- These can be meant, but nobody is there.
+-- These are valid, but no server is there.
 local usable = {
   "http://user:secretpw@127.0.0.1:1", "user:secretpw@127.0.0.1:1",
   "socks5://user:secretpw@127.0.0.1:1", "socks5h://user:secretpw@127.0.0.1:1",

@@ -63,7 +63,7 @@ describe("a token", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
 
-  -- Makes the call, with the token, that gets this answer; checks all that is told of it.
+  -- Makes the call, with the token, that gets this answer; checks the whole error.
   local function ask(order, name, secret)
     local told = {}
     local function note(info) told[#told + 1] = info end

@@ -1,5 +1,5 @@
--- What a server sent unasked stayed in a kept connection, and the next call took it for
--- its answer: the balance of an earlier question, or anybody's.
+-- Bytes that a server sent without a request stayed in an idle connection, and the next
+-- call took them for its answer: the balance of an earlier call, or of another account.
 
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
@@ -8,8 +8,8 @@ local socket = require "socket"
 
 local function http(amount) return fixture.http(fixture.body(amount)) end
 
--- Waits until bytes lie unread in a connection of this process's machine to the port: the
--- kernel's table has its peer's address, and tx_queue:rx_queue.
+-- Waits until a connection of this machine to the port has unread bytes. A line of the
+-- kernel's table has the two addresses, then tx_queue:rx_queue.
 local function until_unread(port)
   local pattern = ("^%%s*%%d+: %%x+:%%x+ %%x+:%04X %%x+ %%x+:(%%x+)"):format(port)
   local deadline = socket.gettime() + 60
@@ -23,7 +23,7 @@ local function until_unread(port)
   error "the second answer never came"
 end
 
-describe("an answer that nobody asked for", function()
+describe("an unsolicited answer", function()
   local server, client
   local closing = fixture.closing()
   setup(function() sandbox.start() end)
@@ -44,7 +44,7 @@ describe("an answer that nobody asked for", function()
     ["a whole one"] = http(99), ["half of one"] = http(99):sub(1, 40),
     ["two of them"] = http(99) .. http(99), ["a line end"] = "\r\n",
   } do
-    it("is no later call's, though it comes while the connection is idle: " .. name,
+    it("is not taken for a later call's if it comes on an idle connection: " .. name,
       function()
         start(late)
         server:go()
@@ -54,7 +54,7 @@ describe("an answer that nobody asked for", function()
       end)
   end
 
-  it("is not the call's within whose on_request it comes", function()
+  it("is not given to the call in whose on_request it comes", function()
     local waiting
     start(http(99), { on_request = function()
       if not waiting then return end

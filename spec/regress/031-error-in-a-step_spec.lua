@@ -64,7 +64,7 @@ describe("an error raised in a step", function()
   after_each(function() client:close() end)
 
   -- Steps the call to its end, if it is not there. What it gives is the same when it is
-  -- asked again, and the client's next call is well.
+  -- sent again, and the client's next call succeeds.
   local function results(call)
     while not call:step() do client:step(1) end
     local list = pack(call:result())

@@ -1,14 +1,15 @@
 -- On Lua 5.1 and LuaJIT a step allocates before it begins. A finalizer that ran there and
--- stepped the same call to its end lost the call its result, or the process its life.
+-- stepped the same call to its end made the call lose its result, or crashed the process.
 
 local child = require "spec.support.child"
 local sandbox = require "spec.sandbox.sandbox"
 
--- Runs in a small heap of its own, where a few allocations make a whole collection.
+-- Runs in a small heap of its own, where a few allocations cause a full collection.
 local code = [[
   local act, ending = %s, %q
 
-  -- Runs f, and act as a finalizer at the allocation of this number in it. Did it run?
+  -- Runs f, with a finalizer that calls act at f's allocation of that number. True if it
+  -- was called.
   local function finalize_within(number, act, f)
     local pieces, left, armed = {}, number, true
     local function finalizer()
@@ -16,7 +17,7 @@ local code = [[
       left = left - 1
       if left == 0 then act() end
       pieces[left] = nil
-      collectgarbage "restart"    -- 5.2 rests after a finalizer
+      collectgarbage "restart"    -- 5.2's collector stops after a finalizer
     end
     for n = 0, number do
       if newproxy then
@@ -26,13 +27,13 @@ local code = [[
         pieces[n] = setmetatable({}, { __gc = finalizer })
       end
     end
-    local relax = require "spec.support.collector".eager(true)
+    local restore_collector = require "spec.support.collector".eager(true)
     collectgarbage()
     pieces[number] = nil
     collectgarbage "restart"
     f()
     armed = false
-    relax()
+    restore_collector()
     return left <= 0
   end
 
@@ -63,12 +64,12 @@ describe("a finalizer", function()
   before_each(function() sandbox.reset() end)
 
   local acts = {
-    { "step the call", "function(call) call:step() end", "no other" },
+    { "step the call", "function(call) call:step() end", "no failure" },
     { "cancel the call", "function(call) call:cancel() end", "canceled" },
   }
 
   for _, act in ipairs(acts) do
-    it("may " .. act[1] .. " at any allocation of its own step", function()
+    it("may " .. act[1] .. " at any allocation within a step of it", function()
       child.run(code:format(act[2], act[3]))
     end)
   end

@@ -1,13 +1,13 @@
--- A call that came to its end while another one blocked was seen on the descriptor only
--- if that had been asked for before, and not again; and not at all if the other one
--- ended by an error.
+-- A call that finished while another one blocked was visible on the descriptor only if
+-- the descriptor had been got before, and never a second time; and not at all if the
+-- other call ended with an error.
 
 local fixture = require "spec.support.fixture"
 local fork = require "fork"
 local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
--- Is the descriptor readable, for one who asked for its number and nothing else?
+-- True if the descriptor is readable for a program that only knows its number.
 local function readable(fd)
   local plain = { getfd = function() return fd end, dirty = function() return false end }
   return #socket.select({ plain }, nil, 5) == 1
@@ -39,7 +39,7 @@ describe("the completion of a started call", function()
     assert.equal(10000, fixture.succeeded(call:result()).available_balance)
   end
 
-  it("is seen by who asks for the descriptor after a blocking call", function()
+  it("is seen if the descriptor is got after a blocking call", function()
     local call = start()
     fixture.succeeded(block())
     assert.is_true(readable(client:pollfd()))
@@ -49,7 +49,7 @@ describe("the completion of a started call", function()
     ends_well(call)
   end)
 
-  it("is seen by who has the descriptor already", function()
+  it("is seen if the descriptor was got before", function()
     local fd = client:pollfd()
     local call = start()
     fixture.succeeded(block())

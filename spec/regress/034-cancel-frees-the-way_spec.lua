@@ -1,5 +1,5 @@
 -- A call may have to wait for another one's connection. When that one was cancelled or
--- collected, nobody was told: on the descriptor there was nothing to see until some
+-- collected, the waiting call was not woken: the descriptor became readable only at some
 -- timeout.
 
 local faulty = require "spec.support.faulty_driver"
@@ -32,7 +32,7 @@ describe("a call that waits for another's connection", function()
   }
 
   for name, stop in pairs(ways) do
-    it("goes on when that " .. name .. ", and the descriptor tells", function()
+    it("continues when that " .. name .. ", and the descriptor tells", function()
       local silent = { read = true, keep = true }
       server = faulty.start { silent, silent, { read = true, send = good, keep = true } }
       client = fixture.client {

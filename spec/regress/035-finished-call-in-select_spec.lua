@@ -1,5 +1,5 @@
--- LuaSocket's select passes over an object without a descriptor, dirty or not. So a call
--- that somebody else had ended was never reported, and the loop waited for ever.
+-- LuaSocket's select skips objects without a descriptor, even dirty ones. So a call that
+-- another one had finished was never reported, and the loop waited for ever.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"

@@ -45,7 +45,7 @@ describe("a child", function()
         if not armed then return end
         armed = false
         pid = fork.fork()
-        -- the child is to be through before the parent goes on
+        -- the child has to end before the parent continues
         if pid ~= 0 then fork.wait(pid) end
       end, "l")
       -- the next line to run is the one within the wait
@@ -63,7 +63,7 @@ describe("a child", function()
     ]])
   end)
 
-  it("that has no calls has none to step", function()
+  it("without calls has nothing to step", function()
     assert.equal("false\tnil\tnil\tnil\nforked\n", run [[
       assert(client:balance "USD")
       local pid = fork.fork()

@@ -28,7 +28,7 @@ describe("a connection of HTTP/2 whose other end has died", function()
     assert.equal(2, relay:order "total")
   end)
 
-  it("is told from one whose server is slow with one answer", function()
+  it("is distinguished from one whose server is slow with one answer", function()
     local slow = client:start_balance("USD",
       fixture.with_fault({ kind = "hang", times = 2 }, { timeout = 0.3 }))
     local other = client:start_balance("SGD",

@@ -1,6 +1,6 @@
--- Of several calls over HTTP/1.1, one that ended left its connection to a call that
--- waited, before it was noticed to have ended: the connection was taken for an idle one,
--- and shut down as soon as the next answer came. New ones were opened without end.
+-- When one of several calls over HTTP/1.1 ended, a waiting call used its connection
+-- before the client noticed the end. So the connection counted as idle, and was shut down
+-- when the next answer came. The client kept opening new ones.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"

@@ -1,20 +1,20 @@
--- A token is renewed beside a call that has a good one, and nobody waited for that. The
+-- A token is renewed beside a call that has a valid one, and no call waited for that. The
 -- next call, minutes later, took the renewal's timeout for its own failure; an answer
--- that had come in time was thrown away.
+-- that had come in time was dropped.
 
 local child = require "spec.support.child"
 local sandbox = require "spec.sandbox.sandbox"
 
-describe("a login that was left alone", function()
+describe("an abandoned login", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
 
   for _, case in ipairs {
     { "and answered", [[sandbox.settings { hold = "" }
-      until_so(function() return sandbox.counts().mints == 2 end)]], 2 },
+      wait_until(function() return sandbox.counts().mints == 2 end)]], 2 },
     { "and never answered", [[sandbox.fault { kind = "hang", endpoint = "token" }
       sandbox.settings { hold = "" }
-      until_so(function() return #sandbox.faults() == 0 end)]], 3 },
+      wait_until(function() return #sandbox.faults() == 0 end)]], 3 },
   } do
     it(case[1] .. " fails no later call", function()
       child.run([[
@@ -23,7 +23,7 @@ describe("a login that was left alone", function()
         shift.monotonic(1600)
         sandbox.settings { hold = "token" }
         assert(c:balance "USD")
-        until_so(function() return count "token" == 2 end)
+        wait_until(function() return count "token" == 2 end)
         ]] .. case[2] .. [[
         shift.monotonic(3600)
         assert(c:balance "USD")

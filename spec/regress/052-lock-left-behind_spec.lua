@@ -1,5 +1,5 @@
--- A login that nobody waited for any more kept the lock of the token store until the
--- next call, an hour later perhaps: other processes waited for it.
+-- A login without waiters kept the lock of the token store until the next call, maybe an
+-- hour later: other processes waited for it.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"

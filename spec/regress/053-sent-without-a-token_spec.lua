@@ -1,5 +1,5 @@
--- A hook that dropped the token (client:invalidate_token) had the request sent without
--- one, and the answer was a 401 about something else.
+-- After a hook had dropped the token (client:invalidate_token) the request was sent
+-- without one, and the answer was a 401 about something else.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"

@@ -1,5 +1,5 @@
 -- A call whose login had failed was stepped only after another login had succeeded and
--- its token was dropped: the failure's words were gone by then, and Lua raised.
+-- its token was dropped: the text of the failure was lost by then, and Lua raised.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"
@@ -9,7 +9,7 @@ describe("a call whose login has failed", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
 
-  it("says so, whatever became of later ones", function()
+  it("says so, whatever the outcome of later ones", function()
     sandbox.fault { kind = "status", status = 503, endpoint = "token" }
     local client = uqpay.new(fixture.options { token = false, max_retries = 0,
       client_id = sandbox.client_id, api_key = sandbox.api_key })

@@ -1,6 +1,6 @@
--- A call had one login, however long it took: when its token ended between two attempts
--- it failed with kind auth. And one whose login took until its token's end was said to
--- have had that refused.
+-- A call had one login, however long it took: when its token expired between two attempts
+-- it failed with kind auth. And if its login took until the token's expiry, the call
+-- reported a rejected token.
 
 local child = require "spec.support.child"
 local sandbox = require "spec.sandbox.sandbox"
@@ -19,7 +19,7 @@ describe("a call that takes long", function()
     ]], "shift")
   end)
 
-  it("uses the token that it has waited for, be it old already", function()
+  it("uses the token that it has waited for, even an old one", function()
     child.run([[
       local c = uqpay.new(options { timeout = 86400, token_store = {
         get = function() end,

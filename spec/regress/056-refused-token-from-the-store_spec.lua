@@ -1,5 +1,5 @@
--- A refused token was recognized in the store only if it was put there without the word
--- Bearer; with it, it was taken again and again.
+-- A rejected token was recognized in the store only if it was stored without the word
+-- Bearer; with it, it was used again and again.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"

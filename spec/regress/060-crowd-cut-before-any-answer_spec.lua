@@ -1,6 +1,6 @@
--- A server's version was known from its answers alone. When a crowd's connection was cut
--- before the first of them, each retry opened a connection of its own: libcurl does not
--- wait for one whose handshake goes on, and nobody had told it how many it may open.
+-- A server's HTTP version was known only from its answers. When the connection of
+-- concurrent calls was cut before the first answer, each retry opened its own connection:
+-- libcurl does not wait for a handshake, and had no limit of connections.
 
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
@@ -9,7 +9,7 @@ local socket = require "socket"
 
 local CROWD = 40
 
-describe("a crowd whose connection is cut before any answer", function()
+describe("concurrent calls whose connection is cut before any answer", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
 
@@ -20,8 +20,7 @@ describe("a crowd whose connection is cut before any answer", function()
     local calls, left = {}, CROWD
     sandbox.fault { kind = "hang", times = CROWD }
     for _ = 1, CROWD do
-      local call = client:start_balance "USD"
-      calls[call:id()] = call
+      calls[#calls + 1] = client:start_balance "USD" -- keeps it
     end
     repeat
       client:step(0.01)

@@ -1,15 +1,15 @@
--- Each call that can be stepped is named once, to whoever asks: to batches and drivers of
--- event loops, too. They dropped names that they did not know: who waited for such a
--- call object on the descriptor, as cqueues.poll(call) does, heard nothing of it until
--- its time was up, and who asked the client after a batch nothing at all. And a batch
--- waited for ever for a call of its own that had been named to the program.
+-- Each call that is due was reported once, to any consumer: to batches and drivers of
+-- event loops, too. They dropped ids that they did not know: a program that waited for
+-- such a call object on the descriptor, as cqueues.poll(call) does, was not woken until
+-- the call's timeout, and client:ready after a batch returned nothing. And a batch waited
+-- for ever for a call of its own that had been reported to the program.
 
 local engine = require "engine"
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
-describe("a call that is named to somebody else", function()
+describe("a call that is reported to another consumer", function()
   local client, fd
 
   setup(function() sandbox.start() end)
@@ -20,7 +20,7 @@ describe("a call that is named to somebody else", function()
   end)
   after_each(function() client:close() end)
 
-  -- Is the descriptor readable, for one who asked for its number and nothing else?
+  -- True if the descriptor is readable for a program that only knows its number.
   local function readable() return engine.readable(fd, 0) end
 
   -- Blocks until the call is over, for it takes longer.
@@ -44,7 +44,7 @@ describe("a call that is named to somebody else", function()
     assert.equal(10000, fixture.succeeded(call:result()).available_balance)
   end)
 
-  it("is named to who asks after that, once", function()
+  it("is reported to the next caller of client:ready, once", function()
     local call = client:start_balance "SGD"
     outlast(call)
     assert.is_true(client:step(20))
@@ -59,7 +59,7 @@ describe("a call that is named to somebody else", function()
     local next_balance = client:batch({ "USD", "SGD", "USD" }, { concurrency = 1 })
     assert.equal("USD", (next_balance())) -- the next one is on its way
     while not client:step(1) do end
-    assert.is_nil(client:ready()) -- the batch's call is none of the program's
+    assert.is_nil(client:ready()) -- the batch's call is not the program's
     local deadline = socket.gettime() + 20
     debug.sethook(function()
       if socket.gettime() < deadline then return end

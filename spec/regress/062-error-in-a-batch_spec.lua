@@ -1,6 +1,6 @@
 -- An error that was raised in a batch (out of memory, of a debug hook, of a finalizer
--- before Lua 5.4) left it torn: queries were lost, or it waited for ever for calls that
--- had ended, or raised further errors of its own.
+-- before Lua 5.4) left it inconsistent: queries were lost, or it waited for ever for
+-- calls that had ended, or raised further errors of its own.
 
 local driver = require "spec.support.driver"
 local sandbox = require "spec.sandbox.sandbox"

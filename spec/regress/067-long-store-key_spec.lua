@@ -12,7 +12,7 @@ describe("the key of a file store", function()
   it("may be the longest that a client has", function()
     local folder = driver.directory "long"
     local store = uqpay.file_store(folder .. "/tokens")
-    local host = "https://127.0.0.1:1/" -- where nobody listens
+    local host = "https://127.0.0.1:1/" -- where no server listens
     local base_url = host .. ("a"):rep(1024 - #host)
     local client_id = ("c"):rep(512)
     local key = base_url .. " " .. client_id

@@ -1,6 +1,6 @@
--- A call that was about to step the login did not count as one that waits for it. When a
--- collection came just then (Lua 5.1 allocates there) and took another call, the login
--- was ended, and the first call failed.
+-- A call that was about to step the login did not count as its waiter. When a collection
+-- came just then (Lua 5.1 allocates there) and collected another call, the login was
+-- ended, and the first call failed.
 
 local finalizers = require "spec.support.finalizers"
 local sandbox = require "spec.sandbox.sandbox"
@@ -9,7 +9,7 @@ describe("a login with the lock of a store", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
 
-  it("goes on for a call within whose steps another is collected", function()
+  it("continues for a call within whose steps another is collected", function()
     finalizers.run(([[
       local uqpay = require "uqpay"
       local token, ends
@@ -23,7 +23,7 @@ describe("a login with the lock of a store", function()
         local c = uqpay.new { client_id = %q, api_key = %q, base_url = %q,
           token_store = store }
         local collected = false
-        arm(number, function(n) -- a call that is refused, and nobody's at once
+        arm(number, function(n) -- a call that is refused, and garbage at once
           if n == number then collected = pcall(c.balance, c, "USD") end
         end)
         local balance, message = c:balance "SGD"

@@ -1,10 +1,10 @@
--- Without memory for the parsed address of a request, libcurl's or our own copy,
--- the process crashed: its HTTP version was chosen by an address that was not there.
+-- When there was no memory for the parsed address of a request, libcurl's or our copy,
+-- the process crashed: the choice of the HTTP version used the missing address (NULL).
 
 local child = require "spec.support.child"
 
 describe("a request without memory for its address", function()
-  it("fails with the kind memory, and the next one goes well", function()
+  it("fails with the kind memory, and the next one succeeds", function()
     child.run [[
       local scarce = require "scarce"
       local n, struck, failed = 0, nil, 0

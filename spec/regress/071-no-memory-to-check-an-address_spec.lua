@@ -14,7 +14,7 @@ describe("a client made without memory to check", function()
         scarce.deny(n)
         local ok, made = pcall(uqpay.new, given)
         struck = scarce.grant()
-        if expected ~= "" then -- what libcurl makes of it without memory, is its own
+        if expected ~= "" then -- how libcurl handles it without memory is not our concern
           assert(not ok and (struck or made:find(expected, 1, true)), made)
         elseif struck and not ok then
           assert(made:find("not enough memory", 1, true), made)
@@ -33,6 +33,6 @@ describe("a client made without memory to check", function()
   end)
   it("never takes an address with a password", function()
     check([[{ base_url = "https://user:word@127.0.0.1/api" }]],
-      "it must bear no user or password")
+      "it must not contain a user or password")
   end)
 end)

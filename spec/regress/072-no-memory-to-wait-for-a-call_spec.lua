@@ -4,7 +4,7 @@
 local child = require "spec.support.child"
 
 describe("a batch without memory", function()
-  it("fails with that alone, and the next one goes well", function()
+  it("fails with that only, and the next one succeeds", function()
     child.run [[
       local fork = require "fork"
       local function batch(c)

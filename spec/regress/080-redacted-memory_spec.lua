@@ -1,5 +1,5 @@
--- What takes secrets out of a text has a copy of both, as one reads them. It gave that
--- memory back unwiped, with each error that had a text from outside.
+-- The function that removes secrets from a text has a normalized copy of both. It freed
+-- that memory unwiped, for each error with a text from outside.
 
 local engine = require "engine"
 

@@ -10,7 +10,7 @@ describe("what an answer's headers quote", function()
   after_each(faulty.stop)
 
   it("is wiped when the client is closed", function()
-    -- The control byte is a question mark in the module's copy alone; of a query nothing
+    -- The control byte is a question mark only in the module's copy; of a query nothing
     -- gets into the message.
     local first, second = "quoted8c40", "?7d1e96f2"
     faulty.serve { read = true, keep = true, send = fixture.http("", "302 Found",

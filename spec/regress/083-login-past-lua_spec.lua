@@ -1,5 +1,5 @@
--- The token of a login went through the JSON library and strings of Lua, which nobody
--- wipes: though the client wiped its own copy, others were left in freed memory.
+-- The token of a login went through the JSON library and strings of Lua, which are not
+-- wiped: though the client wiped its own copy, others were left in freed memory.
 
 local engine = require "engine"
 local fixture = require "spec.support.fixture"

@@ -1,7 +1,7 @@
--- resty.uqpay told the time by ngx.now(), which is the wall clock. When somebody set that
--- back by an hour, a rate limit that workers share refused all calls for an hour, and
--- balances in the cache were fresh for an hour too long; set forward, it ended all waits
--- for another's answer.
+-- resty.uqpay used ngx.now(), which is the wall clock. When that was set back by an hour,
+-- a rate limit that workers share rejected all calls for an hour, and balances in the
+-- cache were fresh for an hour too long; set forward, it ended all waits for another's
+-- answer.
 
 local sandbox = require "spec.sandbox.sandbox"
 
@@ -78,19 +78,19 @@ describe("within nginx, a wall clock that is set", function()
     get "/shift?monotonic=61"
     sandbox.fault { kind = "status", status = 503, times = 1000000, store = false }
     assert.equal("5000.25 stale\n", get "/stale")
-    nginx.until_so(function() return get "/failures" == "1\n" end, "no new one comes")
+    nginx.wait_until(function() return get "/failures" == "1\n" end, "no new one comes")
     get "/shift?monotonic=60"
     assert.matches("^api: ", get "/stale")
   end)
 
-  it("forward has a balance asked for anew", function()
+  it("forward causes a new fetch", function()
     assert.equal("5000.25\n", get "/cached")
     get "/shift?realtime=61"
     assert.equal("5000.25\n", get "/cached")
     assert.equal(2, asked())
   end)
 
-  it("ends nobody's wait for another's answer, and lengthens none", function()
+  it("neither ends nor lengthens a wait for another's answer", function()
     for _, seconds in ipairs { 7200, -14400 } do
       sandbox.reset()
       nginx.hold()

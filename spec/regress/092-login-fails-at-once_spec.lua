@@ -1,7 +1,7 @@
--- A login that failed before anything was sent, as no descriptor was left for a poller,
--- was noticed by no call object that waited for it until its time was over, one after
--- the other; and by no blocking call for a quarter of a second, however soon a retry was
--- due.
+-- A login that failed before anything was sent, since no descriptor was left for a
+-- poller, was not noticed by call objects that waited for it until their timeouts, one
+-- after the other; and by blocking calls only after a quarter of a second, even if a
+-- retry was due earlier.
 
 local child = require "spec.support.child"
 local sandbox = require "spec.sandbox.sandbox"
@@ -11,7 +11,7 @@ describe("a login that fails at once", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
 
-  it("holds up none of those that wait for it", function()
+  it("delays no call that waits for it", function()
     child.run(scarcity.code .. [[
       for _, style in ipairs { styles[2], styles[1] } do
         local c = style.new(options { timeout = 50 })

@@ -29,7 +29,7 @@ describe("a long number that there is no memory to read", function()
       "value.total_pages == 1")
   end)
 
-  it("is no reason to believe a balance beside an error", function()
+  it("does not make a balance beside an error valid", function()
     check([['{"code":500.e0,"balance_id":"x","currency":"USD","available_balance":1,'
       .. '"margin_balance":1,"frozen_balance":1,"create_time":"","last_trade_time":"",'
       .. '"balance_status":"ACTIVE"}']], "c:balance 'USD'", "err.kind == 'api'")

@@ -3,7 +3,7 @@
 
 local child = require "spec.support.child"
 
-describe("an error whose words there is no memory to show", function()
+describe("an error with no memory for its text", function()
   it("is not made one of no words", function()
     local output = child.run([[
       if not scarce.refuse(100000, 1000000) then print "skip" return end

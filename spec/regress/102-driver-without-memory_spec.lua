@@ -1,6 +1,6 @@
 -- Under an event loop, a lack of memory could leave calls waiting for ever: when the
--- coroutine that drives them could not begin, when it died, and when it had been told of
--- a call but not passed that on.
+-- coroutine that drives them could not begin, when it died, and when it had got the id of
+-- a call but had not woken its waiter.
 
 local child = require "spec.support.child"
 
@@ -54,7 +54,7 @@ describe("under an event loop an error of its own", function()
         return watched
       end]],
   } do
-    it("is told, and leaves nobody waiting: " .. name, function()
+    it("is raised, and leaves no call waiting: " .. name, function()
       child.run(prelude .. raise .. [[
 
         local c, results = new(), {}
@@ -72,18 +72,18 @@ describe("under an event loop an error of its own", function()
     end)
   end
 
-  it("leaves nobody waiting, wherever it comes between word and word", function()
+  it("leaves no call waiting, on whatever line it comes", function()
     child.run(prelude .. [[
       if jit then jit.off() end
-      local dispatch = 0
+      local wake_due = 0
       for line in io.lines "src/uqpay/hub.lua" do
-        dispatch = dispatch + 1
-        if line:find "^local function dispatch" then break end
+        wake_due = wake_due + 1
+        if line:find "^local function wake_due" then break end
       end
       local spawn, at, n, driver = loop.spawn, 0, 0, nil
       local function strike()
         if coroutine.running() ~= driver
-          or debug.getinfo(2, "S").linedefined ~= dispatch then return end
+          or debug.getinfo(2, "S").linedefined ~= wake_due then return end
         n = n + 1
         if n == at then error("not enough memory", 0) end
       end

@@ -1,5 +1,5 @@
--- A token function that ran out of memory was told of with the kind `auth`: the token's
--- fault.
+-- A token function that ran out of memory was reported with the kind `auth`, as if the
+-- token were wrong.
 
 local child = require "spec.support.child"
 

@@ -1,5 +1,5 @@
--- A login whose answer was lost was waited for by all later calls, each of which gave it
--- more time: none of them ever got a token.
+-- All later calls waited for a login whose answer was lost, and each of them extended its
+-- limit: none of them ever got a token.
 
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"

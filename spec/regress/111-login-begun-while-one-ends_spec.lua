@@ -1,5 +1,5 @@
--- A call that began while a login was being finished, out of the store's unlock or a
--- finalizer that ran there, began a login that was taken out of the client's table with
+-- A call that began while a login was being finished, in the store's unlock or a
+-- finalizer that ran there, began a login that was removed from the client's table with
 -- the one before: it was collected while it was in use.
 
 local child = require "spec.support.child"
@@ -32,7 +32,7 @@ local code = [[
     garbage = nil
   end
   local function finish(call)
-    until_so(function() return call:step() end, function() client:step(0.1) end)
+    wait_until(function() return call:step() end, function() client:step(0.1) end)
     return call:result()
   end
   for _ = 1, 2 do

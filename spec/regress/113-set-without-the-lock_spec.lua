@@ -1,5 +1,5 @@
 -- A login that began within the store's `set` of another one was made without the store's
--- lock: the client had that still, and gave it back before the second one set its token.
+-- lock: the client held that still, and released it before the second one set its token.
 
 local child = require "spec.support.child"
 local sandbox = require "spec.sandbox.sandbox"
@@ -38,7 +38,7 @@ describe("a login begun within a function of the token store", function()
           end,
         } })
         local first = client:start_balance "USD"
-        until_so(function() return first:step() and second and second:step() end,
+        wait_until(function() return first:step() and second and second:step() end,
           function() client:step(0.01) end)
         assert(second:result())
         same("set unlock set unlock", table.concat(seen, " "))

@@ -1,8 +1,7 @@
--- Kept connections that die without a word, as when a balancer or a NAT forgets them,
--- cost a call each its whole timeout: 8 calls in a row over HTTP/1.1. Silence on a
--- connection that was used before ends an attempt after its share of the time; the
--- request goes out once more, on a fresh connection, and the idle connections that are as
--- old are dropped.
+-- Keep-alive connections that die silently, as when a load balancer or a NAT drops them,
+-- cost a call each its whole timeout: 8 calls in a row over HTTP/1.1. Silence on a reused
+-- connection ends an attempt after its share of the time; the request is sent once more,
+-- on a new connection, and the idle connections that are as old are dropped.
 
 local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"
@@ -168,7 +167,7 @@ describe("connections that die without a word", function()
     fixture.succeeded(client:balance("USD", { max_retries = 0 }))
   end)
 
-  it("are given up once a call: then its timeout stands", function()
+  it("are given up once a call: after that only its timeout applies", function()
     connect "1.1"
     relay:order "freeze"
     local _, _, err = client:balance("USD", { timeout = 1.8 })

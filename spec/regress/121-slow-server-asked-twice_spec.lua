@@ -1,6 +1,6 @@
--- A request on a kept connection that stays silent for its share of the time goes out
--- once more. A server that is merely slow must not be asked twice for nothing by that,
--- nor fail a call.
+-- A request on a reused connection that stays silent for its share of the time is sent
+-- once more. A server that is only slow must not get a second request without need, nor
+-- fail a call.
 
 local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"

@@ -1,5 +1,5 @@
 -- A peer that acknowledges nothing is dead, and the system knows that in seconds. A call
--- waited for its whole timeout. In a network of its own, where the system permits that:
+-- waited for its whole timeout. In a network namespace, where the system permits that:
 -- there the client's first address stops to exist between two calls, for the peer or for
 -- both.
 

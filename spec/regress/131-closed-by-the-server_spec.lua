@@ -94,7 +94,7 @@ describe("idle connections that the server closes", function()
     end
     collectgarbage()
     collectgarbage()
-    for _, one in ipairs(clients) do one:pollfd() end   -- what else they need is open
+    for _, one in ipairs(clients) do one:pollfd() end   -- others are open
     local before = sockets()
     for _, one in ipairs(clients) do ask_at_once(one, calls) end
     assert.equal(before + #clients * calls, sockets())

@@ -1,6 +1,6 @@
--- What closes all handles of luv's loop (uv.walk, as tests do in the end) closed the
--- client's, too, if a call was in flight. No later call was ever answered then, not even
--- by its timeout; nor were those that waited.
+-- Code that closes all handles of luv's loop (uv.walk, as tests do at their end) closed
+-- the client's, too, if a call was in flight. No later call ever finished then, not even
+-- by its timeout; nor did the waiting ones.
 
 local child = require "spec.support.child"
 local driver = require "spec.support.driver"
@@ -71,7 +71,7 @@ describe("a client whose handles of luv were closed", function()
     ]]
   end)
 
-  it("goes on after several times, between its calls, too", function()
+  it("works after several times, between its calls, too", function()
     run [[
       local c, answers = luv.new(options()), {}
       for n = 1, 3 do
@@ -88,7 +88,7 @@ describe("a client whose handles of luv were closed", function()
     ]]
   end)
 
-  it("goes on with a batch and a list", function()
+  it("continues with a batch and a list", function()
     run [[
       local c, got = luv.new(options()), 0
       local function batch()
@@ -119,7 +119,7 @@ describe("a client whose handles of luv were closed", function()
     ]]
   end)
 
-  it("can be closed: those that wait are told", function()
+  it("can be closed: its waiters get an error", function()
     run [[
       local c, answers = luv.new(options()), {}
       hang()
@@ -130,7 +130,7 @@ describe("a client whose handles of luv were closed", function()
     ]]
   end)
 
-  it("is not taken for one whose loop was stopped", function()
+  it("is distinguished from one whose loop was stopped", function()
     run [[
       local c, answers = luv.new(options()), {}
       slow()

@@ -1,7 +1,7 @@
 -- A program that leaves clients, call objects and batches to the collector ran out of
 -- descriptors with all of them held by garbage, and its calls failed with "Couldn't
 -- connect to server" and no errno. Now garbage is collected once when they run out, and
--- what still fails says so.
+-- if that fails, the error says so.
 
 local child = require "spec.support.child"
 local sandbox = require "spec.sandbox.sandbox"
@@ -146,7 +146,7 @@ describe("descriptors that garbage holds", function()
     ]]
   end)
 
-  it("are named where none are had back: poller, connection, look-up, login", function()
+  it("are reported if none can be freed: poller, connection, look-up, login", function()
     run [[
       local token = { token = sandbox.token, client_id = false, api_key = false,
         max_retries = 0 }
@@ -179,7 +179,7 @@ describe("descriptors that garbage holds", function()
     ]]
   end)
 
-  it("are not looked for again and again where there are none", function()
+  it("are not searched for again and again where there are none", function()
     run [[
       local c = uqpay.new(options { token = sandbox.token, client_id = false,
         api_key = false, max_retries = 0 })

@@ -26,7 +26,7 @@ describe("a proxy that refuses", function()
     return fixture.client(changes)
   end
 
-  -- Was it asked so many times, and named?
+  -- Checks that it got so many requests, and is named.
   local function named(err, times, retryable, word)
     assert.equal(times, #server:requests())
     assert.equal(retryable, err.retryable, err.message)
@@ -114,7 +114,7 @@ describe("a proxy that refuses", function()
   end
   local welcome = "\5\2"
 
-  it("over SOCKS is asked once where that will not pass", function()
+  it("over SOCKS is not retried if the refusal is permanent", function()
     for _, behaviour in ipairs {
       socks "\5\255",                                  -- no method
       socks(welcome, "\1\1"),                          -- not this password
@@ -132,7 +132,7 @@ describe("a proxy that refuses", function()
     server = nil
   end)
 
-  it("over SOCKS is tried again where that may pass", function()
+  it("over SOCKS is retried if the refusal is temporary", function()
     for _, code in ipairs { "\1", "\3", "\4", "\5", "\6" } do
       server = faulty.start {
         socks(welcome, "\1\0", "\5" .. code .. "\0\1\0\0\0\0\0\0") }

@@ -25,7 +25,7 @@ describe("a list with a hole", function()
     end
   end
 
-  it("is refused at once, and its place is told", function()
+  it("is an error at once that names its place", function()
     refused("[1] is nil", { nil, "1" })
     refused("[2] is nil", { "1", nil, "3" })
     refused("[2] is nil", { {}, nil, {} })

@@ -1,7 +1,6 @@
--- Whole answers in which nothing about money was odd were refused: a text that is null,
--- missing or empty, control bytes in a name, an empty list that is null. And all of it
--- has to be the same whether the short way past the JSON library (flat.c) reads it or
--- not.
+-- Whole answers that were valid in all that concerns money were rejected: a text that is
+-- null, missing or empty, control bytes in a name, an empty list that is null. And the
+-- result has to be the same with and without the fast decoder (flat_json.c).
 
 local engine = require "engine"
 local fixture = require "spec.support.fixture"
@@ -58,7 +57,7 @@ local lists = {
     { "status", "country", "entity_type", "verification_status" }, { "account_id" } },
 }
 
-describe("an answer in which nothing about money is odd", function()
+describe("an answer that is valid in all that concerns money", function()
   local client
 
   fixture.with_client(function(made) client = made end, { max_retries = 0 })
@@ -200,7 +199,7 @@ describe("an answer in which nothing about money is odd", function()
     end
   end)
 
-  it("may have null for a page behind the last item, and for no other", function()
+  it("may have null for a page after the last item, and for no other", function()
     for _, case in ipairs {
       { 45, 10, 6, true }, { 45, 10, 5, false },
       { 45, 45, 2, true }, { 45, 45, 1, false },

@@ -67,7 +67,7 @@ describe("what an answer is refused for is named:", function()
     assert.is_nil(err.message:find("Encoding", 1, true))
   end)
 
-  it("a packed body that no header tells of", function()
+  it("a compressed body without a header for it", function()
     faulty.serve { read = true, send = fixture.http(gzip) }
     local one = uqpay.new { base_url = faulty.server.url, token = "t", max_retries = 0 }
     local err = failed("decode", one:balance "USD")

@@ -1,5 +1,5 @@
 -- A login has no body, and libcurl called that a form. A gateway that takes JSON only
--- answered 415, and nobody could log in.
+-- answered 415, and no login succeeded.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"

@@ -1,5 +1,5 @@
--- With `shared`, all clients whose token comes from a function had one count of requests,
--- whoever's tokens they were: a busy one used up the limit of the others.
+-- With `shared`, all clients with a token function shared one count of requests, for all
+-- tokens: a busy one used up the limit of the others.
 
 local sandbox = require "spec.sandbox.sandbox"
 
@@ -74,7 +74,7 @@ describe("the rate limit of clients with token functions", function()
       ngx.say(ngx.worker.pid(), " ", client.own.identity)
     ]] }
     local names, workers, n = {}, {}, 0
-    nginx.until_so(function()
+    nginx.wait_until(function()
       for _, body in ipairs(select(2, server:many(8, "/name"))) do
         local pid, name = body:match "^(%d+) (%S+)\n$"
         if not workers[pid] then n = n + 1 end

@@ -28,7 +28,7 @@ describe("a call named to a debug hook", function()
           debug.sethook()
           error("it never ends", 0)
         end
-        -- what the client runs while it waits
+        -- user code that the client runs while it waits
         if taken or debug.getinfo(2, "S").source ~= "return" then return end
         client:step(5)
         client:ready()

@@ -64,8 +64,8 @@ local batches = [[
   end
 ]]
 
--- The same in a coroutine of an event loop, in which a finalizer cannot wait: it gets what
--- has come, or an error.
+-- The same in a coroutine of an event loop, in which a finalizer cannot wait: it gets
+-- what has come, or an error.
 local looped = [[
   local socket = require "socket"
   local loop = require "spec.support.plain_loop"(function(fd)

@@ -1,4 +1,4 @@
--- A 401 because of this host's address was known by "IP not allowed" alone. In other
+-- A 401 because of this host's address was recognized only by "IP not allowed". In other
 -- words it had each call log in three times, which ends the tokens of other programs on
 -- some business lines, and was `retryable`.
 

@@ -1,5 +1,5 @@
 -- The limit of a login's attempt grew to 10 seconds and no further, so that with a
--- timeout of up to 20 seconds a gateway that takes a little longer let nobody log in.
+-- timeout of up to 20 seconds no login succeeded at a gateway that takes a little longer.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"

@@ -1,13 +1,13 @@
--- A login that took half of the timeout had calls wait for silent connections as long as
--- if all answers took so long: for two minutes kept connections that had died cost the
--- calls on them their whole timeout. Logins are slower than other requests, and say
--- nothing of how long those take.
+-- After a login that took half of the timeout, calls waited for silent connections as
+-- long as if all answers took so long: for two minutes dead connections cost the calls on
+-- them their whole timeout. Logins are slower than other requests, and do not predict
+-- their time.
 
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
 local sandbox = require "spec.sandbox.sandbox"
 
-describe("behind a slow login", function()
+describe("after a slow login", function()
   local relay
 
   setup(function() sandbox.start() end)

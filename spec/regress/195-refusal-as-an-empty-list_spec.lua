@@ -1,4 +1,4 @@
--- A refusal in the body of a 200 that bears the fields of a list without items, as
+-- An error in the body of a 200 that has the fields of a list without items, as
 -- gateways send that fill in zeros, was taken for the empty list: no transactions.
 
 local fixture = require "spec.support.fixture"
@@ -47,7 +47,7 @@ describe("a refusal with the fields of an empty list", function()
     fixture.failed("api", client:balance "USD")
   end)
 
-  it("is none if it tells of no failure", function()
+  it("is not an error if it reports no failure", function()
     for _, more in ipairs {
       '"code":"","message":""', '"code":"SUCCESS","message":"ok"', '"code":"x"',
       '"code":"0000","message":"success"', '"code":"x","message":"Success"',

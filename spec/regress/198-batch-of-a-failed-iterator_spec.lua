@@ -1,9 +1,9 @@
 -- A batch whose function gives false and a message, as iterators do with
--- on_error = "return", took the false for a query that is none, and dropped the message.
+-- on_error = "return", took the false for an invalid query, and dropped the message.
 
 local fixture = require "spec.support.fixture"
 
-describe("a batch whose function gives false and a message", function()
+describe("a batch whose function returns false and a message", function()
   local client
 
   fixture.with_client(function(made) client = made end)
@@ -39,7 +39,7 @@ describe("a batch whose function gives false and a message", function()
     assert.matches("page_size", message, 1, true)
   end)
 
-  it("takes false alone for a query that is none", function()
+  it("treats a single false as an invalid query", function()
     local given = { "USD", false }
     local n, failed = 0, 0
     for _, balance, _, err in client:batch(function()

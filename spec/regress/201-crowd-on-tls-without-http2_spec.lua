@@ -10,7 +10,7 @@ local socket = require "socket"
 
 local CROWD, HANGING = 12, 3
 
-describe("a crowd on an HTTPS server of HTTP/1.1", function()
+describe("concurrent calls to an HTTPS server of HTTP/1.1", function()
   local client, relay
   local closing = fixture.closing()
 
@@ -67,7 +67,7 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
       end)
     end
 
-    it("keeps none waiting that logs in, http_version " .. version, function()
+    it("delays no call that logs in, http_version " .. version, function()
       client = closing(fixture.client {
         base_url = sandbox.http1_url, http_version = version, token = false,
         client_id = sandbox.client_id, api_key = sandbox.api_key,
@@ -76,7 +76,7 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
       finish(start(CROWD), CROWD - HANGING)
     end)
 
-    it("keeps none waiting behind a proxy, http_version " .. version, function()
+    it("delays no call through a proxy, http_version " .. version, function()
       relay = closing(relays.start(sandbox.http1_url))
       client = closing(fixture.client {
         base_url = sandbox.http1_url, http_version = version,
@@ -125,7 +125,7 @@ describe("a crowd on an HTTPS server of HTTP/1.1", function()
   end
 
   for _, version in ipairs { "auto", "2" } do
-    it("keeps none waiting that spoke HTTP/2 before, http_version " .. version, function()
+    it("delays no call that used HTTP/2 before, http_version " .. version, function()
       relay = closing(relays.start(sandbox.url))
       client = closing(fixture.client { base_url = relay.url, http_version = version })
       finish(start(CROWD), CROWD)

@@ -1,6 +1,6 @@
--- libcurl repeats requests by itself when the connection that they shared has ended.
--- Built with GnuTLS it repeats all of them, and opened a connection for each as long as
--- there was no answer; through a proxy some ended as wrongly configured.
+-- libcurl repeats requests itself when their shared connection has ended. Built with
+-- GnuTLS it repeats all of them, and opened a connection for each as long as there was no
+-- answer; through a proxy some ended as wrongly configured.
 
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
@@ -9,7 +9,7 @@ local socket = require "socket"
 
 local CROWD = 40
 
-describe("a crowd whose connection ends before any answer", function()
+describe("concurrent calls whose connection ends before any answer", function()
   local client, relay
   local closing = fixture.closing()
 

@@ -85,7 +85,7 @@ describe("idle connections that died", function()
   end
 
   -- Every second one of them dies.
-  it("are used by no call beside live ones", function()
+  it("are used by no call if there are live ones", function()
     local answer = fixture.http(fixture.body(1))
     local dying = { { read = true, send = answer }, { hold = true, cut = true } }
     local living, behaviours = {}, {}

@@ -1,6 +1,6 @@
--- From libcurl 8.14 on a connection over HTTP/2 on which the server had broken the
--- protocol (a window overflow, an answer to no request) stayed in use: every later
--- call failed on it with `connect`.
+-- From libcurl 8.14 on a connection over HTTP/2 with a protocol error of the server (a
+-- window overflow, an answer to no request) stayed in use: every later call failed on it
+-- with `connect`.
 
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
@@ -118,7 +118,7 @@ describe("connections on which the protocol was broken", function()
   end
 
   for _, name in ipairs(all_are_told) do
-    it("are given up by a crowd: " .. name, function()
+    it("are given up by concurrent calls: " .. name, function()
       local CROWD = 8
       serve(faults[name], 1, body(2), CROWD)
       connect { max_retries = 1, http_version = "auto" }

@@ -81,8 +81,8 @@ describe("requests that libcurl sends again", function()
       assert.is_true(arrived() >= 2 and arrived() <= 4, arrived())
     end)
 
-    it("are counted and limited in a crowd: " .. name, function()
-      if not tells then return pending "this libcurl does not tell when it sends" end
+    it("are counted and limited in concurrent calls: " .. name, function()
+      if not tells then return pending "this libcurl does not report when it sends" end
       serve { read = "h2", send = hello .. refusal, keep = true }
       connect { max_retries = 1, timeout = 5 }
       local calls, sum = {}, 0
@@ -166,7 +166,7 @@ describe("requests that libcurl sends again", function()
 
   -- Several are kept, and all are closed: the second one is not tried.
   it("use a fresh connection at once", function()
-    if not tells then return pending "this libcurl does not tell when it sends" end
+    if not tells then return pending "this libcurl does not report when it sends" end
     local KEPT = 6
     local lost = { { read = true, hold = true }, { send = http(body(1)) },
       { read = true } }

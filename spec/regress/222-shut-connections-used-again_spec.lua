@@ -31,7 +31,7 @@ describe("a connection that was given up", function()
       end
     end)
 
-    it("is used by none of a crowd, HTTP/" .. version, function()
+    it("is used by no concurrent call, HTTP/" .. version, function()
       client = closing(fixture.client { base_url = relay.url, http_version = version,
         max_retries = 0, rate_limit = 0 })
       fixture.succeeded(client:balance "USD")

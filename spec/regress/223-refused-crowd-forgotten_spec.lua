@@ -1,12 +1,12 @@
--- A server that takes one stream at a time refuses most of a crowd. libcurl 8.23 repeats
--- what was refused, forgets one of them now and then until its connect timeout (10 s),
--- and gives up others after six times.
+-- A server that accepts one stream at a time refuses most of many concurrent calls.
+-- libcurl 8.23 repeats the refused ones, sometimes forgets one until its connect timeout
+-- (10 s), and gives up others after six times.
 
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
-describe("a crowd that is refused", function()
+describe("concurrent calls that are refused", function()
   local client
 
   setup(function() sandbox.start() end)

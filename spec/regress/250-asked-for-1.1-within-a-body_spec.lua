@@ -12,7 +12,7 @@ if not driver.on_two_luas "an answer over HTTP/1.1 behind a part of one" then re
 
 local body, http = fixture.body, fixture.http
 
-describe("an answer over HTTP/1.1 behind a part of one over HTTP/2", function()
+describe("an answer over HTTP/1.1 after a part of one over HTTP/2", function()
   local server, client
   local closing = fixture.closing()
 

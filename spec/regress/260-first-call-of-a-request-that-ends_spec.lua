@@ -1,6 +1,6 @@
--- A request that ended in the turn of the event loop in which it began its worker's first
--- call (an HTTP/2 request that is reset at once, a sibling thread's ngx.exit) took the
--- driver with it: an error was logged, and all calls of the client waited for a second.
+-- A request that ended in the iteration of the event loop in which it began its worker's
+-- first call (an HTTP/2 request that is reset at once, a sibling thread's ngx.exit) ended
+-- the driver, too: an error was logged, and all calls of the client waited for a second.
 
 local fixture = require "spec.support.fixture"
 local nginx = require "spec.support.nginx"
@@ -76,7 +76,7 @@ nginx.describe("a request that ends as it begins its worker's first call", funct
   local function end_early(how, path)
     local before = server:noted "ended"
     local close = ways[how](path)
-    nginx.until_so(function() return server:noted "ended" > before end, "it has ended")
+    nginx.wait_until(function() return server:noted "ended" > before end, "it has ended")
     if close then close() end
   end
 

@@ -1,5 +1,5 @@
--- Each client of a worker had a driver in a timer of its own, and each cached question
--- another one. When others had used nginx's timers up, calls took 5 to 7 seconds; 300
+-- Each client of a worker had a driver in a timer of its own, and each cached query
+-- another one. When other code had used up nginx's timers, calls took 5 to 7 seconds; 300
 -- clients in a worker used them up by themselves.
 
 local fixture = require "spec.support.fixture"
@@ -72,7 +72,7 @@ nginx.describe("nginx's timers", function(start)
         function()
           serve { workers = workers, http = directive .. " 4; init_worker_by_lua_block {"
             .. hog .. "}", ["/end"] = [[note "end"]] }
-          nginx.until_so(function() return timers() >= 4 end, "they are used up")
+          nginx.wait_until(function() return timers() >= 4 end, "they are used up")
           local begun = socket.gettime()
           rounds(3)
           local took = socket.gettime() - begun
@@ -93,9 +93,9 @@ nginx.describe("nginx's timers", function(start)
   for directive, hog in pairs(hogs) do
     it("may be used up while a stale balance is renewed, " .. directive, function()
       serve { http = directive .. " 4; init_worker_by_lua_block {" .. hog .. "}" }
-      nginx.until_so(function() return timers() >= 4 end, "they are used up")
+      nginx.wait_until(function() return timers() >= 4 end, "they are used up")
       assert.equal("USD 5000.25 number cached\n", select(2, server:get "/stale"))
-      for n = 1, 3 do -- each one alone: nobody else steps the call
+      for n = 1, 3 do -- one at a time: no other thread steps the call
         sandbox.balance { currency = "USD", available_balance = tostring(n) }
         assert.equal(("USD %d number cached\n"):format(n),
           select(2, server:get "/stale"))
@@ -118,10 +118,10 @@ nginx.describe("nginx's timers", function(start)
           sandbox.until_arrived(1)
           local peers = {}
           for i = 1, 10 do peers[i] = server:begin(path) end
-          nginx.until_so(function() return server:noted "begun" == begun + 11 end,
+          nginx.wait_until(function() return server:noted "begun" == begun + 11 end,
             "they wait")
           gone:close()
-          nginx.until_so(function() return server:noted "ended" > before end, "it ended")
+          nginx.wait_until(function() return server:noted "ended" > before end, "ended")
           nginx.go()
           local since = socket.gettime()
           for i = 1, 10 do
@@ -150,7 +150,7 @@ nginx.describe("nginx's timers", function(start)
     for n = 1, 40 do
       assert.matches(("^USD %d number "):format(n), select(2, server:finish(peers[n])))
     end
-    nginx.until_so(function() return timers() == 0 end, "no timer is left")
+    nginx.wait_until(function() return timers() == 0 end, "no timer is left")
     assert.same({}, server:lines("error", "crit", "alert"))
   end)
 end)

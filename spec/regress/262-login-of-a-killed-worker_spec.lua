@@ -43,7 +43,7 @@ nginx.describe("a login of several workers", function(start)
     nginx.hold "token"
     local peers = { server:begin "/balance" }
     sandbox.until_arrived(1)
-    nginx.until_so(function()
+    nginx.wait_until(function()
       for _ = 1, 10 do peers[#peers + 1] = server:begin "/balance" end
       for _, pid in ipairs(server:workers()) do
         if server:noted("worker" .. pid) < 5 then return false end
@@ -74,7 +74,7 @@ nginx.describe("a login of several workers", function(start)
       local peers = begin_many()
       local owner = tonumber(get "/owner")
       server:signal("KILL", owner)
-      nginx.until_so(function()
+      nginx.wait_until(function()
         return server:log():find("worker process " .. owner .. " exited on signal 9", 1,
           true)
       end, "it is dead")
@@ -93,7 +93,7 @@ nginx.describe("a login of several workers", function(start)
       serve(workers)
       local peers = begin_many()
       local before, renewed = nil, 0
-      nginx.until_so(function()
+      nginx.wait_until(function()
         local lives = {}
         for life in get "/locks":gmatch "%S+" do lives[#lives + 1] = tonumber(life) end
         assert.equal(1, #lives)

@@ -1,6 +1,6 @@
--- The first caller's timeout and max_retries decided for all that waited for the same
--- cached question: callers with 10 seconds got "timed out after 203 milliseconds", one
--- 503 went to all, and a stale balance was never renewed if all callers were impatient.
+-- The first caller's timeout and max_retries applied to all that waited for the same
+-- cached query: callers with 10 seconds got "timed out after 203 milliseconds", one 503
+-- went to all, and a stale balance was never renewed if all callers had short timeouts.
 
 local nginx = require "spec.support.nginx"
 local sandbox = require "spec.sandbox.sandbox"
@@ -29,7 +29,7 @@ nginx.describe("callers that wait for the same cached question", function(start)
   local function begin(path, count)
     local peers, before = {}, server:noted "begun"
     for n = 1, count or 1 do peers[n] = server:begin("/balance?client=" .. path) end
-    nginx.until_so(function()
+    nginx.wait_until(function()
       return server:noted "begun" == before + #peers
     end, "they wait")
     return peers
@@ -124,13 +124,13 @@ nginx.describe("callers that wait for the same cached question", function(start)
   end)
 
   for _, workers in ipairs { 1, 2, 4 } do
-    it("get a new balance behind a stale one, however short their timeouts are, "
+    it("get a new balance after a stale one, however short their timeouts are, "
       .. workers .. " worker(s)", function()
         serve(workers)
         sandbox.balance { currency = "USD", available_balance = "1.5" }
         all_get("^USD 1.5 number cached\n$", begin "stale")
         nginx.hold()
-        nginx.until_so(function()
+        nginx.wait_until(function()
           all_get("^USD 1.5 number ", begin "stale&timeout=0.01")
           return asked() > 1
         end, "it is old")
@@ -142,7 +142,7 @@ nginx.describe("callers that wait for the same cached question", function(start)
         end
         assert.equal(2, asked())
         nginx.go()
-        nginx.until_so(function()
+        nginx.wait_until(function()
           local body = select(2, server:get "/balance?client=stale&timeout=0.01")
           assert.matches("^USD [12].5 number ", body)
           return body:find "^USD 2.5 "

@@ -1,6 +1,6 @@
 -- While UQPAY failed, callers of a cached question asked it again and again: 90, 360 and
 -- 560 calls a minute for 1, 4 and 8 workers with stale answers, up to 2,180 without; the
--- API allows 300. A failure was known to nobody else, or only behind the lock.
+-- API allows 300. A failure was known to no other caller, or only after the lock.
 
 local clock = require "uqpay.internal".clock
 local fixture = require "spec.support.fixture"
@@ -77,7 +77,7 @@ nginx.describe("an outage", function(start)
       end
       sandbox.reset()
       answer_all { kind = "status", status = 503, store = false, times = 1e6 }
-      nginx.until_so(function()
+      nginx.wait_until(function()
         return select(2, server:get(path "stale")):find(stale)
           and select(2, server:get(path "retried")):find(stale)
       end, "the answers are old")
@@ -102,7 +102,7 @@ nginx.describe("an outage", function(start)
       sandbox.reset()
       answer_all(good)
       for _, name in ipairs(clients) do
-        nginx.until_so(function()
+        nginx.wait_until(function()
           return select(2, server:get(path(name))) == "USD 1 number cached\n"
         end, "there is an answer again, " .. name)
       end
@@ -110,7 +110,7 @@ nginx.describe("an outage", function(start)
     end)
   end
 
-  -- What fails is remembered, whatever it is, for all workers.
+  -- Every kind of failure is remembered for all workers.
   local function is_one_failure(query, pattern, calls)
     local first = select(2, server:get(query))
     assert.matches("^" .. pattern, first)

@@ -1,6 +1,6 @@
--- A failure that was remembered, and the lock of a worker that had been killed, lived by
--- the wall clock: when that was set back by an hour, both lived an hour longer. All calls
--- of the question failed, and nobody could log in.
+-- A remembered failure, and the lock of a worker that had been killed, expired by the
+-- wall clock: when that was set back by an hour, both lived an hour longer. All calls of
+-- the query failed, and no login succeeded.
 
 local nginx = require "spec.support.nginx"
 local sandbox = require "spec.sandbox.sandbox"
@@ -49,7 +49,7 @@ nginx.describe("a wall clock that is set back", function(start)
     sandbox.until_arrived(1)
     local pid = server:workers()[1]
     server:signal("KILL", pid)
-    nginx.until_so(function()
+    nginx.wait_until(function()
       return server:log():find("worker process " .. pid .. " exited on signal 9", 1, true)
     end, "it is dead")
     server:finish(peer)

@@ -1,4 +1,4 @@
--- A failure for which the dictionary had no room was remembered by nobody: in an outage
+-- A failure for which the dictionary had no room was not remembered: in an outage
 -- each request made a call.
 
 local nginx = require "spec.support.nginx"

@@ -29,16 +29,16 @@ nginx.describe("a balance that is forgotten", function(start)
     nginx.hold()
     local peer = server:begin "/own"
     sandbox.until_arrived(1)
-    nginx.until_so(function()
+    nginx.wait_until(function()
       return select(2, server:get "/forget") == "true\n"
     end, "the other worker forgets")
     return peer
   end
 
-  it("is asked for again by those who come later, in all workers", function()
+  it("is fetched again by later callers, in all workers", function()
     serve()
     local before, peers = forget_in_flight(), {}
-    nginx.until_so(function()
+    nginx.wait_until(function()
       peers[#peers + 1] = server:begin "/balance"
       return server:noted "joined" > 0
     end, "the worker that asks is asked")

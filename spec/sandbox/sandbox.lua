@@ -8,7 +8,7 @@
 --   sandbox.settings { single_token = true }
 --   sandbox.requests()                      -- what arrived
 --
--- What sandbox.sh prints:
+-- The output of sandbox.sh:
 --
 --   url http_url                    the API over TLS, and over plain HTTP
 --   goaway_url                      ends a connection after five requests
@@ -223,14 +223,15 @@ function sandbox.fault(order)
   call("POST", "/faults", order)
 end
 
--- Lets all held requests go on.
+-- Releases all held requests.
 function sandbox.release()
   call("POST", "/release")
 end
 
 -- The connections that requests came by so far swallow everything from now on, until a
 -- reset: they stay open, and nothing is answered over them. Others work. What a server
--- does below HTTP (TLS, answers to PING) goes on; a relay (relay.lua) swallows that, too.
+-- does below HTTP (TLS, answers to PING) continues; a relay (relay.lua) swallows that,
+-- too.
 function sandbox.swallow()
   call("POST", "/swallow")
 end
@@ -270,9 +271,9 @@ function sandbox.transaction(order)
   return call("POST", "/transactions", order).transaction_id
 end
 
--- What lists must come to: the items in the order of the API, amounts as their JSON
+-- The expected lists: the items in the order of the API, amounts as their JSON
 -- text. An account is "master" (if nil), "other", "empty" or a connected account.
--- Transactions bear their time in Unix seconds besides.
+-- Transactions also have their time in Unix seconds.
 function sandbox.accounts(merchant)
   return call("GET", "/accounts?account=" .. (merchant or "master"))
 end
@@ -341,7 +342,7 @@ function sandbox.headers(name)
   return list
 end
 
--- What arrived at the other host: { connections = n, requests = { ... } }.
+-- The requests to the other host: { connections = n, requests = { ... } }.
 function sandbox.other()
   return call("GET", "/other")
 end

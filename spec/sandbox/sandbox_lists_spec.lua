@@ -88,7 +88,7 @@ describe("the sandbox lists", function()
       assert.matches('"available_balance":"1.50"', page("balances", 1).body, 1, true)
     end)
 
-    it("with strings where one balance has numbers, if told so", function()
+    it("with strings where one balance has numbers, if set so", function()
       sandbox.settings { amounts = "mixed" }
       assert.matches('"available_balance":"5000.25"', page("balances", 1).body, 1, true)
       assert.matches('"available_balance":5000.25,', curl.ask().body, 1, true)
@@ -154,7 +154,7 @@ describe("the sandbox lists", function()
       }, item)
     end)
 
-    it("without their status if told so", function()
+    it("without their status if set so", function()
       sandbox.settings { accounts_status = "missing" }
       local items = walk("accounts", 100)
       local people = 0
@@ -220,7 +220,7 @@ describe("the sandbox lists", function()
       assert.is_true(counts[400] > 10)
     end)
 
-    it("to the merchant alone", function()
+    it("to the merchant only", function()
       for _, id in ipairs { sandbox.sub_account, "nonsense", "" } do
         local answer = page("accounts", 1, "", behalf(id))
         assert.equal(400, answer.status)
@@ -229,7 +229,7 @@ describe("the sandbox lists", function()
       end
     end)
 
-    it("with a word of its own for a refused token, if told so", function()
+    it("with another code for a rejected token, if set so", function()
       local expired = { ["x-auth-token"] = "Bearer " .. sandbox.expired_token }
       assert.equal(401, page("accounts", 1, "", expired).status)
       sandbox.settings { accounts_refusal = "403" }
@@ -490,12 +490,12 @@ describe("the sandbox lists", function()
       assert.equal(200, get("balances", "page%5Fsize=%31%30&page_number=1").status)
     end)
 
-    it("nothing behind the last page", function()
+    it("nothing after the last page", function()
       local answer = page("accounts", 6)
       assert.matches('{"total_pages":5,"total_items":45,"data":[]}', answer.body, 1, true)
     end)
 
-    it("by GET alone", function()
+    it("by GET only", function()
       each(function(name)
         local answer = curl.ask { method = "DELETE", path = paths[name] }
         assert.equal(405, answer.status)
@@ -531,7 +531,7 @@ describe("the sandbox lists", function()
     end)
   end)
 
-  describe("what is wrong, if told so:", function()
+  describe("errors, if set so:", function()
     local function items_of(name, number)
       return column(page(name, number).json.data, ids[name])
     end

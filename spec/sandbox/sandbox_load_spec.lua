@@ -60,7 +60,7 @@ describe("the sandbox under load", function()
   before_each(function() sandbox.reset() end)
 
   describe("limits the rate", function()
-    -- What the log must show if the rule holds: nothing here depends on how quick we are.
+    -- The log must show that the rule holds: nothing here depends on speed.
     local function expected(requests, limit, length)
       local statuses, count, ends = {}, 0, 0
       for n, request in ipairs(requests) do
@@ -82,7 +82,7 @@ describe("the sandbox under load", function()
       return table.concat(statuses_of(sandbox.requests()), " ")
     end
 
-    it("in windows as short as told", function()
+    it("in windows as short as set", function()
       sandbox.settings { rate_limit = 3, rate_window = 0.25 }
       local line = crowd(sandbox.http_url, 5, "")
       wait_until("an answer after a 429", function()
@@ -115,7 +115,7 @@ describe("the sandbox under load", function()
       assert.same(expected(requests, 1, 1000), statuses_of(requests))
     end)
 
-    it("and says when to come again, if told so", function()
+    it("and sends Retry-After, if set so", function()
       sandbox.settings { rate_limit = 1, rate_window = 40.5, retry_after = "seconds" }
       get "balances"
       local seconds = get("balances").headers["retry-after"]
@@ -140,7 +140,7 @@ describe("the sandbox under load", function()
     end)
   end)
 
-  describe("takes its time, if told so,", function()
+  describe("delays its answer, if set so,", function()
     it("for every request", function()
       sandbox.settings { delay = 0.2 }
       curl.ask()
@@ -211,7 +211,7 @@ describe("the sandbox under load", function()
     assert.equal("\0\3\0\0\3\232", answer:sub(10, 15))
   end)
 
-  it("ends connections after five requests, where told so", function()
+  it("closes connections after five requests, if set so", function()
     for _, version in ipairs { "--http2", "--http1.1" } do
       sandbox.reset()
       local statuses, connections = tally(driver.output(

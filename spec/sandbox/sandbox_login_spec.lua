@@ -117,7 +117,7 @@ describe("the sandbox's login", function()
     end
   end)
 
-  it("to none but its clients", function()
+  it("to its clients only", function()
     local nobody = { code = 403, message = "x-client-id or email cannot be empty" }
     refused(login { ["x-client-id"] = false }, 403, nobody)
     refused(login { ["x-client-id"] = "" }, 403, nobody)
@@ -142,7 +142,7 @@ describe("the sandbox's login", function()
     assert.equal(0, sandbox.counts().mints)
   end)
 
-  it("by POST alone", function()
+  it("by POST only", function()
     local answer = login(nil, { method = "GET" })
     refused(answer, 405, { code = 405, message = "method not allowed" })
     assert.equal("POST", answer.headers.allow)
@@ -182,7 +182,7 @@ describe("the sandbox's login", function()
       assert.equal(200, balance(second).status)
     end)
 
-    it("when there is a new one, if told so: those of the same client", function()
+    it("when there is a new one, if set so: those of the same client", function()
       sandbox.settings { single_token = true }
       local first, elsewhere = mint(), mint "second_"
       assert.equal(200, balance(first).status)
@@ -332,7 +332,7 @@ describe("the sandbox's login", function()
       assert.same({ ["200"] = 2, ["401"] = 1, none = 2 }, sandbox.counts().statuses)
     end)
 
-    it("alone, or not at all, by the name of an endpoint", function()
+    it("only, or not at all, by the name of an endpoint", function()
       sandbox.fault { { kind = "html", endpoint = "token" },
         { kind = "empty", endpoint = "balance", status = 204 } }
       assert.equal(200, lists(sandbox.token, "balances").status)
@@ -341,7 +341,7 @@ describe("the sandbox's login", function()
       assert.equal(204, balance(sandbox.token).status)
     end)
 
-    it("later, if told to skip some", function()
+    it("later, if some are to be skipped", function()
       sandbox.fault { kind = "html", endpoint = "token", skip = 2, times = 2 }
       local statuses = {}
       for n = 1, 5 do

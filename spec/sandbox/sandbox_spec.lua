@@ -27,7 +27,7 @@ local function last()
   return list[#list]
 end
 
--- What the function returns when it is true, which must be within a minute.
+-- Waits until the function returns a true value, and returns that. Limit: a minute.
 local function eventually(check)
   local give_up = socket.gettime() + 60
   repeat
@@ -38,7 +38,7 @@ local function eventually(check)
   error "it never came to be"
 end
 
--- A process that ended but that nobody has collected yet (Z) is gone for our purposes.
+-- A process that ended but was not waited for yet (Z) counts as gone.
 local function alive(pid)
   return driver.output("ps -o stat= -p " .. pid):find "^[^Z%s]" ~= nil
 end
@@ -85,7 +85,7 @@ describe("the sandbox", function()
         .. '"frozen_balance":"12345678901234567890.12345678",', ask().body, 1, true)
     end)
 
-    it("whose amounts are strings when told so", function()
+    it("whose amounts are strings if set so", function()
       sandbox.settings { amounts = "string" }
       assert.matches('"available_balance":"10000.00",',
         ask { body = '{"currency":"SGD"}' }.body, 1, true)
@@ -529,7 +529,7 @@ describe("the sandbox", function()
       end)
     end)
 
-    it("redirect, to a host that sees who follows", function()
+    it("redirect, to a host that sees requests that follow it", function()
       local statuses = { 301, 302, 307, 308 }
       for _, status in ipairs(statuses) do
         sandbox.fault { kind = "redirect", status = status }
@@ -639,7 +639,7 @@ describe("the sandbox", function()
       end)
     end)
 
-    it("so many times, for whom it fits, first come", function()
+    it("so many times, for the requests that it matches, first come", function()
       sandbox.fault { kind = "html",
         match = { ["X-On-Behalf-Of"] = sandbox.sub_account } }
       sandbox.fault { kind = "empty", status = 202, times = 2 }
@@ -687,7 +687,7 @@ describe("the sandbox", function()
       sandbox.fault { kind = "delay", hold = true }
       local old = io.popen(curl {})
       sandbox.until_arrived(1)
-      sandbox.reset()           -- which lets it go on
+      sandbox.reset()           -- which releases it
       assert.same({}, sandbox.requests())
       ask { body = '{"currency":"SGD"}' }
       old:read "*a"             -- here it has come to its end
@@ -746,7 +746,7 @@ describe("the launcher", function()
     return driver.output(driver.command("sh", launcher, "stop", dir) .. " 2>&1")
   end
 
-  it("starts two beside each other and stops each alone", function()
+  it("starts two side by side and stops each separately", function()
     local one, two = new_dir(), new_dir()
     finally(function() stop(one) stop(two) end)
     local first = driver.output(driver.command("sh", launcher, "start", one))
@@ -844,7 +844,7 @@ describe("a relay in front of it", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
 
-  it("swallows what comes over the connections that are open", function()
+  it("ignores everything that comes over the open connections", function()
     local relay = require("spec.support.relay_driver").start(sandbox.http_url)
     finally(function() relay:stop() end)
     local function connect()
@@ -915,7 +915,7 @@ describe("the faulty server", function()
       { read = true, send = fine:sub(1, -3), reset = true },
       { read = true, send = fine:sub(1, -3), close = true },
     }
-    -- What curl says of the first two depends on who is quicker.
+    -- curl's result for the first two depends on which one is quicker.
     for _ = 1, 2 do
       local exit = get().exit
       assert.is_true(({ [7] = true, [52] = true, [55] = true, [56] = true })[exit], exit)
@@ -944,7 +944,7 @@ describe("the faulty server", function()
     end
   end)
 
-  it("holds until it is told to go on, once each time", function()
+  it("holds until it is released, once each time", function()
     server = faulty.start { { { read = true }, { hold = true, send = "one" },
       { hold = true, send = "two" } } }
     local client = assert(socket.connect("127.0.0.1", server.port))
@@ -959,7 +959,7 @@ describe("the faulty server", function()
     client:close()
   end)
 
-  it("ends alone: the others go on", function()
+  it("ends separately: the others continue", function()
     local other = faulty.start { { read = true, send = fine } }
     server = faulty.start { { keep = true } }
     local silent = assert(socket.connect("127.0.0.1", server.port))

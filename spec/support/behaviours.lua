@@ -13,7 +13,7 @@ local chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 behaviours.chunk, behaviours.chunked = chunk, chunked
 
--- What a server may do with its first connection, and what must come of it: a kind of
+-- Faults of a server on its first connection, and the expected outcome: a kind of
 -- error ("|" between several), or "ok" and 1 as the balance. The next call gets 2.
 behaviours.list = {
   { "close at once", "connect", { close = true } },

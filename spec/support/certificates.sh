@@ -1,15 +1,15 @@
 #!/bin/sh
-# certificates.sh DIR: makes, in DIR, a certificate authority that lives as long as the
-# sandbox does, and the certificates a TLS client has to tell apart:
+# certificates.sh DIR: makes a certificate authority in DIR, for the life of a sandbox, and
+# certificates that a TLS client must accept or reject:
 #
-#   ca.pem            the authority; hand this one to the client (ca_file)
+#   ca.pem            the authority: the client's ca_file
 #   server.pem        good: 127.0.0.1, ::1, localhost
 #   expired.pem       signed by the authority, right names, ended in 2020
 #   wrong-host.pem    signed by the authority, valid, but for another host
-#   self-signed.pem   right names, signed by nobody
+#   self-signed.pem   right names, signed by itself
 #
 # Each NAME.pem has its private key in NAME.key. EC P-256 keys take a millisecond,
-# RSA ones a second. Nothing is kept between runs, so there is no key to leak or to renew.
+# RSA keys a second. Nothing is kept between runs: no key can leak or expire.
 set -eu
 umask 077
 
@@ -20,7 +20,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-certs.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP
 
-# Our own configuration: the system's openssl.cnf may be absent or add extensions.
+# A configuration of its own: the system's openssl.cnf may be absent or add extensions.
 cat > "$work/cnf" <<'EOF'
 [req]
 distinguished_name = name
@@ -79,8 +79,8 @@ own() {
         -days 30 -subj "/CN=$3" -extensions "$2" 2> "$work/log" || fail "$1.pem"
 }
 
-# signed NAME EXTENSIONS CN FROM TO: one that the authority signs. `openssl ca` is the one
-# command that can back-date on every OpenSSL since 1.1.
+# signed NAME EXTENSIONS CN FROM TO: one that the authority signs. Only `openssl ca` can set
+# past dates with every OpenSSL since 1.1.
 signed() {
     key "$1"
     openssl req -new -config "$work/cnf" -key "$1.key" -out "$work/csr" -subj "/CN=$3" \
@@ -90,8 +90,8 @@ signed() {
 }
 
 own ca authority "UQPAY sandbox authority"
-# The good ones start long ago so that a wrong clock does not spoil a test; 2049 is the
-# last year of the short date form.
+# The good ones begin long ago, so that a wrong clock fails no test; 2049 is the last year of
+# the short date form.
 signed server here localhost 20200101000000Z 20491231235959Z
 signed expired here localhost 20190101000000Z 20200101000000Z
 signed wrong-host elsewhere elsewhere.invalid 20200101000000Z 20491231235959Z

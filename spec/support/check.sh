@@ -1,9 +1,9 @@
 #!/bin/sh
-# check.sh RUN...: runs `make RUN` for each RUN (a target, and variables), all at once:
-# specs wait more than they work. Prints what each printed, a line of totals for each, and
-# ends with the totals of all: N passed, N failed[, N skipped]. A run that gave no totals
-# counts as a failure. UQPAY_CHECK_LIMIT: seconds after which a run is ended;
-# UQPAY_CHECK_JOBS: so many runs at a time.
+# check.sh RUN...: runs `make RUN` for each RUN (a target, and variables), all at the same
+# time, since specs mostly wait. Prints the output of each, a line of totals for each, and at
+# the end the totals of all: N passed, N failed[, N skipped]. A run without totals counts as
+# a failure. UQPAY_CHECK_LIMIT: seconds after which a run is ended; UQPAY_CHECK_JOBS: the
+# number of runs at a time.
 set -u
 UQPAY_CHECK_LIMIT=${UQPAY_CHECK_LIMIT-}
 [ $# -gt 0 ] || { echo "check.sh: there is nothing to run" >&2; exit 1; }
@@ -25,7 +25,7 @@ run() {
 marks() { grep -oE '^[-+*.]+' "$dir/$1" | tr -cd "$2" | wc -c; }
 
 # The sum of busted's lines: 12 successes / 0 failures / 0 errors / 0 pending : 1.5 seconds. A
-# run that ended badly with nothing failed, a sanitizer's report for one, has failed once.
+# run with a bad exit status and no failure, as after a sanitizer's report, has failed once.
 # A run that was ended has no such line: busted's marks are counted.
 totals() {
     if grep -q " was ended after $UQPAY_CHECK_LIMIT seconds\$" "$dir/$1"; then

@@ -8,7 +8,7 @@ local sandbox = require "spec.sandbox.sandbox"
 local child = {}
 local unpack = table.unpack or unpack
 
--- What each begins with. It joins the sandbox of the specs, logs in to it, and has the
+-- The prelude of each. It joins the sandbox of the specs, logs in to it, and has the
 -- styles of calls; good(results) raises unless all are balances.
 local prelude = [[
   local sandbox = require "spec.sandbox.sandbox".start()
@@ -54,11 +54,11 @@ local prelude = [[
     end
   end
   local clock = require "uqpay.internal".clock
-  local function until_so(condition, turn)
+  local function wait_until(condition, step)
     local ends = clock() + 60
     while not condition() do
-      assert(clock() < ends, "it never is so")
-      if turn then turn() end
+      assert(clock() < ends, "timed out")
+      if step then step() end
     end
   end
   local function say(...)

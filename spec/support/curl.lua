@@ -55,8 +55,8 @@ function curl.command(options)
   return driver.command("curl", "-q", unpack(words_of(options or {})))
 end
 
--- What such a command printed: exit, version, status, headers, body, and json, which is
--- empty if the body is no JSON table.
+-- The parsed output of such a command: exit, version, status, headers, body, and json,
+-- which is empty if the body is no JSON table.
 function curl.parse(output)
   local text, exit, version = output:match "^(.*)\n(%d+) ([%d.]+) is all\n$"
   assert.is_truthy(text, output)
@@ -87,7 +87,7 @@ function curl.command_all(list)
   return driver.command(unpack(command))
 end
 
--- What such a command printed, as a list.
+-- The parsed output of such a command, as a list.
 function curl.parse_all(output)
   local answers = {}
   for one in output:gmatch "(.-\n%d+ [%d.]+ is all\n)" do

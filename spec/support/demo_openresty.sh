@@ -1,6 +1,6 @@
 #!/bin/sh
 # demo_openresty.sh OUT: a sandbox, and an nginx that runs examples/nginx.conf with the module
-# in the folder OUT; shows a balance, and stops both. With WAIT=1 they stay until interrupted.
+# in the folder OUT. Shows a balance, and stops both; with WAIT=1 when it is interrupted.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -19,8 +19,8 @@ trap 'exit 130' INT TERM HUP
 sh "$here/../sandbox/sandbox.sh" start "$dir/sandbox" > /dev/null
 . "$dir/sandbox/exports"
 
-# The example as it stands, except for its ports, its log and where modules are. A worker of
-# root is root: else it would not get into this folder.
+# The example with other ports, log and module paths. If root runs it, the workers are root's,
+# too, or they could not read this folder.
 write_conf() {
     modules=$("$nginx" -V 2>&1 | tr ' ' '\n' | sed -n 's/^--modules-path=//p')
     [ "$(id -u)" != 0 ] || echo "user root;"
@@ -34,7 +34,7 @@ write_conf() {
 }
 
 mkdir "$dir/nginx"
-: > "$dir/nginx/.uqpay-sandbox"     # sandbox.sh stop takes it for its own
+: > "$dir/nginx/.uqpay-sandbox"     # so that sandbox.sh stop stops it
 nginx_paths "$top/examples/nginx/?.lua;$top/src/?.lua" "$out/?.so" > "$dir/nginx/paths.conf"
 for try in 1 2 3 4 5; do
     port=$((10240 + $(od -An -N2 -tu2 /dev/urandom) % 20000))

@@ -1,10 +1,10 @@
 #!/bin/sh
 # deps.sh TARGET: installs Debian packages (Debian 12 or later, and its derivatives), or names
 # those of other systems. TARGET is deps (what building, demo and sandbox need), dev-deps (what
-# all other targets need), bench-deps (that, and what `make bench` needs) or matrix-deps (what
-# makes chroots). Does not use the network when everything is installed.
+# all other targets but bench need), bench-deps (that, and what `make bench` needs) or
+# matrix-deps (what makes chroots). Does not use the network if everything is installed.
 #
-# a|b: one of them, the first that the suite has; a?: left out if the suite does not have it.
+# a|b: one of them, the first that the suite has; a?: omitted if the suite does not have it.
 set -eu
 export LC_ALL=C
 target=${1:?"usage: deps.sh TARGET"}

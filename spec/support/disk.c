@@ -1,11 +1,11 @@
 /*
-** disk.c - a disk that fails, for the specs alone. Preloaded (LD_PRELOAD), it
-** makes the calls fail that UQPAY_DISK names, or that it is told as a Lua
-** module: "posix" takes the locks of open file descriptions away, "nolock" all
-** locks; "slow" interrupts reads and writes, and does them byte by byte; "race"
-** makes a file that is to be new just before; "create", "fchmod", "read",
-** "write", "fsync", "close" and "rename" are errors of what they say, of their
-** own kind or, as in "write EDQUOT", of another.
+** disk.c - a disk that fails, for the specs only. Preloaded (LD_PRELOAD), it
+** simulates the fault that UQPAY_DISK or its Lua function fail names: "posix":
+** no open file description locks; "nolock": no locks; "slow": reads and writes
+** are interrupted and transfer single bytes; "race": another process creates
+** the file just before; "create", "fchmod", "read", "write", "fsync", "close"
+** and "rename": that call fails, with its usual errno or another one, as in
+** "write EDQUOT".
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
@@ -27,22 +27,22 @@
 #define FCNTL SYS_fcntl
 #endif
 
-static char told[32]; /* instead of the environment's word */
+static char fault[32]; /* instead of UQPAY_DISK; "": not set */
 
-static const char *failing(void) {
-  const char *word = told[0] != '\0' ? told : getenv("UQPAY_DISK");
+static const char *current_fault(void) {
+  const char *word = fault[0] != '\0' ? fault : getenv("UQPAY_DISK");
   return word != NULL ? word : "";
 }
 
 static int fails(const char *what) {
   size_t len = strlen(what);
-  const char *word = failing();
+  const char *word = current_fault();
   return strncmp(word, what, len) == 0 &&
          (word[len] == '\0' || word[len] == ' ');
 }
 
-static int error(int code) {
-  const char *other = strchr(failing(), ' ');
+static int fail_with(int code) {
+  const char *other = strchr(current_fault(), ' ');
   if (other != NULL)
     code = strcmp(other, " ENOSPC") == 0   ? ENOSPC
            : strcmp(other, " EDQUOT") == 0 ? EDQUOT
@@ -51,7 +51,7 @@ static int error(int code) {
   return -1;
 }
 
-/* Is it a store's? Not what an interpreter or its wrappers read. */
+/* True for files of a token store: interpreters read others. */
 static int is_store(int fd) {
   struct stat st;
   return fstat(fd, &st) == 0 && st.st_mode == (S_IFREG | S_IRUSR | S_IWUSR);
@@ -69,9 +69,9 @@ int fcntl(int fd, int command, ...) {
   void *argument = va_arg(arguments, void *);
   va_end(arguments);
   if (command == F_OFD_SETLK && fails("posix"))
-    return error(EINVAL);
+    return fail_with(EINVAL);
   if ((command == F_OFD_SETLK || command == F_SETLK) && fails("nolock"))
-    return error(ENOLCK);
+    return fail_with(ENOLCK);
   return (int)syscall(FCNTL, fd, command, argument);
 }
 
@@ -82,9 +82,9 @@ int open(const char *path, int flags, ...) {
   va_end(arguments);
   flags |= O_LARGEFILE;
   if ((flags & O_EXCL) && fails("create"))
-    return error(EROFS);
+    return fail_with(EROFS);
   if (fails("slow") && interrupted())
-    return error(EINTR);
+    return fail_with(EINTR);
   if ((flags & O_EXCL) && fails("race"))
     syscall(SYS_close, syscall(SYS_openat, AT_FDCWD, path, flags, mode));
   return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
@@ -92,10 +92,10 @@ int open(const char *path, int flags, ...) {
 
 ssize_t read(int fd, void *bytes, size_t n) {
   if (is_store(fd) && fails("read"))
-    return error(EIO);
+    return fail_with(EIO);
   if (is_store(fd) && fails("slow")) {
     if (interrupted())
-      return error(EINTR);
+      return fail_with(EINTR);
     n = n > 1 ? 1 : n;
   }
   return syscall(SYS_read, fd, bytes, n);
@@ -104,12 +104,12 @@ ssize_t read(int fd, void *bytes, size_t n) {
 ssize_t write(int fd, const void *bytes, size_t n) {
   if (is_store(fd) && fails("write")) {
     if (lseek(fd, 0, SEEK_CUR) >= 20)
-      return error(ENOSPC);
+      return fail_with(ENOSPC);
     n = n > 20 ? 20 : n;
   }
   if (is_store(fd) && fails("slow")) {
     if (interrupted())
-      return error(EINTR);
+      return fail_with(EINTR);
     n = n > 1 ? 1 : n;
   }
   return syscall(SYS_write, fd, bytes, n);
@@ -117,36 +117,36 @@ ssize_t write(int fd, const void *bytes, size_t n) {
 
 int fsync(int fd) {
   if (fails("fsync"))
-    return error(EIO);
+    return fail_with(EIO);
   if (fails("slow") && interrupted())
-    return error(EINTR);
+    return fail_with(EINTR);
   return (int)syscall(SYS_fsync, fd);
 }
 
 int close(int fd) {
   int full = fails("close") && is_store(fd) && lseek(fd, 0, SEEK_CUR) > 0;
   int result = (int)syscall(SYS_close, fd);
-  return full ? error(EDQUOT) : result;
+  return full ? fail_with(EDQUOT) : result;
 }
 
 int rename(const char *from, const char *to) {
   if (fails("rename"))
-    return error(EXDEV);
+    return fail_with(EXDEV);
   return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
 int fchmod(int fd, mode_t mode) {
   if (fails("fchmod"))
-    return error(EPERM);
+    return fail_with(EPERM);
   return (int)syscall(SYS_fchmod, fd, mode);
 }
 
-/* fail(word): from now on; "none": nothing */
+/* fail(word): sets the fault; "none": no fault */
 static int disk_fail(lua_State *L) {
   size_t len;
   const char *word = luaL_checklstring(L, 1, &len);
-  luaL_argcheck(L, len < sizeof told, 1, "a word of UQPAY_DISK expected");
-  memcpy(told, word, len + 1);
+  luaL_argcheck(L, len < sizeof fault, 1, "a word of UQPAY_DISK expected");
+  memcpy(fault, word, len + 1);
   return 0;
 }
 

@@ -1,4 +1,4 @@
--- What the drivers of the spec servers share: shell words, a place that outlives busted's
+-- Shared by the drivers of the spec servers: shell words, a place that outlives busted's
 -- clean-up, the directory of these files. For Lua 5.1 to 5.5 and LuaJIT.
 
 local driver = {}
@@ -24,7 +24,7 @@ function driver.output(command)
   return text
 end
 
--- What stands before the interpreter (UQPAY_WRAP), with one of the specs' own libraries
+-- The command before the interpreter (UQPAY_WRAP), with one of the specs' own libraries
 -- in LD_PRELOAD: behind a sanitizer's, which comes first or not at all.
 function driver.preload(library)
   local out = assert(os.getenv "UQPAY_OUT", "run by make spec")
@@ -42,10 +42,10 @@ function driver.lines(text)
 end
 
 -- The specs may run in a locale with a decimal comma (make torture-locale): the
--- interpreter's own numbers bear it, but for LuaJIT's.
+-- interpreter's own numbers have it, except LuaJIT's.
 local point = ("%.1f"):format(0.5):sub(2, 2)
 
--- What a program printed, its numbers as in the C locale.
+-- The output of a program, its numbers as in the C locale.
 function driver.pointed(text)
   return point == "." and text or (text:gsub("(%d)" .. point .. "%f[%d]", "%1."))
 end
@@ -100,7 +100,7 @@ function driver.has_loop(name)
   return _VERSION ~= "Lua 5.5" or (pcall(require, name))
 end
 
--- The major version of copas for the Lua under test; or nil, and why there is none
+-- The major version of copas for the Lua under test; or nil, and why it is missing
 -- (Debian 12 has it for 5.1 and 5.2; in Debian 13 that for 5.2 lacks a module it needs).
 function driver.copas()
   local text = driver.output(driver.command("env", "ASAN_OPTIONS=detect_leaks=0",

@@ -2,26 +2,26 @@
 --
 -- Orders come as lines of standard input, in JSON; each gets one line of standard output.
 -- { open = { behaviours = list } } makes a server on a port of its own: one behaviour per
--- accepted connection, the last one repeating. The answer's number names it: { go = n }
--- lets it end a hold, { requests = n } asks what it got, { close = n } ends it. With
+-- accepted connection, the last one repeating. The answer has its number n: { go = n }
+-- ends a hold, { requests = n } returns the bytes received, { close = n } ends it. With
 -- tls = { certificate = file, key = file, alpn = { "h2" } } there is a handshake first. A
 -- behaviour is a step or a list of steps; a step does what it names, in this order:
 --
 --   wait = seconds     do nothing
---   hold = true        do nothing before a `go` that no other hold has used up
+--   hold = true        wait for a `go`; each `go` ends one hold
 --   read = true        read one HTTP request; a number: read so many bytes; "h2": read
---                      one request of HTTP/2, the frame that ends its stream being last
+--                      one request of HTTP/2, up to the frame that ends its stream
 --   send = text        write; a list: write its items
 --   chunk = bytes      write text in pieces of this size
 --   pause = seconds    wait between items or pieces
 --
 -- and the last step ends the connection in one of these ways (close is the default):
 --
---   close = true       close, by the word for it where there is TLS
---   cut = true         close without that word, as all the others do
+--   close = true       close; TLS ends with close_notify
+--   cut = true         close without close_notify; reset and half_close send none, too
 --   reset = true       reset (RST)
---   half_close = true  end our side, listen on
---   keep = true        stay silent, listen on
+--   half_close = true  close the sending side, keep reading
+--   keep = true        stay silent, keep reading
 --
 -- It ends when its standard input does, by SIGTERM, or after LIFE seconds (an hour): a
 -- spec that dies leaves nothing behind.
@@ -35,7 +35,8 @@ local deadline = socket.gettime() + (tonumber(arg[1]) or 3600)
 local servers = {}          -- number -> server
 local opened = 0
 local connections = {}      -- coroutine -> connection
-local buried = {}           -- ends of TLS whose collection would close what is not theirs
+local detached = {}         -- TLS sockets that no longer own their descriptors, which the
+                            -- collector would close
 
 -- A connection is a coroutine. It yields what it waits for: "r" or "w" (of its socket),
 -- a time, or "go".
@@ -45,20 +46,20 @@ local function pause(seconds)
 end
 
 local function hold(server)
-  while server.gone == 0 do coroutine.yield "go" end
-  server.gone = server.gone - 1
+  while server.releases == 0 do coroutine.yield "go" end
+  server.releases = server.releases - 1
 end
 
--- True if an operation that gave this error can go on later. LuaSec gives none for some
--- errors of OpenSSL, and never returns from a send or receive after one: with another
--- error the client is `gone`, and no operation but the close may follow.
-local function may_go_on(err)
+-- True if an operation that returned this error can be resumed later. After any other one
+-- the client counts as `gone` and its socket may only be closed: after some errors of
+-- OpenSSL, for which LuaSec returns nil, a further send or receive never returns.
+local function is_resumable(err)
   return err == "wantread" or err == "wantwrite" or err == "timeout"
 end
 
--- Waits until an operation that gave this error can go on. False: it never will.
+-- Waits until an operation that returned this error can be resumed. False: it cannot be.
 local function wait_for(err, direction)
-  if not may_go_on(err) then return false end
+  if not is_resumable(err) then return false end
   if err == "wantread" then direction = "r"
   elseif err == "wantwrite" then direction = "w" end
   coroutine.yield(direction)
@@ -69,7 +70,7 @@ end
 local function receive(connection)
   while not connection.gone do
     local bytes, err, part = connection.socket:receive(65536)
-    connection.gone = not bytes and not may_go_on(err)
+    connection.gone = not bytes and not is_resumable(err)
     bytes = bytes or part
     if bytes ~= "" then
       connection.got[#connection.got + 1] = bytes
@@ -79,7 +80,7 @@ local function receive(connection)
   end
 end
 
--- How many bytes the request at the head of text has, or nil while its head is not whole.
+-- The size of the request that text begins with; nil while its headers are incomplete.
 local function request_size(text)
   local _, head = text:find("\r\n\r\n", 1, true)
   if not head then return nil end
@@ -87,8 +88,8 @@ local function request_size(text)
   return head + (tonumber(length) or 0)
 end
 
--- The same of a request over HTTP/2, with what the client says before it.
-local function streams_size(text)
+-- The same over HTTP/2, with the connection preface ("PRI ...") if there is one.
+local function h2_request_size(text)
   local at = text:sub(1, 3) == "PRI" and 25 or 1
   while #text >= at + 8 do
     local a, b, c, kind, flags = text:byte(at, at + 4)
@@ -101,7 +102,7 @@ end
 local function read(connection, what)
   while true do
     local size = type(what) == "number" and what
-      or (what == "h2" and streams_size or request_size)(connection.unread)
+      or (what == "h2" and h2_request_size or request_size)(connection.unread)
     if size and #connection.unread >= size then
       connection.unread = connection.unread:sub(size + 1)
       return true
@@ -130,8 +131,8 @@ local function pieces(step)
   return list
 end
 
--- False when the client went away in the middle of it.
-local function take(connection, step)
+-- False: the client is gone.
+local function run_step(connection, step)
   pause(step.wait)
   if step.hold then hold(connection.server) end
   if step.read and not read(connection, step.read) then return false end
@@ -144,7 +145,7 @@ local function take(connection, step)
   return true
 end
 
--- False: it came to nothing.
+-- False: the handshake failed.
 local function shake_hands(connection)
   local tls = connection.server.tls
   if not tls then return true end
@@ -158,15 +159,15 @@ local function shake_hands(connection)
   end
 end
 
--- Ends TLS without a word, if there is any; TCP stays.
+-- Leaves TLS, if there is any, without close_notify; the TCP connection stays.
 local function unwrap(connection)
   if connection.socket == connection.bare then return end
   connection.bare:setfd(connection.socket:getfd())
-  buried[#buried + 1] = connection.socket
+  detached[#detached + 1] = connection.socket
   connection.socket = connection.bare
 end
 
-local function finish(connection, step)
+local function end_connection(connection, step)
   if step.keep then
     repeat local bytes = receive(connection) until not bytes
   end
@@ -183,9 +184,9 @@ local function behave(connection, behaviour)
   local steps = behaviour[1] and behaviour or { behaviour }
   local going = shake_hands(connection)
   for _, step in ipairs(steps) do
-    going = going and take(connection, step)
+    going = going and run_step(connection, step)
   end
-  finish(connection, steps[#steps])
+  end_connection(connection, steps[#steps])
   connection.socket:close()
 end
 
@@ -232,14 +233,14 @@ function orders.open(order)
   local _, port = listener:getsockname()
   opened = opened + 1
   servers[opened] = {
-    listener = listener, behaviours = order.behaviours, got = {}, gone = 0,
+    listener = listener, behaviours = order.behaviours, got = {}, releases = 0,
     tls = order.tls and context(order.tls),
   }
   return { server = opened, port = tonumber(port) }
 end
 
 function orders.go(n)
-  servers[n].gone = servers[n].gone + 1
+  servers[n].releases = servers[n].releases + 1
   return {}
 end
 
@@ -275,7 +276,7 @@ local function ready()
     local wants = connection.wants
     if wants == "r" then readers[#readers + 1] = connection.socket
     elseif wants == "w" then writers[#writers + 1] = connection.socket
-    elseif wants == "go" then wake = connection.server.gone > 0 and 0 or wake
+    elseif wants == "go" then wake = connection.server.releases > 0 and 0 or wake
     else wake = math.min(wake, wants) end
   end
   return socket.select(readers, writers, math.max(0, wake - socket.gettime()))
@@ -283,7 +284,7 @@ end
 
 local function is_due(connection, readable, writable)
   local wants = connection.wants
-  if wants == "go" then return connection.server.gone > 0 end
+  if wants == "go" then return connection.server.releases > 0 end
   return readable[connection.socket] or writable[connection.socket]
     or type(wants) == "number" and wants <= socket.gettime()
 end

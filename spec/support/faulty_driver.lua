@@ -5,15 +5,15 @@
 --                                 { reset = true } }
 --   server.url, server.port
 --   server:requests()        -- the bytes of each connection, in order of arrival
---   server:go()              -- lets a step with `hold` go on
+--   server:go()              -- releases a step with `hold`
 --   server:stop()
 --
--- A spec with one server at a time leaves it to these:
+-- For a spec with one server at a time:
 --
 --   faulty.serve(behaviour, ...)     -- the server, also as faulty.server
 --   after_each(faulty.stop)
 --
--- The process ends with this one, however it ends.
+-- The servers' process ends when the test process does, even if that is killed.
 
 local cjson = require "cjson"
 local driver = require "spec.support.driver"
@@ -31,10 +31,11 @@ local function content(path)
   return text
 end
 
--- The shell opens the way back first, so that there is an end of it in any case; then it
--- stays until our end of its input is closed, and cleans up. SIGINT and SIGHUP are meant
--- for the test process, whose end is what ends the servers; SIGTERM ends only them. Ten
--- minutes of processor time are more than any run needs: a server that spins ends then.
+-- The shell opens the pipe of answers first, so that reading it ends even if Lua does not
+-- start. If Lua ends early, the shell waits until we close its input; then it removes the
+-- folder. It ignores SIGINT and SIGHUP: they are meant for the test process, and the
+-- servers end when that does. SIGTERM ends the servers, not the shell. If a server spins,
+-- it ends after ten minutes of processor time, which is more than any run needs.
 local function launch()
   local dir = driver.directory "faulty"
   os.execute(driver.command("mkfifo", dir .. "/answers"))
@@ -68,7 +69,7 @@ local function ask(name, argument)
   return answer and cjson.decode(answer) or quit()
 end
 
--- behaviours: see faulty.lua; so is tls, if there is to be any.
+-- behaviours and tls: see faulty.lua; tls is nil for plain TCP.
 function faulty.start(behaviours, tls)
   assert(type(behaviours) == "table" and behaviours[1], "a list of behaviours is needed")
   local made = ask("open", { behaviours = behaviours, tls = tls })

@@ -7,7 +7,7 @@ local driver = require "spec.support.driver"
 
 local finalizers = {}
 
--- What each child begins with. arm(most, act): so many finalizers, one after the other,
+-- The prelude of each child. arm(most, act): so many finalizers, one after the other,
 -- call act with their number; within it no other one runs. disarm() ends it and returns
 -- how many have run.
 local prelude = [[

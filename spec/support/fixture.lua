@@ -1,4 +1,4 @@
--- What the specs of the client share: a client of the sandbox, answers, and the shape of
+-- Shared by the specs of the client: a client of the sandbox, answers, and the shape of
 -- results.
 
 local assert = require "luassert"
@@ -96,7 +96,7 @@ function fixture.start(client, count, options)
   return calls
 end
 
--- So many balances at once, each a call object that is stepped as soon as it can go on.
+-- So many balances at once, each a call object that is stepped as soon as it is due.
 -- Returns the balances.
 function fixture.crowd(client, count, options)
   local calls, balances = fixture.start(client, count, options), {}
@@ -121,7 +121,7 @@ function fixture.together(client, count, options)
   return calls
 end
 
--- Orders a fault for the next request with this key alone. Returns options that bear it.
+-- Orders a fault for the next request with this key only. Returns options with the key.
 function fixture.with_fault(fault, options)
   local key = uqpay.uuid()
   fault.match = { ["x-idempotency-key"] = key }
@@ -157,7 +157,7 @@ local function check_field(name, value)
   if not documented or not documented:find(type(value), 1, true) then
     error(("error field %s: a %s"):format(name, type(value)), 0)
   end
-  local token = sandbox.token -- nil: nobody has asked the sandbox
+  local token = sandbox.token -- nil: it was not started
   if token and type(value) == "string" and value:find(token:sub(1, 40), 1, true) then
     error("token in: " .. value, 0)
   end

@@ -1,11 +1,10 @@
 /*
-** fork.c - what plain Lua has no words for and the specs of processes need:
-** fork, wait, _exit, the state of SIGPIPE, other Lua states, and a lack of
-** memory. For the specs alone.
+** fork.c - functions for the specs of processes that Lua does not have: fork,
+** wait, _exit, the state of SIGPIPE, other Lua states, and a lack of memory.
 **
-** Preloaded (LD_PRELOAD) it makes send() raise SIGPIPE, which newer versions
-** of libcurl ask it not to do: so it is with the older ones. And the look-up of
-** names takes its time.
+** Preloaded (LD_PRELOAD), it makes send() raise SIGPIPE, as with older
+** versions of libcurl, which do not set MSG_NOSIGNAL; and name resolution slow
+** and unsuccessful.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
@@ -35,7 +34,7 @@ int getaddrinfo(const char *node, const char *service,
   return EAI_AGAIN;
 }
 
-static int give_pid(lua_State *L, long pid) {
+static int push_pid(lua_State *L, long pid) {
   if (pid < 0)
     return luaL_error(L, "cannot fork");
   lua_pushinteger(L, (lua_Integer)pid);
@@ -43,11 +42,11 @@ static int give_pid(lua_State *L, long pid) {
 }
 
 /* fork() -> 0 in the child, the child's pid in the parent */
-static int fork_fork(lua_State *L) { return give_pid(L, fork()); }
+static int fork_fork(lua_State *L) { return push_pid(L, fork()); }
 
-/* clone(): the same, past the C library and whom it tells of forks */
+/* clone(): the same without the C library and its handlers of forks */
 static int fork_clone(lua_State *L) {
-  return give_pid(L, syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+  return push_pid(L, syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
 }
 
 /* wait(pid) -> "exit" or "signal", and which */
@@ -61,13 +60,13 @@ static int fork_wait(lua_State *L) {
   return 2;
 }
 
-/* leave(code): ends the process at once, the Lua state stays as it is */
+/* leave(code): ends the process without closing the Lua state */
 static int fork_leave(lua_State *L) {
   _exit((int)luaL_checkinteger(L, 1));
   return 0;
 }
 
-/* default_pipe(): SIGPIPE kills, whatever was inherited */
+/* default_pipe(): SIGPIPE kills, even if it was ignored or blocked */
 static int fork_default_pipe(lua_State *L) {
   sigset_t set;
   (void)L;
@@ -78,7 +77,7 @@ static int fork_default_pipe(lua_State *L) {
   return 0;
 }
 
-/* pending_pipe(): a SIGPIPE comes while it is blocked, and so it waits */
+/* pending_pipe(): raises a SIGPIPE while it is blocked: it is pending */
 static int fork_pending_pipe(lua_State *L) {
   sigset_t set;
   (void)L;
@@ -89,7 +88,7 @@ static int fork_pending_pipe(lua_State *L) {
   return 0;
 }
 
-/* state(code): runs it in a Lua state of its own, and closes that */
+/* state(code): runs it in a new Lua state, and closes that */
 static int fork_state(lua_State *L) {
   const char *code = luaL_checkstring(L, 1);
   lua_State *other = luaL_newstate();
@@ -105,12 +104,12 @@ static int fork_state(lua_State *L) {
   return 0;
 }
 
-/* An allocator in front of Lua's own, which gives out no more after a while. */
+/* An allocator before Lua's own, which fails after a number of allocations. */
 struct starvation {
   lua_Alloc alloc;
   void *data;
-  long left;    /* allocations that are still granted */
-  long strikes; /* and so many that are not, then; 0: none is any more */
+  long left;    /* allocations before the first that fails */
+  long strikes; /* that fail; 0: all further ones */
 };
 
 static void *alloc_starved(void *data, void *block, size_t old, size_t size) {
@@ -121,9 +120,9 @@ static void *alloc_starved(void *data, void *block, size_t old, size_t size) {
   return s->alloc(s->data, block, old, size);
 }
 
-/* starve(n, f [, strikes]) -> did it get to that?, what pcall(f) gives, one
-** result at most. f is out of memory after n allocations, for good or for so
-** many. */
+/* starve(n, f [, strikes]) -> whether an allocation failed, and what pcall(f)
+** returns, with at most one result of f. After n allocations, all further ones
+** or so many of them fail. */
 static int fork_starve(lua_State *L) {
   struct starvation s;
   s.left = (long)luaL_checkinteger(L, 1);

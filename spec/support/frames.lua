@@ -75,7 +75,7 @@ function frames.count_requests(text)
   return count
 end
 
--- What a server begins with, and a whole answer.
+-- The first frames of a server, and a whole answer.
 frames.hello = frames.settings() .. frames.ack
 
 function frames.answer(body, status, stream)

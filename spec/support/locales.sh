@@ -1,7 +1,7 @@
 #!/bin/sh
-# locales.sh DIR: makes the locales de_DE and tr_TR in DIR, since few machines have them.
+# locales.sh DIR: makes the locales de_DE and tr_TR in DIR, since few systems have them.
 # German has a decimal comma and a point between thousands; the lower case of the Turkish
-# I is not i. They have one byte a character: that they are made sooner.
+# I is not i. They are of one byte a character, which is faster to make.
 set -u
 dir=${1:?"usage: locales.sh DIR"}
 mkdir -p "$dir"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # luas.sh LUA...: prints, in one line, those of these Luas (5.4, jit) that the specs can run on
-# here. Prints on standard error why each of the others is left out.
+# here, and on standard error why each of the others is omitted.
 set -u
 
 # True if the headers of Lua $1 are where the Makefile looks.
@@ -9,7 +9,7 @@ has_headers() {
     [ -e "$dir/lua.h" ]
 }
 
-# Sets why: the reason why Lua $1 is left out, or nothing.
+# Sets why: the reason why Lua $1 is omitted, or nothing.
 examine() {
     why=
     command -v "$bin" > /dev/null || { why="there is no $bin"; return; }

@@ -14,7 +14,7 @@
 --   server:begin(path), server:finish(peer), server:many(n, path)
 --   server:signal(name, pid), server:log(), server:lines(level), server:stop()
 --   server:noted(name)                    -- what note(name) has counted, all workers
---   nginx.hold(endpoint), nginx.go(), nginx.until_so(condition, what)
+--   nginx.hold(endpoint), nginx.go(), nginx.wait_until(condition, what)
 --   nginx.describe(name, function(start) ... end)   -- start(setup) gives such a server
 --
 -- Lua there has `uqpay` (resty.uqpay), `sandbox` (its facts), `options(changes)`,
@@ -213,7 +213,7 @@ function nginx.start(setup)
   end
   self.guard = assert(io.popen(driver.command("sh", "-c", guard, "guard", dir), "w"))
   -- the command has returned, but its master may not have begun all of them yet
-  nginx.until_so(function()
+  nginx.wait_until(function()
     return self:pid() and #self:workers() >= (setup.workers or 1)
   end, "nginx has its workers")
   return self
@@ -306,12 +306,12 @@ function nginx.go()
 end
 
 -- Waits, half a minute at most, until condition() holds.
-function nginx.until_so(condition, what)
+function nginx.wait_until(condition, what)
   for _ = 1, 3000 do
     if condition() then return end
     driver.output "sleep 0.01"
   end
-  error("it never is so: " .. what, 2)
+  error("timed out: " .. what, 2)
 end
 
 -- describe() for what nginx runs, whose Lua is LuaJIT; on other Luas it is pending. The

@@ -1,10 +1,10 @@
 #!/bin/sh
-# paths.sh: sourced by other scripts. Programs that we run look for Lua modules in our folders,
-# then in the interpreter's default ones, then in the user's LUA_PATH and LUA_CPATH
-# (`eval "$(luarocks path)"`). So the user's folders cannot hide our modules, nor provide one
-# that was built for another Lua where the default ones have it.
+# paths.sh: sourced by other scripts. Programs search Lua modules in our folders, then in the
+# interpreter's default ones, then in the user's LUA_PATH and LUA_CPATH (`eval "$(luarocks
+# path)"`). So the user's folders hide neither our modules nor the default ones, which are
+# built for this Lua.
 
-# tidy PATHS: prints them without ";;", which would mean the interpreter's default again.
+# tidy PATHS: prints them without ";;", which stands for the interpreter's default.
 tidy() { printf %s "$1" | sed 's/;;*/;/g; s/^;//; s/;$//'; }
 
 # use_paths VERSION PATH CPATH: exports LUA_PATH and LUA_CPATH for that Lua. Unsets LUA_PATH_5_4
@@ -21,8 +21,8 @@ use_paths() {
     unset LUA_CPATH_5_2 LUA_CPATH_5_3 LUA_CPATH_5_4 LUA_CPATH_5_5
 }
 
-# nginx_paths PATH CPATH: prints the same as lines of nginx.conf. nginx is run without the
-# variables: its Lua takes them for its default, and would not find what it needs to start.
+# nginx_paths PATH CPATH: prints the same as lines of nginx.conf. nginx runs without the
+# variables: they would replace its default, in which it finds what it needs to start.
 nginx_paths() {
     path=$(tidy "${UQPAY_NGINX_PATH-${LUA_PATH-}}")
     cpath=$(tidy "${UQPAY_NGINX_CPATH-${LUA_CPATH-}}")

@@ -21,7 +21,7 @@ return function(poll)
 
   function loop.inside() return loop end
 
-  -- A task that waits yields a table, whose `ready` says whether it can go on.
+  -- A task that waits yields a table, whose `ready` is true if it can be resumed.
   function loop.watch(fd)
     local wanted = { ready = false, fd = fd }
     return {
@@ -41,7 +41,7 @@ return function(poll)
 
   function loop.wake(waiter) waiter.parked.ready = true end
 
-  -- Lets everybody go on who can. Could somebody?
+  -- Resumes every task that is ready. True if there was one.
   local function round()
     local some, n = false, 1
     while tasks[n] do
@@ -73,7 +73,7 @@ return function(poll)
     end
   end
 
-  -- The same to the end, if an error ended it before, which others may bear still.
+  -- The same, until it ends without an error: after one, other tasks may still run.
   function loop.run_all()
     repeat
       local ok, why = pcall(loop.run)

@@ -53,7 +53,7 @@ local function flush(side)
   return true
 end
 
--- The head of a request to a proxy; nil: there is none.
+-- The head of a request to a proxy; nil: no request.
 local function read_connect(client)
   client:settimeout(1)
   local first = client:receive(1)

@@ -1,8 +1,8 @@
 /*
-** scarce.c - libcurl without memory, for the specs alone. To be required before
-** the first client is made: libcurl takes its memory from here then.
+** scarce.c - libcurl without memory, for the specs only. Require it before the
+** first client is made: libcurl uses its allocator then.
 **
-** Preloaded (LD_PRELOAD) it can refuse the module blocks of some size, too.
+** Preloaded (LD_PRELOAD), it can also refuse the module blocks of some sizes.
 ** SPDX-License-Identifier: MIT
 */
 #include <curl/curl.h>
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t least, most; /* what malloc refuses; 0: nothing */
+static size_t least, most; /* sizes that malloc refuses; 0: none */
 
 void *__libc_malloc(size_t size);
 
@@ -24,8 +24,8 @@ void *malloc(size_t size) {
   return __libc_malloc(size);
 }
 
-/* refuse([least, most]) -> is it so? Not where a sanitizer has a malloc of its
-** own. */
+/* refuse([least, most]) -> true if it has an effect: not with the malloc of a
+** sanitizer. */
 static int scarce_refuse(lua_State *L) {
   least = (size_t)luaL_optinteger(L, 1, 0);
   most = (size_t)luaL_optinteger(L, 2, 0);
@@ -36,7 +36,7 @@ static int scarce_refuse(lua_State *L) {
 }
 
 static long left;   /* allocations before the first that fails */
-static int denying; /* 0: none does */
+static int denying; /* 0: none fails */
 
 static int denied(void) { return denying && left-- <= 0; }
 
@@ -57,14 +57,14 @@ static char *scarce_strdup(const char *text) {
   return copy == NULL ? NULL : strcpy(copy, text);
 }
 
-/* deny(n): only n more allocations of libcurl's are granted. */
+/* deny(n): all allocations of libcurl after n more fail. */
 static int scarce_deny(lua_State *L) {
   left = (long)luaL_checkinteger(L, 1);
   denying = 1;
   return 0;
 }
 
-/* grant() -> did it come to one that was not? All are granted again. */
+/* grant() -> true if one failed. No more fail. */
 static int scarce_grant(lua_State *L) {
   denying = 0;
   lua_pushboolean(L, left < 0);

@@ -1,7 +1,7 @@
 /*
-** shift.c - clocks that a spec can move. Preloaded (LD_PRELOAD) it stands
-** before all that tells the time, and timerfd_settime; as a Lua module it says
-** by how much. For the specs alone.
+** shift.c - clocks that a spec can set. Preloaded (LD_PRELOAD), it replaces
+** the functions that return the time, and timerfd_settime; the functions of
+** its Lua module set the offsets. For the specs only.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
@@ -34,7 +34,7 @@ int gettimeofday(struct timeval *now, void *zone) {
   return 0;
 }
 
-/* That of Lua's os.time, of OpenSSL and of libcurl's caches. */
+/* The clock of Lua's os.time, OpenSSL and libcurl's caches. */
 time_t time(time_t *now) {
   struct timespec precise;
   clock_gettime(CLOCK_REALTIME, &precise);
@@ -43,7 +43,7 @@ time_t time(time_t *now) {
   return precise.tv_sec;
 }
 
-/* The system's timers know the system's clock alone. */
+/* The kernel's timers do not know the offset. */
 int timerfd_settime(int fd, int flags, const struct itimerspec *when,
                     struct itimerspec *old) {
   struct itimerspec moved = *when;
@@ -52,13 +52,13 @@ int timerfd_settime(int fd, int flags, const struct itimerspec *when,
   return (int)syscall(SYS_timerfd_settime, fd, flags, &moved, old);
 }
 
-/* monotonic(seconds): the clock of intervals goes on by so much at once */
+/* monotonic(seconds): advances the monotonic clock */
 static int shift_monotonic(lua_State *L) {
   monotonic += (time_t)luaL_checkinteger(L, 1);
   return 0;
 }
 
-/* realtime(seconds): somebody sets the wall clock */
+/* realtime(seconds): advances the wall clock, or sets it back */
 static int shift_realtime(lua_State *L) {
   realtime += (time_t)luaL_checkinteger(L, 1);
   return 0;

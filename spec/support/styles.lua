@@ -3,7 +3,7 @@
 --   new(options) -> a client
 --   all(client, list) -> a list: the packed results of calls made at once, { "balance",
 --     "USD" } or { "token" }; one after the other where calls block
---   start(client, list) -> such calls under way: turn() lets them go on for a moment,
+--   start(client, list) -> such calls in flight: step() steps them for a moment,
 --     finish() to their end, with what all gives; nil where calls block
 
 local clock = require "uqpay.internal".clock -- specs step the other one
@@ -19,7 +19,7 @@ local function finish(self)
   local ends = clock() + MAX
   while not self.done() do
     assert(clock() < ends, "calls that never end")
-    self.turn()
+    self.step()
   end
   return self.results()
 end
@@ -43,7 +43,7 @@ function objects.start(client, list)
   end
   return {
     calls = calls, finish = finish,
-    turn = function()
+    step = function()
       client:step(0.01)
       for _, call in ipairs(calls) do call:step() end
     end,
@@ -82,7 +82,7 @@ function loop.start(client, list)
   end
   return {
     finish = finish,
-    turn = function() assert(queue:step(0.01)) end,
+    step = function() assert(queue:step(0.01)) end,
     done = function() return left == 0 end,
     results = function()
       assert(queue:loop(MAX)) -- its own coroutines, to their end

@@ -1,7 +1,7 @@
 /*
-** unpreload.c - preloaded behind a sanitizer's library: takes LD_PRELOAD out of
-** the environment again, so that the servers which the specs start are spared;
-** and keeps libraries mapped, so that a leak of theirs has a name.
+** unpreload.c - preloaded after a sanitizer's library: removes LD_PRELOAD from
+** the environment, so that servers which the specs start run without it; and
+** keeps libraries mapped, so that reports of their leaks have symbols.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE

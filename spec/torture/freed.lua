@@ -1,10 +1,10 @@
--- freed.lua DRIVER [-v]: what is left of secrets in memory when a client is closed and
--- collected: the cases below, each in a process of DRIVER (freed.c), against the sandbox.
--- What is the module's must never be given back with a secret in it, nor hold one once
--- the client is closed. What others leave is counted; -v: for each case.
+-- freed.lua DRIVER [-v]: secrets left in memory when a client is closed and collected:
+-- the cases below, each in a process of DRIVER (freed.c), against the sandbox. The module
+-- must not free memory with a secret in it, nor keep a secret once the client is closed.
+-- Secrets left by other libraries are counted; -v: for each case.
 --
--- All of it once more with a malloc that wipes (that of glibc, if told so): then nothing
--- may be left by anybody.
+-- All cases run once more with a malloc that wipes (that of glibc, by its tunables): then
+-- no library may leave a secret.
 
 local driver = require "spec.support.driver"
 local sandbox = require "spec.sandbox.sandbox"
@@ -17,7 +17,7 @@ local ALWAYS = 100000
 local settings = "LD_BIND_NOW=1"
 local wiping = "GLIBC_TUNABLES=glibc.malloc.perturb=165:glibc.malloc.tcache_count=0"
 
--- What each process begins with. close(c) holds the client to its promise while all that
+-- The prelude of each process. close(c) holds the client to its promise while all that
 -- used it is still there.
 local prelude = [[
   local uqpay = require "uqpay"

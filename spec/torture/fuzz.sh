@@ -1,8 +1,7 @@
 #!/bin/sh
-# fuzz.sh OUT RUNS TARGET...: runs each fuzz target OUT/fuzz-TARGET so many times from its
-# small corpus (spec/torture/corpus/TARGET) on, two at a time, and prints how much of the
-# file that it is about was executed. Ends with the totals. What a target finds is left in
-# OUT.
+# fuzz.sh OUT RUNS TARGET...: runs each fuzz target OUT/fuzz-TARGET RUNS times, starting from
+# its small corpus (spec/torture/corpus/TARGET), two targets at a time, and prints the line
+# coverage of the files that it tests. Ends with the totals. Inputs that fail are left in OUT.
 set -u
 out=$1 runs=$2
 shift 2
@@ -10,20 +9,26 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-fuzz.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
 
-# lua-cjson loses a buffer with each text that it refuses: not ours, and never more than
-# the slice of a run can bear.
+# lua-cjson leaks a buffer with each text that it rejects, so a run is done in slices, which
+# limit the leak.
 LSAN_OPTIONS=print_suppressions=0:suppressions=$PWD/spec/support/lsan.supp
 export LSAN_OPTIONS
 slice=100000
 
 files() {
     case $1 in
-    number) echo amount.c decimal.c ;;
-    answer | error) echo answer.c json.c ;;
-    header) echo received.c retry.c ;;
-    option) echo options.c query.c ;;
-    time) echo moment.c ;;
-    *) echo "$1.c" ;;
+    number) echo engine/number/number.c engine/number/decimal.c ;;
+    answer | error)
+        echo binding/response.c binding/flat_response.c binding/schema.c \
+            binding/api_error.c binding/json.c ;;
+    header) echo engine/http/response_headers.c engine/number/retry_after.c ;;
+    option)
+        echo binding/options.c binding/option_values.c binding/client_options.c \
+            binding/call_options.c binding/query.c ;;
+    time) echo engine/number/datetime.c ;;
+    flat) echo engine/number/flat_json.c ;;
+    quote) echo engine/number/json_numbers.c ;;
+    redact) echo engine/base/redact.c ;;
     esac
 }
 
@@ -32,11 +37,11 @@ coverage() {
     for file in $(files "$1"); do
         llvm-cov report "$out/fuzz-$1" -instr-profile="$dir/$1.profdata" "src/$file" \
             2> /dev/null | awk -v file="$file" '$1 == "TOTAL" {
-                printf ", %s of the lines of %s", $10, file }'
+                sub(".*/", "", file); printf ", %s of %s", $10, file }'
     done
 }
 
-# Leaves $dir/TARGET.done behind if all went well.
+# Makes $dir/TARGET.done on success.
 fuzz() {
     done=0 began=$(date +%s)
     mkdir "$dir/$1"
@@ -52,7 +57,7 @@ fuzz() {
     echo "runs: $done"
 }
 
-# A lane takes the next target that nobody has taken.
+# A lane runs the next target that the other lane has not taken.
 lane() {
     for target in "$@"; do
         if mkdir "$dir/$target.taken" 2> /dev/null; then fuzz "$target"; fi

@@ -28,7 +28,8 @@ local function behind(own)
   end
 end
 
--- The same options for a client that collects; what is no plain table is left alone.
+-- The same options for a client that collects; values other than plain tables are
+-- unchanged.
 local function stress(options)
   if type(options) ~= "table" or debug.getmetatable(options) then return options end
   local copy = {}

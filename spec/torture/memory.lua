@@ -16,7 +16,7 @@ end
 
 local clients = {}
 
--- What the sandbox has printed.
+-- The sandbox's output.
 local function sandbox(fact)
   local path = assert(os.getenv "UQPAY_SANDBOX_ENV", "run by make torture-memory")
   local file = assert(io.open(path))
@@ -272,7 +272,7 @@ good("each_transaction, two windows", "ok", { before = load_all }, function(c)
   return count
 end, function(count) same(1, count, "items, each once") end)
 
--- Wrong values: nothing is sent, each is told.
+-- Wrong values: nothing is sent, each is reported.
 good("refused values", "ok", { before = load_early }, function(c)
   local errors = {}
   local function add(_, _, err) errors[#errors + 1] = err end
@@ -287,7 +287,7 @@ end, function(errors)
   for _, err in ipairs(errors) do same("invalid_request", err.kind, "kind") end
 end)
 
--- Whoever goes on after an error is never told of an end before the last item.
+-- After an error a program that continues never gets an end before the last item.
 good("each_account, gone on", "ok", { before = load_all }, function(c)
   local next_item, count, why = c:each_account { on_error = "return" }, 0, nil
   for _ = 1, 9 do
@@ -403,8 +403,8 @@ case("values", function()
   local uqpay = require "uqpay"
   return function()
     local sum = uqpay.sum { uqpay.amount "0.10", uqpay.amount "12345678901234567890.05" }
-    return tostring(sum - uqpay.amount "0.05"), uqpay.parse_time "2024-03-21T17:17:32+08:00",
-      uqpay.info().version
+    return tostring(sum - uqpay.amount "0.05"),
+      uqpay.parse_time "2024-03-21T17:17:32+08:00", uqpay.info().version
   end, function(sum, time, version)
     same("12345678901234567890.10", sum, "the sum")
     same(1711012652, time, "the time")
@@ -412,7 +412,7 @@ case("values", function()
   end
 end)
 
--- What two coroutines of a loop do at once, and what came of it.
+-- The actions of two coroutines of a loop at once, and the outcome.
 local function good_loop(title, changes, act, check)
   case("loop: " .. title, function()
     load_all()

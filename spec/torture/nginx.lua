@@ -3,10 +3,10 @@
 -- the upstream fails; in the first two thirds workers are killed and the configuration is
 -- loaded again. UQPAY_SEED repeats the choices, not the moments.
 --
--- A request that nobody gave up, and whose worker was not killed, gets the right balance,
--- or an error that a fault explains, within its timeout. The error log has nothing worse
--- than warnings but what nginx writes of killed workers. Nothing grows: descriptors,
--- timers, the memory of Lua, entries of the shared dictionary.
+-- A request that was not given up, and whose worker was not killed, gets the right
+-- balance, or an error that a fault explains, within its timeout. The error log has
+-- nothing worse than warnings but what nginx writes of killed workers. Nothing grows:
+-- descriptors, timers, the memory of Lua, entries of the shared dictionary.
 
 local driver = require "spec.support.driver"
 local nginx = require "spec.support.nginx"
@@ -124,7 +124,7 @@ end
 local Run = {}
 Run.__index = Run
 
--- How the request ends that nobody waits for: at once, or at some moment.
+-- The end of a request that is given up: at once, or at some moment.
 local function draw_end()
   if not chance(35) then return nil end
   return chance(50) and 0 or pick { 0.001, 0.003, 0.01, 0.03, 0.1 }

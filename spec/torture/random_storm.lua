@@ -66,7 +66,7 @@ end
 local kinds = {}
 for _, kind in ipairs(uqpay.kinds) do kinds[kind] = true end
 
--- What an operation may raise.
+-- The errors that an operation may raise.
 local allowed = {
   "attempt to use a closed uqpay client", "the call is not finished",
   "the token of this client is fixed",
@@ -108,7 +108,7 @@ local act -- makes an operation at a place, on the client given or any
 -- A client that a function of its own knows, without keeping it.
 local function new_owner() return setmetatable({}, { __mode = "v" }) end
 
--- What a function of the user's does: nothing, an operation or two, or something bad.
+-- The action of a user's function: nothing, an operation or two, or something bad.
 local function misbehave(place, owner)
   if calm then return end
   if chance(60) then act(place, chance(70) and owner.client) end
@@ -125,7 +125,7 @@ end
 local function new_store(owner, lockless)
   local store = { locks = 0, unlocks = 0 }
   local token, token_end, held
-  -- What a function gives instead of what it should.
+  -- A wrong result of a function.
   local function bad()
     if calm or not chance(6) then return false end
     return true, pick { "nil, why", "a number", "false" }
@@ -478,7 +478,7 @@ repeat
   assert(coroutine.resume(program))
 until coroutine.status(program) == "dead"
 
--- Calls that nobody has given up end, whatever became of them before.
+-- Calls that were not given up end, whatever happened to them before.
 calm = true
 local ends = clock() + TIMEOUTS[#TIMEOUTS] + LATE
 local function all_over()

@@ -1,6 +1,7 @@
 /*
-** server.c - see server.h. Paths are /WORD/v1/...: the word "ok" has what the
-** API would say, another one a failure; see answers. Connections are kept.
+** server.c - see server.h. Paths are /WORD/v1/...: `answers` has the answer
+** to WORD; to any other word ("ok") it is the API's for the rest of the path.
+** Connections are kept alive.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
@@ -32,13 +33,14 @@
 
 struct answer {
   const char *word;
-  const char *status; /* its line, and headers; NULL: the connection is cut */
+  const char *status; /* the status line after HTTP/1.1, and headers; NULL: no
+                         answer */
   const char *body;
-  int more; /* bytes that Content-Length has beyond the body: it is cut; below
-               0: there is never an answer */
+  int more; /* bytes that are missing from the body, after which the connection
+               is closed. Without a status: 0: it is closed; -1: it is silent */
 };
 
-/* What is served well, by the end of the path. */
+/* For other words: the API's answers, by a part of the path. */
 static const struct answer good[] = {
     {"/transactions", "200 OK",
      PAGE("{\"transaction_id\":\"t-1\",\"transaction_type\":\"DEPOSIT\","
@@ -56,7 +58,8 @@ static const struct answer good[] = {
 static const struct answer balance = {"", "200 OK", BALANCE, 0};
 static const struct answer balances = {"", "200 OK", PAGE(BALANCE), 0};
 
-/* A number that lua-cjson has to decode: the short way takes no nesting. */
+/* By WORD. "nested" is for lua-cjson: the fast decoder accepts no nested
+** values. */
 static const struct answer answers[] = {
     {"nested", "200 OK\r\nX-Request-Id: r-1",
      "{\"balance_id\":\"b-\\u0031\",\"currency\":\"USD\",\"available_balance\":"
@@ -99,7 +102,7 @@ struct connection {
   size_t len;
 };
 
-static const struct answer *find(const char *request, size_t path_len) {
+static const struct answer *find_answer(const char *request, size_t path_len) {
   const char *word = strchr(request, '/') + 1;
   for (const struct answer *a = answers; a->word != NULL; a++) {
     size_t n = strlen(a->word);
@@ -113,7 +116,7 @@ static const struct answer *find(const char *request, size_t path_len) {
   return request[0] == 'G' ? &balances : &balance;
 }
 
-/* Answers the whole requests that have come. False: hang up. */
+/* Answers the requests that are complete. False: close the connection. */
 static bool serve(int fd, struct connection *c) {
   char text[2048];
   char *blank;
@@ -125,7 +128,8 @@ static bool serve(int fd, struct connection *c) {
     if (c->len < size)
       return true;
     const char *end = memmem(c->request, c->len, " HTTP/1.1", 9);
-    const struct answer *a = find(c->request, (size_t)(end - c->request));
+    const struct answer *a =
+        find_answer(c->request, (size_t)(end - c->request));
     if (a->status == NULL && a->more == 0)
       return false;
     c->len -= size;
@@ -142,14 +146,15 @@ static bool serve(int fd, struct connection *c) {
 }
 
 static bool receive(int fd, struct connection *c) {
-  static const char plain[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+  static const char plain_http[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
   ssize_t n = recv(fd, c->request + c->len, sizeof c->request - c->len, 0);
   if (n <= 0)
     return n < 0 && errno == EINTR;
   c->len += (size_t)n;
   if (c->request[0] >= 'A' && c->request[0] <= 'Z')
     return serve(fd, c);
-  (void)send(fd, plain, sizeof plain - 1, MSG_NOSIGNAL); /* that was TLS */
+  /* a TLS handshake */
+  (void)send(fd, plain_http, sizeof plain_http - 1, MSG_NOSIGNAL);
   return false;
 }
 

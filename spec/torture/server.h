@@ -1,6 +1,6 @@
 /*
 ** server.h - the API's other end for the torture: a process of its own that
-** answers each request by the first word of its path. For the torture alone.
+** answers each request by the first word of its path. For the torture only.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef TORTURE_SERVER_H

@@ -20,7 +20,7 @@ TOTALS = awk '{ print } /^[0-9]+ passed, / { runs++; passed += $$1; failed += $$
 # Out of memory: Lua's allocator, libcurl's and the module's, which is linked to the driver
 # for that. The quick form makes each eleventh allocation fail.
 TORTURED = $(foreach f,malloc calloc realloc strdup free,-D$f=module_$f)
-torture-memory: ## each allocation fails in turn; LONG=1 in this and the next ones
+torture-memory: ## each allocation fails in turn. LONG=1: the long form of it, as of the next ones
 	@mkdir -p build; for lua in 5.4 jit; do $(MAKE) --no-print-directory \
 		torture-memory-run LUA=$$lua VARIANT='-torture$(VARIANT)' \
 		CPPFLAGS='$(CPPFLAGS) $(TORTURED)' > build/memory-$$lua.log 2>&1 & done; wait; \
@@ -93,8 +93,8 @@ torture-threads: ## 32 threads with a Lua state each under the thread sanitizer
 
 # LUA_INIT sets the locale in the busted process and all its children. The messages of
 # programs stay English. LONG=1: all specs, and C's locale, too.
-LOCALE_SPECS = amount balance clock engine_retry errors exact family locale numbers \
-	options rate_limiter json_numbers retry time token
+LOCALE_SPECS = amount balance clock errors exact family locale numbers options \
+	rate_limiter json_numbers retry time token
 torture-locale: build/locale/log ## specs in a German locale
 	@MAKE='$(MAKE)' sh spec/support/check.sh $(foreach locale,de_DE $(if $(LONG),C),\
 		$(foreach lua,5.4 jit,'locale-spec LUA=$(lua) LOCALE=$(locale)'))

@@ -70,7 +70,7 @@ local function connect(port)
   return peer
 end
 
--- What has arrived; nil at the end of the connection.
+-- The bytes that have arrived; nil at the end of the connection.
 local function receive(peer)
   local bytes, err, part = peer:receive(65536)
   bytes = bytes or part or ""

@@ -1,10 +1,11 @@
--- watch.lua: what comes out of clients, for a search for secrets: see outputs.sh. By way
--- of LUA_INIT every interpreter of a run begins with it, those that specs start, too.
+-- watch.lua: records all output of clients, for a search for secrets: see outputs.sh. By
+-- LUA_INIT every interpreter of a run loads it first, including those that specs start.
 --
--- Each client gets all hooks, which call those that it was given. What they are told,
--- what methods, call objects and iterators give and raise, tostring, and what children
--- print goes to a file "<n>.said" in the folder UQPAY_WATCH; what is secret, to one
--- "<n>.secrets". What client:token() gives, and a token store is given, is not noted.
+-- Each client gets all hooks, which call those that it was given. What they receive,
+-- results and errors of methods, call objects and iterators, tostring, and the output of
+-- children go to a file "<n>.said" in the folder UQPAY_WATCH; secrets to a file
+-- "<n>.secrets". Results of client:token() and arguments of a token store are not
+-- recorded.
 
 local folder = assert(os.getenv "UQPAY_WATCH")
 local unpack = table.unpack or unpack
@@ -51,7 +52,7 @@ end
 
 -- ---- what is raised ------------------------------------------------------------------
 
--- pcall's results; what was raised is raised anew as it would have been without us, as an
+-- pcall's results; an error is raised again as it would have been without us, as an
 -- error of the line that called the function.
 local function passed(name, ok, ...)
   if ok then return ... end
@@ -61,7 +62,7 @@ local function passed(name, ok, ...)
     error(message, 0)
   end
   local self = debug.getinfo(2, "n").namewhat == "method" and 1 or 0 -- is not counted
-  message = message:gsub("^bad argument #(%d+) to '[^']*'", function(n)
+  message = message:gsub("^bad argument #(%d+) to '%?'", function(n) -- of Lua's library
     return ("bad argument #%d to '%s'"):format(n - self, name)
   end)
   error(message, 3)
@@ -132,9 +133,12 @@ local function watched_store(store)
   local copy = {}
   for _, name in ipairs { "get", "set", "lock", "unlock" } do
     local f = store[name]
-    copy[name] = type(f) ~= "function" and f or function(_, key, token, ...)
-      add_secret(token)
-      return f(store, key, token, ...)
+    copy[name] = f
+    if type(f) == "function" then
+      copy[name] = function(_, key, token, ...)
+        add_secret(token)
+        return f(store, key, token, ...)
+      end
     end
   end
   if type(store.get) == "function" then copy.get = watched_token(copy.get) end
@@ -216,8 +220,8 @@ end
 on_require("uqpay", watch)
 on_require("spec.sandbox.sandbox", watch_sandbox)
 
--- What commands print, but for those that speak of secrets by right: the sandbox's own,
--- and curl, which is told its answers.
+-- The output of commands, except those that may print secrets: the sandbox's own, and
+-- curl, which prints its answers.
 local popen = io.popen
 function io.popen(command, mode) -- luacheck: ignore 122
   local pipe, message, number = popen(command, mode)

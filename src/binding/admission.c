@@ -8,9 +8,11 @@
 
 #include "binding/call_error.h"
 #include "binding/client.h"
+#include "binding/options.h"
 #include "binding/shared_limit.h"
 #include "engine/base/clock.h"
 #include "engine/policy/rate_limiter.h"
+#include "engine/policy/run_queue.h"
 
 #define MAX_DEBT 60.0 /* seconds that the slots of resends reach ahead */
 
@@ -90,16 +92,32 @@ static enum uq_verdict take_slots(lua_State *L, int idx, struct uq_call *call,
   return c->shared.slots ? take_shared_slot(L, idx, call, now) : UQ_GO;
 }
 
-/* Waiting for a slot is no part of a queued call's time. */
+/* The queued call has a slot, or the time of one has come. Waiting for it is no
+** part of the call's time. */
 static void stop_waiting(struct uq_call *call, double now) {
-  if (call->options.queued && call->attempt.count == 0) {
+  if (call->attempt.count == 0) {
     call->started = now;
     call->deadline = now + call->options.timeout;
-  } else if (call->options.queued && call->admission.queued > 0) {
+  } else if (call->admission.queued > 0) {
     call->deadline += now - call->admission.queued;
   }
   call->admission.queued = 0;
-  call->admission.admitted = call->admission.shared_slot = false;
+}
+
+enum uq_verdict uqL_admission_wait(lua_State *L, int idx,
+                                   struct uq_call *call) {
+  (void)L, (void)idx;
+  double now = uq_clock();
+  if (!call->task.due && now < call->task.wake)
+    return UQ_WAIT;
+  if (call->state == UQ_CALL_QUEUED)
+    call->admission.admitted = true;
+  if (call->options.queued)
+    stop_waiting(call, now);
+  call->login.number = 0;
+  call->login.begun = false;
+  uq_call_enter(call, UQ_CALL_START, 0);
+  return UQ_GO;
 }
 
 enum uq_verdict uqL_admission(lua_State *L, int idx, struct uq_call *call) {
@@ -113,9 +131,13 @@ enum uq_verdict uqL_admission(lua_State *L, int idx, struct uq_call *call) {
   if (uq_call_is_over(call))
     return uqL_call_fail_ended(L, call);
   enum uq_verdict verdict = take_slots(L, idx, call, now);
-  if (verdict == UQ_GO)
+  if (verdict != UQ_GO)
+    return verdict;
+  if (call->options.queued)
     stop_waiting(call, now);
-  return verdict;
+  call->admission.queued = 0;
+  call->admission.admitted = call->admission.shared_slot = false;
+  return UQ_GO;
 }
 
 enum uq_verdict uq_admission_login(struct uq_call *login) {

@@ -19,6 +19,10 @@ enum uq_verdict uqL_admission(lua_State *L, int idx, struct uq_call *call);
 /* The same for a login, which has its own limit and no queue. */
 enum uq_verdict uq_admission_login(struct uq_call *login);
 
+/* The states QUEUED and SLOT: when the time of its slot has come, the call
+** starts again, since its token may be lost by then. */
+enum uq_verdict uqL_admission_wait(lua_State *L, int idx, struct uq_call *call);
+
 /* An attempt of the call at idx is over: takes as many shared slots as libcurl
 ** has resent it. */
 void uqL_admission_pay(lua_State *L, int idx, struct uq_call *call);

@@ -12,6 +12,7 @@
 #include "binding/auxlib.h"
 #include "binding/compat.h"
 #include "binding/error.h"
+#include "engine/base/ascii.h"
 #include "engine/number/currency.h"
 #include "engine/number/decimal.h"
 #include "engine/number/number.h"
@@ -298,7 +299,9 @@ static int check_places(lua_State *L) {
     luaL_argcheck(L,
                   places >= 0 && places <= UQ_DECIMAL_DIGITS &&
                       floor(places) == places,
-                  2, "a whole number of decimals from 0 to 38 expected");
+                  2,
+                  "a whole number of decimals from 0 to " UQ_DIGITS_OF(
+                      UQ_DECIMAL_DIGITS) " expected");
     return (int)places;
   }
   if (lua_type(L, 2) != LUA_TSTRING) {
@@ -358,7 +361,9 @@ static int amount_format(lua_State *L) {
       return uqL_push_nil_message(L);
     enum uq_decimal_status status = uq_decimal_rescale(&d, places, &d);
     if (status != UQ_DECIMAL_OK)
-      return fail_places(L, &d, places, status, "has more than 38 digits");
+      return fail_places(
+          L, &d, places, status,
+          "has more than " UQ_DIGITS_OF(UQ_DECIMAL_DIGITS) " digits");
   }
   uq_decimal_text(&d, text);
   size_t whole = strcspn(text, "."), first = text[0] == '-';

@@ -15,8 +15,10 @@
 #include "binding/response_error.h"
 #include "engine/api/endpoint.h"
 #include "engine/base/ascii.h"
+#include "engine/base/buf.h"
 #include "engine/base/error_kind.h"
 #include "engine/base/redact.h"
+#include "engine/http/response_headers.h"
 #include "engine/http/transfer.h"
 #include "engine/policy/retry.h"
 
@@ -293,7 +295,7 @@ static bool error_of_bare_status(lua_State *L,
     return refuse_redirect(L, context, response);
   enum uq_kind kind = kind_of_status(status);
   if (kind == UQ_PROTOCOL)
-    lua_pushfstring(L, "HTTP %d is no answer to this request", status);
+    lua_pushfstring(L, "HTTP %d is not a response to this request", status);
   else if (response->body.len == 0)
     lua_pushfstring(L, "HTTP %d with an empty body", status);
   else {

@@ -10,14 +10,24 @@
 #include "binding/admission.h"
 #include "binding/call_error.h"
 #include "binding/client.h"
+#include "binding/compat.h"
 #include "binding/failed_attempt.h"
 #include "binding/hook.h"
+#include "binding/options.h"
 #include "binding/reclaim.h"
 #include "binding/response.h"
+#include "binding/response_context.h"
 #include "binding/token.h"
+#include "engine/api/endpoint.h"
+#include "engine/base/buf.h"
 #include "engine/base/clock.h"
+#include "engine/base/error_kind.h"
+#include "engine/base/uuid.h"
 #include "engine/http/latency.h"
+#include "engine/http/transfer.h"
+#include "engine/http/transport.h"
 #include "engine/policy/rate_limiter.h"
+#include "engine/policy/retry.h"
 #include "engine/policy/sent_keys.h"
 
 /* Seconds for the engine to notice a deadline by itself. */
@@ -88,9 +98,10 @@ static bool start_transfer(struct uq_call *call) {
       .url = url,
       .body = call->endpoint->method[0] == 'P' ? call->body : NULL,
       /* a login may go unstepped: its response may have come long ago */
-      .timeout_ms = call->course->is_login
-                        ? 0
-                        : uq_milliseconds(call->attempt.end - call->attempt.begun),
+      .timeout_ms =
+          call->course->is_login
+              ? 0
+              : uq_milliseconds(call->attempt.end - call->attempt.begun),
       .connect_timeout_ms = uq_milliseconds(call->options.connect_timeout),
       .silence = patience(call),
       .fresh = call->attempt.fresh,
@@ -192,8 +203,8 @@ enum uq_verdict uqL_attempt_begin(lua_State *L, int idx, struct uq_call *call) {
 /* a response                                                                */
 /* ------------------------------------------------------------------------ */
 
-/* Nothing could be sent for lack of descriptors: after a collection, once, the
-** attempt is sent. False: it cannot be; the call may be over now. */
+/* If nothing was sent for lack of descriptors, collects garbage, once for the
+** attempt. True: it can be sent again. The call may be over afterwards. */
 static bool reclaim(lua_State *L, struct uq_call *call) {
   struct uq_client *c = call->client;
   int error = call->response.os_errno;

@@ -1,6 +1,5 @@
 /*
-** auxlib.c - what every class and function of the module needs: classes, Lua
-** modules, and checks of the arguments that are not options.
+** auxlib.c - see auxlib.h.
 ** SPDX-License-Identifier: MIT
 */
 #include "binding/auxlib.h"

@@ -1,5 +1,5 @@
 /*
-** auxlib.h - what every class and function of the module needs.
+** auxlib.h - classes, arguments, user values: helpers for every class.
 **
 ** Resource rules, which every file of the binding keeps:
 ** 1. A userdata is made closed, with its metatable, and then acquires. Every
@@ -9,16 +9,17 @@
 **    the stack owns it: any Lua call may longjmp.
 ** 3. No Lua API below a libcurl callback. The engine fills C buffers; results
 **    are pushed after curl has returned.
-** 4. Close order: exchanges, then the transport (handles, multi, poller).
-** 5. A call keeps its client alive (peer table); the client knows its calls by
-**    an intrusive list. No weak tables, no light userdata, no globals.
+** 4. Close order: transfers, then the transport (handles, multi, poller).
+** 5. A call keeps its client alive (by its user value); the client knows its
+**    calls by an intrusive list. No light userdata, no globals, and no weak
+**    table but the one that client:ready() finds call objects in.
 ** 6. Tokens and header memory are wiped before they are freed.
 ** 7. After a fork the child refuses with kind `forked` and abandons what it
 **    inherited: it never writes on the parent's connections.
 ** 8. Any call of Lua that allocates may run a user's finalizer, which may use
 **    the client, close it, or fork; so may hooks, the token function and
 **    metamethods. What is used after such a call belongs to a userdata on the
-**    stack and to nobody else, or is looked at again.
+**    stack only, or is looked at again.
 **
 ** uqL_ functions touch a Lua state and may raise its memory error; what else
 ** they raise is said at each.
@@ -46,12 +47,12 @@ void uqL_class(lua_State *L, const char *name, const luaL_Reg *metamethods,
 /* Pushes what a Lua module returns. */
 void uqL_require(lua_State *L, const char *module);
 
-/* The userdata of the class `name` at 1. If there is another value, raises and
-** says how the method is called, by an example of a variable's name. */
+/* The userdata of the class `name` at 1. Raises for any other value, and says
+** how the method is called; example: a variable's name. */
 void *uqL_self(lua_State *L, const char *name, const char *example);
 
-/* Raises if the value at 1 is the module, as in uqpay:new{...}: of that call
-** `arguments` is "{...}". */
+/* Raises if the value at 1 is the module, as in uqpay:new{...}. arguments: how
+** the message shows them, "{...}" there. */
 void uqL_check_dot(lua_State *L, const char *function, const char *arguments);
 
 /* "bad argument #<number> to '<function>' (<message>)". Unlike luaL_argerror it

@@ -13,9 +13,12 @@
 #include "binding/call_options.h"
 #include "binding/calls.h"
 #include "binding/client.h"
+#include "binding/compat.h"
 #include "binding/login.h"
+#include "binding/options.h"
 #include "engine/base/clock.h"
 #include "engine/http/transport.h"
+#include "engine/policy/run_queue.h"
 
 #define BATCH "uqpay.batch" /* metatable */
 
@@ -28,25 +31,29 @@
 /* the source of queries                                                     */
 /* ------------------------------------------------------------------------ */
 
-/* True if another call may be begun. A result that waits to be given keeps its
-** place, except for the one that is given next. */
+/* True if another call may be begun. Finished calls count until their results
+** are taken, except for the next one. */
 static bool has_room(const struct uq_batch *b) {
   return b->held == NULL &&
          b->busy - !uq_batch_is_empty(&b->finished) < b->options.concurrency;
 }
 
-/* Pops the next query; nil ends the source. */
+/* Pops the next query; nil ends the source, and so does a batch that was closed
+** while the source yielded. */
 static void set_query(lua_State *L, struct uq_batch *b) {
-  b->has_query = !lua_isnil(L, -1);
+  b->has_query = !lua_isnil(L, -1) && !b->stopped;
   b->source_over = !b->has_query;
-  lua_setfield(L, UV, "query");
+  lua_rawseti(L, UV, UQ_BATCH_QUERY);
 }
 
 static void take_from_list(lua_State *L, struct uq_batch *b) {
-  lua_getfield(L, UV, "source");
+  lua_rawgeti(L, UV, UQ_BATCH_SOURCE);
   lua_rawgeti(L, -1, ++b->taken);
-  if (lua_isnil(L, -1) && b->taken <= b->total)
-    luaL_error(L, "queries[%d] is nil: the list was changed", b->taken);
+  b->source_over = lua_isnil(L, -1);
+  if (b->source_over && b->taken <= b->total) {
+    lua_pushfstring(L, "queries[%d] is nil: the list was changed", b->taken);
+    lua_error(L);
+  }
   set_query(L, b);
   lua_pop(L, 1);
 }
@@ -60,10 +67,11 @@ static void take_returned(lua_State *L, struct uq_batch *b) {
   set_query(L, b);
 }
 
-/* Calls the source function. If it raises, it is not called again. */
+/* Calls the source function, which cannot yield. If it raises, it is not called
+** again. */
 static void call_source(lua_State *L, struct uq_batch *b) {
   b->source_over = true;
-  lua_getfield(L, UV, "source");
+  lua_rawgeti(L, UV, UQ_BATCH_SOURCE);
   lua_call(L, 0, 2);
   take_returned(L, b);
 }
@@ -96,8 +104,10 @@ static bool begin_calls(lua_State *L, struct uq_batch *b) {
 ** of one of its calls. */
 static struct uq_batch *begin_use(lua_State *L) {
   struct uq_batch *b = lua_touserdata(L, 1);
-  if (b->stepped != NULL && b->stepped->stepped)
-    luaL_error(L, "a hook must not use the iterator that it runs for");
+  if (b->stepped != NULL && b->stepped->stepped) {
+    lua_pushliteral(L, "a hook must not use the iterator that it runs for");
+    lua_error(L);
+  }
   uqL_get_user_value(L, 1);
   return b;
 }
@@ -106,8 +116,10 @@ static struct uq_batch *begin_use(lua_State *L) {
 static bool is_over(lua_State *L, const struct uq_batch *b) {
   if (!uq_batch_is_empty(&b->finished) || !uq_batch_is_empty(&b->flight))
     return false;
-  if (b->closed)
-    luaL_error(L, UQ_CLOSED);
+  if (b->closed) {
+    lua_pushliteral(L, UQ_CLOSED);
+    lua_error(L);
+  }
   return true;
 }
 
@@ -120,12 +132,14 @@ static void wait_for_calls(lua_State *L, const struct uq_batch *b) {
     if (c->transport == NULL || uq_transport_forked(c->transport))
       return;
     uq_calls_step(c, HUGE_VAL);
-    if (!uqL_calls_debug_hook(L))
+    if (!uqL_calls_debug_hook(L)) {
+      uq_calls_publish(c, true);
       lua_error(L);
+    }
   }
 }
 
-/* The iterator of a program without an event loop; its upvalue is the batch. */
+/* The iterator where nothing yields; its upvalue is the batch. */
 static int batch_iterate(lua_State *L) {
   int results = 0;
   lua_settop(L, 0);
@@ -134,8 +148,10 @@ static int batch_iterate(lua_State *L) {
   do {
     while (begin_calls(L, b))
       call_source(L, b);
-    if (is_over(L, b))
-      return 0;
+    if (is_over(L, b)) {
+      lua_pushnil(L);
+      return 1;
+    }
     if (uq_batch_is_empty(&b->finished)) {
       wait_for_calls(L, b);
       uqL_batch_step(L, b, UV);
@@ -163,12 +179,13 @@ int uqL_batch_next(lua_State *L) {
     lua_pushliteral(L, "end");
     return 1;
   }
-  int results =
-      uq_batch_is_empty(&b->finished) ? 0 : uqL_batch_push_result(L, b, UV);
   uq_calls_publish(b->client, true);
-  lua_pushstring(L, results > 0 ? "result" : "wait");
-  lua_insert(L, -1 - results);
-  return 1 + results;
+  lua_pushliteral(L, "wait");
+  lua_pushliteral(L, "result"); /* first: a finalizer may take the result */
+  if (!uq_batch_is_empty(&b->finished))
+    return 1 + uqL_batch_take_result(L, b, UV);
+  lua_pop(L, 1);
+  return 1;
 }
 
 int uqL_batch_query(lua_State *L) {
@@ -180,58 +197,87 @@ int uqL_batch_query(lua_State *L) {
   return 0;
 }
 
+int uqL_batch_wait(lua_State *L) {
+  wait_for_calls(L, luaL_checkudata(L, 1, BATCH));
+  return 0;
+}
+
+int uqL_batch_hook_failed(lua_State *L) {
+  const struct uq_batch *b = luaL_checkudata(L, 1, BATCH);
+  b->client->stats.hook_errors++;
+  return 0;
+}
+
+int uqL_batch_info(lua_State *L) {
+  uqL_batch_push_info(L, luaL_checkudata(L, 1, BATCH));
+  return 1;
+}
+
 /* ------------------------------------------------------------------------ */
 /* the class                                                                 */
 /* ------------------------------------------------------------------------ */
 
-int uqL_batch_close(lua_State *L) {
-  struct uq_batch *b = luaL_checkudata(L, 1, BATCH);
-  uq_batch_stop(b);
+/* Calls of the batch were canceled. */
+static void tell_client(lua_State *L, const struct uq_batch *b) {
   if (b->client == NULL)
-    return 0;
+    return;
   uq_calls_publish(b->client, true);
   lua_settop(L, 1);
   uqL_get_user_value(L, 1);
-  if (!uq_batch_is_empty(&b->free)) { /* any call of the client will do */
-    uqL_batch_push_call(L, UV, uq_batch_first(&b->free));
-    uqL_login_abandon_if_unwanted(L, UV + 1);
-  }
+  lua_rawgeti(L, UV, UQ_BATCH_CLIENT);
+  uqL_get_user_value(L, UV + 1);
+  uqL_login_abandon_if_unwanted(L, b->client, UV + 2);
+}
+
+/* batch:cancel(), as that of a call: for those who wait for either. */
+static int batch_cancel(lua_State *L) {
+  struct uq_batch *b = luaL_checkudata(L, 1, BATCH);
+  uq_batch_cancel(b);
+  tell_client(L, b);
+  return 0;
+}
+
+int uqL_batch_close(lua_State *L) {
+  struct uq_batch *b = luaL_checkudata(L, 1, BATCH);
+  uq_batch_stop(b);
+  tell_client(L, b);
   return 0;
 }
 
 static int batch_gc(lua_State *L) {
   struct uq_batch *b = luaL_checkudata(L, 1, BATCH);
   uq_batch_stop(b);
-  if (b->client != NULL)
-    uq_run_queue_leave(&b->client->queue, &b->group.task);
+  if (b->client == NULL)
+    return 0;
+  uq_run_queue_leave(&b->client->queue, &b->group.task);
+  uq_calls_publish(b->client, true);
   return 0;
 }
 
 void uqL_batch_open(lua_State *L) {
   static const luaL_Reg metamethods[] = {
       {"__gc", batch_gc}, {"__close", uqL_batch_close}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {{NULL, NULL}};
+  static const luaL_Reg methods[] = {{"cancel", batch_cancel}, {NULL, NULL}};
   uqL_class(L, BATCH, metamethods, methods);
 }
 
 /* Pushes the user value of a new batch; at 1 to 4: client, queries, options,
 ** and why all queries are refused, or nil. */
-static void push_user_value(lua_State *L, const struct uq_options *o) {
-  int calls =
-      o->concurrency < MAX_CALLS_AHEAD ? o->concurrency : MAX_CALLS_AHEAD;
-  lua_createtable(L, 2 * calls, 5);
+static void push_user_value(lua_State *L, struct uq_batch *b) {
+  int calls = b->options.concurrency < MAX_CALLS_AHEAD ? b->options.concurrency
+                                                       : MAX_CALLS_AHEAD;
+  lua_createtable(L, UQ_BATCH_VALUES + 2 * calls, 0);
   lua_pushvalue(L, 1);
-  lua_setfield(L, -2, "client");
+  lua_rawseti(L, -2, UQ_BATCH_CLIENT);
   lua_pushvalue(L, 2);
-  lua_setfield(L, -2, "source");
+  lua_rawseti(L, -2, UQ_BATCH_SOURCE);
   lua_pushvalue(L, 4);
-  lua_setfield(L, -2, "refused");
-  lua_pushboolean(L, 0);
-  lua_setfield(L, -2, "query");
+  lua_rawseti(L, -2, UQ_BATCH_REFUSED);
   if (lua_istable(L, 3)) {
     lua_pushliteral(L, "progress");
     lua_rawget(L, 3);
-    lua_setfield(L, -2, "progress");
+    b->reports = !lua_isnil(L, -1);
+    lua_rawseti(L, -2, UQ_BATCH_PROGRESS);
   }
 }
 
@@ -242,7 +288,7 @@ static struct uq_batch *push_batch(lua_State *L, const struct uq_options *o,
   uq_batch_init(b, o);
   luaL_getmetatable(L, BATCH);
   lua_setmetatable(L, -2);
-  push_user_value(L, o);
+  push_user_value(L, b);
   uqL_set_user_value(L, -2);
   b->client = lua_touserdata(L, 1);
   b->group.task.id = ++b->client->ids;
@@ -252,15 +298,19 @@ static struct uq_batch *push_batch(lua_State *L, const struct uq_options *o,
   return b;
 }
 
-/* Pushes the iterator of the batch at the top, that of the client's event loop
-** if it has one, and the value that ends the batch. */
+/* Pushes the iterator of the batch at the top, that of batch.lua under an event
+** loop, or if it calls functions of the user; and the value that ends the
+** batch. */
 static void push_iterator(lua_State *L, const struct uq_batch *b) {
   int batch = lua_gettop(L);
+  uqL_get_user_value(L, batch);
+  lua_rawgeti(L, -1, UQ_BATCH_PROGRESS);
+  lua_pushvalue(L, batch);
+  lua_pushcclosure(L, batch_iterate, 1);
   uqL_get_user_value(L, 1);
   lua_getfield(L, -1, "hub");
-  if (lua_isnil(L, -1)) {
-    lua_pushvalue(L, batch);
-    lua_pushcclosure(L, batch_iterate, 1);
+  if (lua_isnil(L, -1) && b->is_list && !b->reports) {
+    lua_pushvalue(L, batch + 3);
     lua_pushvalue(L, batch);
     return;
   }
@@ -272,7 +322,9 @@ static void push_iterator(lua_State *L, const struct uq_batch *b) {
     lua_pushnil(L);
   else
     lua_pushvalue(L, 2);
-  lua_call(L, 4, 2);
+  lua_pushvalue(L, batch + 2);
+  lua_pushvalue(L, batch + 3);
+  lua_call(L, 6, 2);
 }
 
 /* The length of the list of queries at 2; -1: it is a source function. */

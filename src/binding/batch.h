@@ -17,7 +17,7 @@ void uqL_batch_open(lua_State *L);
 ** __close ends the calls. The client, open, is at 1. */
 int uqL_batch(lua_State *L);
 
-/* For event loops, whose sources and waits may yield. */
+/* For batch.lua, whose waits, and source and `progress`, may yield. */
 
 /* batch_next(batch) -> "result", query and the call's results; "query": a query
 ** of the source is needed; "wait": until a call is due; "end". */
@@ -26,6 +26,15 @@ int uqL_batch_next(lua_State *L);
 /* batch_query(batch, query [, failure]): what the source has returned; a query
 ** of nil ends it. */
 int uqL_batch_query(lua_State *L);
+
+/* batch_wait(batch): blocks until a call may be due. */
+int uqL_batch_wait(lua_State *L);
+
+/* batch_hook_failed(batch): counts an error that `progress` has raised. */
+int uqL_batch_hook_failed(lua_State *L);
+
+/* batch_info(batch) -> what `progress` is called with. */
+int uqL_batch_info(lua_State *L);
 
 /* batch_close(batch): ends its calls. Also the __close of a batch. */
 int uqL_batch_close(lua_State *L);

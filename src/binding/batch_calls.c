@@ -66,20 +66,25 @@ void uq_batch_init(struct uq_batch *b, const struct uq_options *o) {
   b->options = *o;
 }
 
+/* Where the user value has the call with that number. */
+static int call_index(int number) { return UQ_BATCH_VALUES + 2 * number - 1; }
+
+int uq_batch_query_index(int number) { return UQ_BATCH_VALUES + 2 * number; }
+
 void uqL_batch_push_call(lua_State *L, int uv, const struct uq_call *call) {
-  lua_rawgeti(L, uv, 2 * call->batch.number - 1);
+  lua_rawgeti(L, uv, call_index(call->batch.number));
 }
 
 /* Makes a free call. */
 static void add_call(lua_State *L, struct uq_batch *b, int uv) {
   int number = ++b->calls; /* first: a finalizer may add one, too */
-  lua_getfield(L, uv, "client");
+  lua_rawgeti(L, uv, UQ_BATCH_CLIENT);
   lua_pushliteral(L, "");
   struct uq_call *call = uqL_call_push_object(L, lua_gettop(L) - 1);
   lua_pushboolean(L, 0);
-  lua_rawseti(L, uv, 2 * number); /* room for its query */
+  lua_rawseti(L, uv, uq_batch_query_index(number)); /* makes room */
   lua_pushvalue(L, -1);
-  lua_rawseti(L, uv, 2 * number - 1);
+  lua_rawseti(L, uv, call_index(number));
   lua_pop(L, 2);
   call->batch.number = number;
   move_call(&b->free, call);
@@ -90,7 +95,7 @@ static void add_call(lua_State *L, struct uq_batch *b, int uv) {
 /* ------------------------------------------------------------------------ */
 
 /* read_query(batch, query, call) -> why the query is refused, or nil. Sets the
-** options of the call, which nobody else has. */
+** options of the call, which no other caller has. */
 static int read_query(lua_State *L) {
   const struct uq_batch *b = lua_touserdata(L, 1);
   struct uq_call *call = lua_touserdata(L, 3);
@@ -120,13 +125,20 @@ static int refuse_query(lua_State *L) {
   return 0;
 }
 
-/* Reads the query at `query` for the call at `idx`, and ends the call if the
-** query is refused. False: pushes an error that is not the query's fault. */
+/* Pushes the functions above: 5.1 allocates for that. */
+static void push_functions(lua_State *L) {
+  lua_pushcfunction(L, read_query);
+  lua_pushcfunction(L, refuse_query);
+}
+
+/* Reads the query at `query`, behind the functions, for the call at `idx`, and
+** ends the call if the query is refused. False: pushes an error that is not the
+** query's fault. Allocates nothing that is not protected. */
 static bool prepare_call(lua_State *L, const struct uq_batch *b, int uv,
                          int query, int idx) {
   struct uq_call *call = lua_touserdata(L, idx);
   call->batch.reading = false;
-  lua_pushcfunction(L, read_query);
+  lua_pushvalue(L, query - 2); /* read_query */
   lua_pushvalue(L, 1);
   lua_pushvalue(L, query);
   lua_pushvalue(L, idx);
@@ -136,10 +148,10 @@ static bool prepare_call(lua_State *L, const struct uq_batch *b, int uv,
   else if (status != LUA_OK)
     return false;
   if (lua_isnil(L, -1))
-    lua_getfield(L, uv, "refused");
-  if (lua_isnil(L, -1))
+    lua_rawgeti(L, uv, UQ_BATCH_REFUSED);
+  if (!lua_toboolean(L, -1))
     return true;
-  lua_pushcfunction(L, refuse_query);
+  lua_pushvalue(L, query - 1); /* refuse_query */
   lua_pushvalue(L, idx);
   lua_pushvalue(L, -3);
   return lua_pcall(L, 2, 0, 0) == LUA_OK;
@@ -154,14 +166,15 @@ static bool prepare_call(lua_State *L, const struct uq_batch *b, int uv,
 static void step_call(lua_State *L, struct uq_batch *b, int uv,
                       struct uq_call *call) {
   bool interrupted = b->interrupted;
+  struct uq_call *outer = b->stepped; /* a finalizer may step the batch, too */
   uqL_batch_push_call(L, uv, call);
   b->interrupted = true;
   b->stepped = call;
   bool over = uqL_call_step(L, lua_gettop(L), false);
-  b->stepped = NULL;
+  b->stepped = outer;
   b->interrupted = interrupted;
   lua_pop(L, 1);
-  if (over)
+  if (over && !b->stopped) /* by a hook of the call */
     move_call(&b->finished, call);
   if (!uq_call_is_over(call) && call->attempt.count == 0)
     b->held = call;
@@ -178,7 +191,7 @@ static void begin_call(lua_State *L, struct uq_batch *b, int uv, int query,
     uq_batch_recycle(b, call);
     b->has_query = true; /* it is begun later */
     lua_pushvalue(L, query);
-    lua_setfield(L, uv, "query");
+    lua_rawseti(L, uv, UQ_BATCH_QUERY);
     lua_error(L);
   }
   o = call->options;
@@ -199,17 +212,18 @@ void uqL_batch_begin_next(lua_State *L, struct uq_batch *b, int uv) {
   luaL_checkstack(L, LUA_MINSTACK, "a batch");
   if (uq_batch_is_empty(&b->free))
     add_call(L, b, uv);
-  lua_getfield(L, uv, "query");
+  push_functions(L); /* before the query is taken */
+  lua_rawgeti(L, uv, UQ_BATCH_QUERY);
   if (b->has_query && !uq_batch_is_empty(&b->free)) {
     struct uq_call *call = uq_batch_first(&b->free);
     remove_call(call); /* it is in no list while it is begun */
     b->busy++;
     b->has_query = false;
     lua_pushvalue(L, -1);
-    lua_rawseti(L, uv, 2 * call->batch.number);
+    lua_rawseti(L, uv, uq_batch_query_index(call->batch.number));
     lua_pushboolean(L, 0);
-    lua_setfield(L, uv, "query");
-    begin_call(L, b, uv, top + 1, call);
+    lua_rawseti(L, uv, UQ_BATCH_QUERY);
+    begin_call(L, b, uv, top + 3, call);
   }
   lua_settop(L, top);
 }
@@ -239,8 +253,15 @@ void uqL_batch_step(lua_State *L, struct uq_batch *b, int uv) {
   b->interrupted = false;
 }
 
+void uq_batch_cancel(struct uq_batch *b) {
+  for (struct uq_link *link = b->flight.next; link != &b->flight;
+       link = link->next)
+    uq_call_stop(call_of(link), &uq_ending_canceled);
+  b->interrupted = true; /* the run queue does not report them */
+}
+
 void uq_batch_stop(struct uq_batch *b) {
-  b->source_over = true;
+  b->source_over = b->stopped = true;
   b->has_query = false;
   b->held = NULL;
   while (!uq_batch_is_empty(&b->flight)) {
@@ -248,4 +269,6 @@ void uq_batch_stop(struct uq_batch *b) {
     uq_call_stop(call, &uq_ending_canceled);
     uq_batch_recycle(b, call);
   }
+  while (!uq_batch_is_empty(&b->finished))
+    uq_batch_recycle(b, uq_batch_first(&b->finished));
 }

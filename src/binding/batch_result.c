@@ -9,15 +9,14 @@
 
 #include "binding/auxlib.h"
 #include "binding/batch_calls.h"
+#include "binding/calls.h"
 #include "binding/client.h"
+#include "binding/compat.h"
 #include "engine/base/clock.h"
 
-/* report_progress(batch, user value): calls `progress`. */
-static int report_progress(lua_State *L) {
-  const struct uq_batch *b = lua_touserdata(L, 1);
+void uqL_batch_push_info(lua_State *L, const struct uq_batch *b) {
   double elapsed = uq_clock() - b->started;
   double rate = elapsed > 0 ? b->done / elapsed : 0; /* a second */
-  lua_getfield(L, 2, "progress");
   lua_newtable(L);
   uqL_set_count(L, "done", b->done);
   uqL_set_count(L, "failed", b->failed);
@@ -30,15 +29,21 @@ static int report_progress(lua_State *L) {
       lua_setfield(L, -2, "ends");
     }
   }
+}
+
+/* report_progress(batch, user value): calls `progress`. */
+static int report_progress(lua_State *L) {
+  const struct uq_batch *b = lua_touserdata(L, 1);
+  lua_rawgeti(L, 2, UQ_BATCH_PROGRESS);
+  uqL_batch_push_info(L, b);
   lua_call(L, 1, 0);
   return 0;
 }
 
-/* Pushes the query and results of the first finished call, which is free then.
-** Returns their number. Allocates nothing. */
-static int take_result(lua_State *L, struct uq_batch *b, int uv) {
+int uqL_batch_take_result(lua_State *L, struct uq_batch *b, int uv) {
   struct uq_call *call = uq_batch_first(&b->finished);
-  int results = call->results, query = 2 * call->batch.number;
+  int results = call->results;
+  int query = uq_batch_query_index(call->batch.number);
   lua_rawgeti(L, uv, query);
   uqL_batch_push_call(L, uv, call);
   uqL_get_user_value(L, -1);
@@ -59,17 +64,14 @@ static int take_result(lua_State *L, struct uq_batch *b, int uv) {
 }
 
 int uqL_batch_push_result(lua_State *L, struct uq_batch *b, int uv) {
-  lua_getfield(L, uv, "progress");
-  bool reported = !lua_isnil(L, -1);
-  lua_pop(L, 1);
+  if (!b->reports)
+    return uqL_batch_take_result(L, b, uv);
   /* 5.1 allocates for a function: so before the result is taken */
   lua_pushcfunction(L, report_progress);
   int report = lua_gettop(L);
   if (uq_batch_is_empty(&b->finished)) /* a finalizer has taken it */
     return 0;
-  int results = take_result(L, b, uv);
-  if (!reported)
-    return results;
+  int results = uqL_batch_take_result(L, b, uv);
   lua_pushvalue(L, report);
   lua_pushvalue(L, 1);
   lua_pushvalue(L, uv);

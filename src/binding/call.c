@@ -13,19 +13,22 @@
 #include "binding/auxlib.h"
 #include "binding/call_error.h"
 #include "binding/client.h"
+#include "binding/compat.h"
 #include "binding/course.h"
 #include "binding/error.h"
 #include "binding/login.h"
 #include "binding/login_wait.h"
 #include "binding/token.h"
+#include "engine/base/buf.h"
 #include "engine/base/clock.h"
+#include "engine/base/error_kind.h"
+#include "engine/http/transport.h"
 
 /* ------------------------------------------------------------------------ */
 /* the course of a call                                                      */
 /* ------------------------------------------------------------------------ */
 
-/* The call wants the token itself: it has that now. A copy of the call's own is
-** pushed: see rule 8. */
+/* client:token() has its token: pushes a copy that the call owns, by rule 8. */
 static enum uq_verdict give_token(lua_State *L, struct uq_call *call) {
   const struct uq_client_token *t = &call->client->token;
   size_t prefix = uq_token_prefix(t->text.data, t->text.len);
@@ -55,8 +58,6 @@ static enum uq_verdict call_start(lua_State *L, int idx, struct uq_call *call) {
   if (next == UQ_CALL_TOKEN) {
     if (c->login.call != NULL && !uq_calls_want_login(c, NULL))
       uq_attempt_look(c->login.call);
-    if (call->options.queued && call->attempt.count == 0)
-      call->deadline = uq_clock() + call->options.timeout; /* begins now */
   }
   uq_call_enter(call, next, call->deadline);
   return next == UQ_CALL_ADMISSION ? UQ_GO : UQ_WAIT;
@@ -78,8 +79,8 @@ static const struct uq_course course = {
                [UQ_CALL_RENEWAL] = uqL_login_wait_state,
                [UQ_CALL_TOKEN] = uqL_login_wait_state,
                [UQ_CALL_ADMISSION] = call_admission,
-               [UQ_CALL_QUEUED] = uqL_state_slot,
-               [UQ_CALL_SLOT] = uqL_state_slot,
+               [UQ_CALL_QUEUED] = uqL_admission_wait,
+               [UQ_CALL_SLOT] = uqL_admission_wait,
                [UQ_CALL_IN_FLIGHT] = uqL_attempt_in_flight,
                [UQ_CALL_BACKOFF] = uqL_state_pause,
                [UQ_CALL_ENDED] = uqL_state_ended}};
@@ -93,7 +94,7 @@ static int step_course(lua_State *L, int idx, struct uq_call *call) {
       uqL_login_wait_step(L, idx, call);
     int results = uqL_course_step(L, idx, call);
     if (results > 0)
-      uqL_login_abandon_if_unwanted(L, idx);
+      uqL_login_leave(L, idx);
     if (results > 0 || !uq_login_wait_concerns(call) ||
         (concerned && !uq_login_wait_is_due(call)))
       return results;
@@ -142,7 +143,7 @@ static void wait_until_due(lua_State *L, int idx, struct uq_call *call) {
     uq_calls_step(call->client, HUGE_VAL);
     if (!uqL_calls_debug_hook(L)) {
       uq_call_stop(call, &uq_ending_canceled);
-      uqL_login_abandon_if_unwanted(L, idx);
+      uqL_login_leave(L, idx);
       uq_calls_publish(call->client, true);
       lua_error(L);
     }
@@ -193,7 +194,7 @@ bool uqL_call_step(lua_State *L, int idx, bool engine) {
     uq_calls_step(call->client, 0);
   bool good = uqL_course_try(L, idx, step);
   if (!good)
-    uqL_login_abandon_if_unwanted(L, idx);
+    uqL_login_leave(L, idx);
   uq_calls_publish(call->client, true);
   if (!good)
     lua_error(L);
@@ -215,14 +216,16 @@ void uqL_call_wait(lua_State *L, int idx) {
   while (!uqL_call_step(L, idx, false) && !call->stepped) {
     while (!uq_call_is_due(call)) {
       uq_calls_step(call->client, HUGE_VAL);
-      if (!uqL_calls_debug_hook(L))
+      if (!uqL_calls_debug_hook(L)) {
+        uq_calls_publish(call->client, true);
         lua_error(L);
+      }
     }
   }
 }
 
 void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
-                    const struct uq_options *o) {
+                    const struct uq_options *o, bool listed) {
   const char *query = lua_tostring(L, -1);
   struct uq_call *call = uqL_call_push_object(L, client);
   if (!uq_call_begin(call, lua_touserdata(L, client), &course, e, query, o)) {
@@ -231,7 +234,8 @@ void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
   }
   call->is_object = true;
   call->client->stats.calls++;
-  register_object(L, client, call->task.id);
+  if (listed)
+    register_object(L, client, call->task.id);
   uqL_call_step(L, lua_gettop(L), false);
 }
 
@@ -332,7 +336,8 @@ static int call_result(lua_State *L) {
   return call->results;
 }
 
-/* It may be what another call waits for, its connection above all. */
+/* Publishes, since another call may be due now: it may have waited for the
+** connection of this one. */
 static void cancel(struct uq_call *call) {
   bool over = uq_call_is_over(call);
   uq_call_stop(call, &uq_ending_canceled);
@@ -343,7 +348,7 @@ static void cancel(struct uq_call *call) {
 /* call:cancel(): a call in progress ends with the kind `canceled`. */
 static int call_cancel(lua_State *L) {
   cancel(check_call(L));
-  uqL_login_abandon_if_unwanted(L, 1);
+  uqL_login_leave(L, 1);
   return 0;
 }
 
@@ -353,7 +358,7 @@ static int call_gc(lua_State *L) {
     call->client->cached_call = NULL;
   cancel(call);
   uq_call_forget(call);
-  uqL_login_abandon_if_unwanted(L, 1);
+  uqL_login_leave(L, 1);
   return 0;
 }
 
@@ -372,7 +377,7 @@ static int call_attempts(lua_State *L) {
   return 1;
 }
 
-/* call:pollfd() -> the client's descriptor; nil: there is none. */
+/* call:pollfd() -> the client's descriptor; nil: none. */
 static int call_pollfd(lua_State *L) {
   struct uq_call *call = check_call(L);
   int fd = is_live(call) ? uqL_calls_fd(L, call->client) : -1;

@@ -9,6 +9,9 @@
 
 #include "binding/calls.h"
 #include "binding/compat.h"
+#include "binding/options.h"
+#include "engine/api/endpoint.h"
+#include "engine/policy/run_queue.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -23,10 +26,10 @@ void uqL_call_open(lua_State *L);
 int uqL_call_run(lua_State *L, int client, const struct uq_endpoint *e,
                  const struct uq_options *o);
 
-/* Replaces the query at the top by a call object, begun. Raises if the client
-** is closed. */
+/* Replaces the query at the top by a call object, begun. listed: client:ready
+** may return it. Raises if the client is closed. */
 void uqL_call_start(lua_State *L, int client, const struct uq_endpoint *e,
-                    const struct uq_options *o);
+                    const struct uq_options *o, bool listed);
 
 /* Steps the call object at idx, the engine before if that is asked for. True:
 ** it has its results. Raises what its step raises; the call is over then. */

@@ -7,8 +7,10 @@
 #include "binding/client.h"
 #include "binding/error.h"
 #include "binding/login.h"
+#include "binding/options.h"
 #include "engine/base/clock.h"
 #include "engine/number/number.h"
+#include "engine/policy/rate_limiter.h"
 
 static void set_true(lua_State *L, const char *name) {
   lua_pushboolean(L, 1);

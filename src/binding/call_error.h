@@ -10,6 +10,7 @@
 
 #include "binding/calls.h"
 #include "binding/compat.h"
+#include "engine/api/endpoint.h"
 #include "engine/base/error_kind.h"
 
 #pragma GCC visibility push(hidden)

@@ -15,7 +15,7 @@
 #include "engine/api/endpoint.h"
 
 /* The index of the option table that may be at idx, as argument `number`, the
-** last; 0: there is none. */
+** last; 0: none. */
 static int option_table(lua_State *L, const struct uq_reading *r, int idx,
                         int number) {
   bool given = !lua_isnoneornil(L, idx);

@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "binding/client.h"
+#include "binding/compat.h"
 #include "binding/reclaim.h"
 #include "engine/base/clock.h"
+#include "engine/http/transport.h"
 #include "engine/policy/rate_limiter.h"
 
 /* Seconds, the longest wait in one piece: a signal that came just before it
@@ -240,8 +242,9 @@ void uq_calls_publish(struct uq_client *c, bool notify) {
   if (c->transport == NULL || uq_transport_forked(c->transport))
     return;
   advance(c);
-  uq_transport_publish(c->transport, next_wake(c),
-                       notify && uq_run_queue_has_ready(&c->queue));
+  bool due =
+      uq_run_queue_has_ready(&c->queue) || uq_run_queue_has_passed(&c->queue);
+  uq_transport_publish(c->transport, next_wake(c), notify && due);
 }
 
 bool uqL_calls_debug_hook(lua_State *L) {
@@ -266,8 +269,10 @@ bool uqL_calls_wait(lua_State *L, struct uq_client *c, double limit) {
     uq_calls_step(c, left);
     if (uq_run_queue_has_ready(&c->queue) || left <= 0)
       return uq_run_queue_has_ready(&c->queue);
-    if (!uqL_calls_debug_hook(L))
+    if (!uqL_calls_debug_hook(L)) {
+      uq_calls_publish(c, false);
       lua_error(L);
+    }
     if (c->transport == NULL)
       return false;
   }
@@ -306,6 +311,20 @@ double uq_calls_idle(const struct uq_client *c) {
   if (wake >= 0)
     idle = fmin(idle, wake - now);
   return idle < HUGE_VAL ? idle : 0;
+}
+
+void uq_calls_pass(struct uq_client *c, double id) {
+  for (struct uq_call *call = c->calls; call != NULL; call = call->next) {
+    if (call->task.id == id)
+      uq_run_queue_pass(&c->queue, &call->task);
+  }
+  uq_calls_publish(c, true);
+}
+
+void uq_calls_recall(struct uq_client *c) {
+  for (struct uq_call *call = c->calls; call != NULL; call = call->next)
+    uq_run_queue_recall(&c->queue, &call->task);
+  uq_calls_publish(c, true);
 }
 
 struct uq_call *uq_call_of(struct uq_task *task) {

@@ -16,7 +16,6 @@
 #include "engine/base/error_kind.h"
 #include "engine/base/uuid.h"
 #include "engine/http/transfer.h"
-#include "engine/http/transport.h"
 #include "engine/policy/run_queue.h"
 
 #pragma GCC visibility push(hidden)
@@ -29,7 +28,7 @@ struct uq_client;
 /* What a call does next. `until` is a moment on uq_clock, after which its state
 ** is left even if nothing else happens. */
 enum uq_call_state {
-  UQ_CALL_START,     /* to make an attempt: has it a token for that? */
+  UQ_CALL_START,     /* is to make an attempt, for which it needs a token */
   UQ_CALL_RENEWAL,   /* has a token: may begin the login that renews it */
   UQ_CALL_TOKEN,     /* waits for the client's login, until */
   UQ_CALL_STORE,     /* a login: tries the token store's lock again, until */
@@ -200,8 +199,8 @@ void uq_calls_login_over(struct uq_client *c);
 /* Steps the transport, waiting at most `limit` seconds for the network. */
 void uq_calls_step(struct uq_client *c, double limit);
 
-/* After steps: brings the client's descriptor in line, for those that wait for
-** it. notify: it is readable if a call is due. */
+/* After steps, for those that wait on the client's descriptor: sets its timer.
+** notify: makes it readable if a call is due or passed. */
 void uq_calls_publish(struct uq_client *c, bool notify);
 
 /* Steps the transport until a call of the client is due, at most for `limit`
@@ -213,7 +212,7 @@ bool uqL_calls_wait(lua_State *L, struct uq_client *c, double limit);
 ** it has raised. */
 bool uqL_calls_debug_hook(lua_State *L);
 
-/* The client's descriptor. -1: there is none. The client may be closed
+/* The client's descriptor. -1: none. The client may be closed
 ** afterwards. */
 int uqL_calls_fd(lua_State *L, struct uq_client *c);
 
@@ -222,12 +221,21 @@ int uqL_calls_fd(lua_State *L, struct uq_client *c);
 double uq_calls_due(const struct uq_client *c);
 
 /* Seconds in which nothing is expected to happen for the calls of a client that
-** has some; 0: one is due; below: something has been expected for so long. */
+** has some; 0: one is due; below 0: an event has been expected for so long. */
 double uq_calls_idle(const struct uq_client *c);
 
-/* The id of the next call, or batch, that is due and not yet reported; 0: there
-** is none. */
+/* The id of the next call, or batch, that is due and not yet reported; 0: none.
+*/
 double uq_calls_next(struct uq_client *c);
+
+/* The consumer of uq_calls_next does not wait for the call of that id. Another
+** one may, on the descriptor: that is readable until the call is stepped. An
+** event loop of cqueues may have several controllers that share a client. */
+void uq_calls_pass(struct uq_client *c, double id);
+
+/* A consumer has failed, and may have lost the report of a call or batch that
+** is due: all such are reported once more. */
+void uq_calls_recall(struct uq_client *c);
 
 /* The call of a task, which is not a batch's. */
 struct uq_call *uq_call_of(struct uq_task *task);

@@ -12,11 +12,12 @@
 #include "engine/http/url.h"
 #include "engine/number/datetime.h"
 
-#define MAX_TEXT 512 /* bytes */
+/* Bytes. */
+#define MAX_TEXT 512
 #define MAX_BASE_URL 1024
 #define MAX_WORD 64
 
-/* UQPAY's documents have ten digits; others are left to the API. */
+/* Digits of a short id. UQPAY's documents show ten; the API judges others. */
 #define MIN_SHORT_ID 4
 #define MAX_SHORT_ID 20
 
@@ -26,12 +27,15 @@ bool uq_check_agent(const char *text, size_t len) {
 
 const char *uq_check_text(const char *text, size_t len) {
   bool good = len > 0 && len <= MAX_TEXT && !uq_has_control(text, len);
-  return good ? NULL : "text of 1 to 512 bytes without control bytes expected";
+  return good ? NULL
+              : "text of 1 to " UQ_DIGITS_OF(
+                    MAX_TEXT) " bytes without control bytes expected";
 }
 
 const char *uq_check_credential(const char *text, size_t len) {
   bool good = len > 0 && len <= MAX_TEXT && uq_is_visible(text, len);
-  return good ? NULL : "1 to 512 visible ASCII bytes expected";
+  return good ? NULL
+              : "1 to " UQ_DIGITS_OF(MAX_TEXT) " visible ASCII bytes expected";
 }
 
 const char *uq_check_proxy(const char *text, size_t len) {
@@ -43,8 +47,14 @@ const char *uq_check_proxy(const char *text, size_t len) {
 
 const char *uq_check_base_url(const char *text, size_t len) {
   bool good = len > 0 && len <= MAX_BASE_URL && strlen(text) == len;
-  return good ? NULL : "a URL of at most 1024 bytes expected";
+  return good
+             ? NULL
+             : "a URL of at most " UQ_DIGITS_OF(MAX_BASE_URL) " bytes expected";
 }
+
+/* Characters of 32 bytes in base64, and the padding behind them. */
+#define PIN_DIGITS 43
+#define PIN_PADDING '='
 
 const char *uq_check_pin(const char *text, size_t len) {
   static const char prefix[] = "sha256//";
@@ -58,9 +68,9 @@ const char *uq_check_pin(const char *text, size_t len) {
     if (strncmp(p, prefix, sizeof prefix - 1) != 0)
       return expected;
     p += sizeof prefix - 1;
-    if (strspn(p, digits) != 43 || p[43] != '=')
+    if (strspn(p, digits) != PIN_DIGITS || p[PIN_DIGITS] != PIN_PADDING)
       return expected;
-    p += 44;
+    p += PIN_DIGITS + 1;
     if (*p == '\0')
       return NULL;
     if (*p != ';')
@@ -97,22 +107,24 @@ const char *uq_check_account(const char *text, size_t len) {
 }
 
 const char *uq_check_time(const char *text, size_t len) {
-  struct uq_datetime moment;
+  struct uq_datetime time;
   if (len <= MAX_WORD &&
-      uq_datetime_parse(text, len, NULL, &moment) == UQ_DATETIME_OK)
+      uq_datetime_parse(text, len, NULL, &time) == UQ_DATETIME_OK)
     return NULL;
   return "a time with its zone, such as 2024-03-21T17:17:32+08:00, expected";
 }
 
 const char *uq_check_word(const char *text, size_t len) {
   bool good = len > 0 && len <= MAX_WORD && uq_is_visible(text, len);
-  return good ? NULL : "a word of 1 to 64 visible ASCII characters expected";
+  return good ? NULL
+              : "a word of 1 to " UQ_DIGITS_OF(
+                    MAX_WORD) " visible ASCII characters expected";
 }
 
 void uq_refuse(struct uq_refusal *refused, const char *option,
                const char *expected, bool empty) {
   if (refused->option != NULL && strcmp(refused->option, option) <= 0)
-    return; /* of several it is always the same one */
+    return;
   refused->option = option;
   snprintf(refused->expected, sizeof refused->expected, "%s%s", expected,
            empty ? ", got an empty string" : "");

@@ -1,6 +1,6 @@
 /*
-** check.h - the forms that text from outside must have: what is not of its form
-** is never sent. Knows no Lua and no curl.
+** check.h - checks of text from outside: what does not pass is never sent.
+** Knows no Lua and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_CHECK_H
@@ -14,32 +14,33 @@
 #define UQ_CURRENCY_MAX 5 /* characters */
 #define UQ_ACCOUNT_MAX 36 /* of a UUID; a short id has fewer */
 
-/* Each returns NULL if the text has the form, else what is expected. A NUL is
-** at text[len], others may come before it. */
+/* Returns NULL if the text passes, else what is expected. A NUL is at
+** text[len], and may be before. */
 typedef const char *uq_check(const char *text, size_t len);
 
 uq_check uq_check_text;       /* no control characters */
 uq_check uq_check_credential; /* visible ASCII */
-uq_check uq_check_proxy;      /* the URL of one, or "" */
+uq_check uq_check_proxy;      /* a proxy's URL, or "" for none */
 uq_check uq_check_base_url;   /* its length only: see uq_url_check */
 uq_check uq_check_pin;        /* "sha256//<base64>", several with ";" between */
-uq_check uq_check_currency;   /* "USD", "XUSD": the API lists none */
+uq_check uq_check_currency;   /* "USD", "XUSD": the API has no list of them */
 uq_check uq_check_uuid;
 uq_check uq_check_account; /* a UUID, or a short id: "CB" and digits */
 uq_check uq_check_time;    /* a date with its time and zone */
 uq_check uq_check_word;    /* at most 64 visible ASCII characters */
 
-/* True if the text is visible ASCII that fits into User-Agent. */
+/* True if the text is visible ASCII that can stand in a User-Agent. */
 bool uq_check_agent(const char *text, size_t len);
 
-/* A value that may come from outside the program and cannot be sent: the call
-** fails with kind `invalid_request`. */
+/* A wrong value that may come from outside the program: the call fails with
+** kind `invalid_request`. */
 struct uq_refusal {
-  const char *option; /* NULL: all values are good */
+  const char *option; /* NULL: no value is wrong */
   char expected[100];
 };
 
-/* Refuses an option's value. Of several options the first by name counts. */
+/* Notes that an option's value is wrong. Of several options the first by name
+** is kept, whatever the order of the table. empty: the value is "". */
 void uq_refuse(struct uq_refusal *refused, const char *option,
                const char *expected, bool empty);
 

@@ -1,5 +1,5 @@
 /*
-** client.c - the client userdata: its making, its methods, its end.
+** client.c - see client.h.
 ** SPDX-License-Identifier: MIT
 */
 #include "binding/client.h"
@@ -18,11 +18,18 @@
 #include "binding/token.h"
 #include "binding/token_store.h"
 #include "engine/api/endpoint.h"
+#include "engine/base/ascii.h"
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
 #include "engine/http/transport.h"
+#include "engine/http/transport_options.h"
 #include "engine/policy/rate_limiter.h"
 #include "engine/policy/run_queue.h"
+
+/* Bytes that the buffers of secrets have room for; the options have smaller
+** limits. */
+#define MAX_TOKEN_TEXT 16384
+#define MAX_API_KEY 1024
 
 static struct uq_client *check_client(lua_State *L) {
   struct uq_client *c = uqL_self(L, UQ_CLIENT, "client");
@@ -31,8 +38,8 @@ static struct uq_client *check_client(lua_State *L) {
   return c;
 }
 
-/* close(), __gc and __close: ends the calls in flight, then the transport. A
-** client that was never finished has no transport, but may have a token. */
+/* close(), __gc and __close: ends the calls in flight, then the transport. If
+** uqpay.new has failed there is no transport, but maybe a token. */
 static int client_close(lua_State *L) {
   struct uq_client *c = uqL_self(L, UQ_CLIENT, "client");
   struct uq_transport *transport = c->transport;
@@ -61,8 +68,9 @@ static int client_tostring(lua_State *L) {
   return 1;
 }
 
-/* The endpoint whose method is called, an upvalue behind the method's name. */
-static const struct uq_endpoint *called(lua_State *L) {
+/* The endpoint of the method that runs: its second upvalue. The first is the
+** method's name. */
+static const struct uq_endpoint *method_endpoint(lua_State *L) {
   return &uq_endpoints[lua_tointeger(L, lua_upvalueindex(2))];
 }
 
@@ -70,25 +78,32 @@ static const struct uq_endpoint *called(lua_State *L) {
 ** client:transactions{...} and so on: blocks up to the timeout. */
 static int client_call(lua_State *L) {
   struct uq_client *c = check_client(L);
-  const struct uq_endpoint *e = called(L);
+  const struct uq_endpoint *e = method_endpoint(L);
   struct uq_options o = c->options;
   if (!uqL_call_options(L, 2, e, e->name, &o))
     return uqL_call_refuse(L, e, &o);
   return uqL_call_run(L, 1, e, &o);
 }
 
-/* client:start_balance(...) and so on: the same without waiting; a call object.
- */
-static int client_start(lua_State *L) {
+/* Pushes the call object of a method that does not wait. listed: client:ready
+** may return it. */
+static int start_call(lua_State *L, bool listed) {
   struct uq_client *c = check_client(L);
-  const struct uq_endpoint *e = called(L);
+  const struct uq_endpoint *e = method_endpoint(L);
   struct uq_options o = c->options;
   if (uqL_call_options(L, 2, e, lua_tostring(L, lua_upvalueindex(1)), &o))
-    uqL_call_start(L, 1, e, &o);
+    uqL_call_start(L, 1, e, &o, listed);
   else
     uqL_call_start_refused(L, 1, e, &o);
   return 1;
 }
+
+/* client:start_balance(...) and so on: the same without waiting; a call object.
+ */
+static int client_start(lua_State *L) { return start_call(L, true); }
+
+/* The same for our Lua files, which know what waits for the call. */
+static int start_unlisted(lua_State *L) { return start_call(L, false); }
 
 /* client:invalidate_token(): the next call gets a new one. */
 static int client_invalidate_token(lua_State *L) {
@@ -109,7 +124,7 @@ static int client_batch(lua_State *L) {
 ** is the failure of the first page. */
 static int client_each(lua_State *L) {
   struct uq_client *c = check_client(L);
-  const struct uq_endpoint *e = called(L);
+  const struct uq_endpoint *e = method_endpoint(L);
   struct uq_options o = c->options;
   if (lua_isnone(L, 2))
     lua_pushnil(L);
@@ -132,19 +147,19 @@ static int client_each(lua_State *L) {
   return lua_gettop(L);
 }
 
-/* client:step([seconds]) -> can a call be stepped? Lets the network go on,
-** waiting for at most so long: 0 by default. */
+/* client:step([seconds]) -> true if a call can be stepped. Processes what the
+** network has brought; waits for it for at most so long, by default not. */
 static int client_step(lua_State *L) {
   struct uq_client *c = check_client(L);
   double limit = (double)luaL_optnumber(L, 2, 0);
   luaL_argcheck(L, limit >= 0 && limit <= UQ_TIMEOUT_MAX, 2,
-                "seconds from 0 to 86400 expected");
+                "seconds from 0 to " UQ_DIGITS_OF(UQ_TIMEOUT_MAX) " expected");
   lua_pushboolean(L, uqL_calls_wait(L, c, limit));
   uq_calls_publish(c, false);
   return 1;
 }
 
-/* client:ready() -> a call object that is due; nil: there is none. Each is
+/* client:ready() -> a call object that is due; nil: none. Each is
 ** reported once. */
 static int client_ready(lua_State *L) {
   struct uq_client *c = check_client(L);
@@ -154,7 +169,7 @@ static int client_ready(lua_State *L) {
   while ((id = uq_calls_next(c)) != 0) {
     uqL_pushcount(L, id);
     lua_rawget(L, -2);
-    if (!lua_isnil(L, -1)) /* else it is a batch, or about to be collected */
+    if (!lua_isnil(L, -1)) /* else it is not listed, or about to be collected */
       return 1;
     lua_pop(L, 1);
   }
@@ -163,7 +178,7 @@ static int client_ready(lua_State *L) {
 }
 
 /* client:pollfd() -> one descriptor for all calls, readable when client:step
-** has something to do; nil: there is none. */
+** has something to do; nil: none. */
 static int client_pollfd(lua_State *L) {
   int fd = uqL_calls_fd(L, check_client(L));
   if (fd < 0)
@@ -180,8 +195,8 @@ static int client_events(lua_State *L) {
   return 1;
 }
 
-/* client:timeout() -> seconds after which client:step is due, whatever the
-** descriptor says; nil: none. */
+/* client:timeout() -> seconds after which client:step is due, even if the
+** descriptor is not readable; nil: no such time. */
 static int client_timeout(lua_State *L) {
   double due = uq_calls_due(check_client(L));
   double left = due - uq_clock();
@@ -192,7 +207,7 @@ static int client_timeout(lua_State *L) {
   return 1;
 }
 
-/* client:stats(): what the client has done so far. */
+/* client:stats() -> counters since the client was made. */
 static int client_stats(lua_State *L) {
   const struct uq_stats *s = &check_client(L)->stats;
   lua_newtable(L);
@@ -207,7 +222,7 @@ static int client_stats(lua_State *L) {
   return 1;
 }
 
-/* Pushes a table that keeps none of its values alive. */
+/* Pushes a table with weak values. */
 static void push_weak_table(lua_State *L) {
   lua_newtable(L);
   lua_createtable(L, 0, 1);
@@ -231,14 +246,14 @@ int uqL_client_new(lua_State *L) {
   push_weak_table(L); /* call objects by id, for client:ready */
   lua_setfield(L, -2, "calls");
   lua_pushvalue(L, 2);
-  lua_setfield(L, -2, "client"); /* a call holds this table, and so us */
+  lua_setfield(L, -2, "client"); /* calls keep this table, and so the client */
   lua_pushboolean(L, 0);
   lua_rawseti(L, -2, UQ_USER_VALUE_CACHED_CALL);
   lua_pushboolean(L, 0);
   lua_rawseti(L, -2, UQ_USER_VALUE_LOGIN);
-  uq_buf_init(&c->token.text, 16384);
-  uq_buf_init(&c->api_key, 1024);
-  uqL_client_options(L, 1, c); /* may raise: __gc must free the token */
+  uq_buf_init(&c->token.text, MAX_TOKEN_TEXT);
+  uq_buf_init(&c->api_key, MAX_API_KEY);
+  uqL_client_options(L, 1, c); /* if it raises, __gc frees the token */
   const struct uq_options *o = &c->options;
   struct uq_transport_options transport = {
       o->ca_file,
@@ -277,7 +292,7 @@ static void push_method(lua_State *L, lua_CFunction method, const char *name,
 }
 
 void uqL_client_push_start(lua_State *L, int endpoint) {
-  push_method(L, client_start, uq_endpoints[endpoint].name, endpoint);
+  push_method(L, start_unlisted, uq_endpoints[endpoint].name, endpoint);
 }
 
 /* Sets the methods of an endpoint in the table at the top. */

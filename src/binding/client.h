@@ -34,7 +34,7 @@ struct uq_stats {
 
 /* The access token that the client has: see token.h. Texts as they are sent. */
 struct uq_client_token {
-  struct uq_buf text;    /* empty: there is none yet */
+  struct uq_buf text;    /* empty: none yet */
   struct uq_buf refused; /* the one that the API last refused */
   double end;            /* Unix seconds; 0: not known */
   double until;          /* the same on uq_clock, which is never set back */
@@ -96,8 +96,9 @@ void uqL_client_open(lua_State *L);
 /* uqpay.new */
 int uqL_client_new(lua_State *L);
 
-/* Pushes the client's method that starts a call of the endpoint, for Lua code
-** that waits for the call: it calls itself by the endpoint's name. */
+/* Pushes a function(client, ...) that starts a call of the endpoint, for Lua
+** code that waits for the call: client:ready does not return it, and messages
+** call the function by the endpoint's name. */
 void uqL_client_push_start(lua_State *L, int endpoint);
 
 #pragma GCC visibility pop

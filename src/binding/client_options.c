@@ -12,6 +12,7 @@
 #include "binding/client.h"
 #include "binding/option_reading.h"
 #include "binding/options.h"
+#include "engine/base/buf.h"
 #include "engine/http/trust.h"
 #include "engine/http/url.h"
 
@@ -42,7 +43,8 @@ static void check_credentials(lua_State *L, const struct uq_reading *r) {
 }
 
 /* Sets the base URL and the limits of the environment, the sandbox by default.
-** Another address has limits of its own. */
+** A base_url of the program has no limit, unless the option rate_limit sets
+** one. */
 static void apply_environment(lua_State *L, const struct uq_reading *r) {
   struct uq_options *o = r->options;
   int environment = o->environment < 0 ? UQ_SANDBOX : o->environment;
@@ -56,7 +58,7 @@ static void apply_environment(lua_State *L, const struct uq_reading *r) {
     o->base_url = environments[environment].url;
 }
 
-/* Takes trailing slashes off the base URL, and checks it. */
+/* Removes trailing slashes from the base URL, and checks it. */
 static void check_base_url(lua_State *L, const struct uq_reading *r) {
   struct uq_options *o = r->options;
   struct uq_client *c = r->client;
@@ -85,8 +87,8 @@ static void set_store_key(lua_State *L, const struct uq_reading *r) {
   lua_setfield(L, r->user_value, "token_store_key");
 }
 
-/* Without encryption there is no proxy, not even one of the process's
-** environment: it would see the token. */
+/* Plain HTTP uses no proxy, not even one that the environment variables name:
+** it would see the token. */
 static void check_proxy(lua_State *L, const struct uq_reading *r) {
   struct uq_options *o = r->options;
   if (uq_url_encrypted(o->base_url))
@@ -98,7 +100,7 @@ static void check_proxy(lua_State *L, const struct uq_reading *r) {
 }
 
 /* Raises if the file or folder of CA certificates cannot be used. A lack of
-** descriptors may be over when a call needs it. */
+** descriptors does not raise: it may be over when a call needs the file. */
 static void check_trust(lua_State *L, const struct uq_reading *r,
                         const char *name, const char *path, bool folder) {
   int error;

@@ -5,8 +5,6 @@
 #define _GNU_SOURCE /* dladdr, RTLD_DEFAULT */
 #include "binding/compat.h"
 
-#include "binding/compat.h"
-
 #if LUA_VERSION_NUM == 501
 
 #include <dlfcn.h>

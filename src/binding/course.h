@@ -18,9 +18,6 @@
  */
 enum uq_verdict uqL_state_pause(lua_State *L, int idx, struct uq_call *call);
 
-/* QUEUED, SLOT: the same; the token may be over by then. */
-enum uq_verdict uqL_state_slot(lua_State *L, int idx, struct uq_call *call);
-
 /* ENDED */
 enum uq_verdict uqL_state_ended(lua_State *L, int idx, struct uq_call *call);
 

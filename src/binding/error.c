@@ -1,6 +1,6 @@
 /*
 ** error.c - the error table: its kind and message, and `nil, message, err`.
-** What came from outside gets into it through redact.c alone.
+** Text from outside gets into it through uqL_push_redacted only.
 ** SPDX-License-Identifier: MIT
 */
 #include "binding/error.h"

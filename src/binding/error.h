@@ -23,19 +23,19 @@ void uqL_error_open(lua_State *L);
 /* Pushes the table of kinds. */
 void uqL_error_kinds(lua_State *L);
 
-/* Turns the message at the top into an error table of that kind. */
+/* Replaces the message at the top by an error table of that kind. */
 void uqL_error_new(lua_State *L, enum uq_kind kind);
 
-/* The same for a call that nothing was sent of. */
+/* The same for a call of which nothing was sent. */
 void uqL_error_unsent(lua_State *L, enum uq_kind kind);
 
-/* Adds to the message of the error table at the top. */
+/* Appends to the message of the error table at the top. */
 void uqL_error_append_message(lua_State *L, const char *text);
 
 /* Sets a field of the error table at the top; "" and NULL are left out. */
 void uqL_error_set_string(lua_State *L, const char *name, const char *value);
 
-/* The same for text from outside: see uqL_push_redacted. */
+/* The same for a text from outside: see uqL_push_redacted. */
 void uqL_error_set_redacted(lua_State *L, const char *name, const char *text,
                             const struct uq_secrets *secrets);
 

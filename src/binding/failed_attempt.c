@@ -11,13 +11,18 @@
 #include "binding/client.h"
 #include "binding/error.h"
 #include "binding/hook.h"
+#include "binding/options.h"
 #include "binding/shared_limit.h"
 #include "binding/token.h"
+#include "engine/base/buf.h"
 #include "engine/base/clock.h"
+#include "engine/base/error_kind.h"
+#include "engine/base/uuid.h"
+#include "engine/http/transfer.h"
 #include "engine/policy/rate_limiter.h"
 #include "engine/policy/retry.h"
 
-/* Seconds that the others wait for one's Retry-After: limits are a minute's. */
+/* Longest back-off of a client, in seconds: the API's limits are per minute. */
 #define MAX_PAUSE 60.0
 
 /* A random number in [0, 1); without randomness, one half. */

@@ -11,6 +11,7 @@
 #include "binding/error.h"
 #include "binding/reclaim.h"
 #include "engine/base/buf.h"
+#include "engine/store/lock_file.h"
 #include "engine/store/private_file.h"
 #include "engine/store/token_file.h"
 
@@ -58,7 +59,7 @@ static int fail(lua_State *L, const struct uq_token_file *s) {
   return 2;
 }
 
-/* store:get(key) -> token, its end or nil; nil: there is none */
+/* store:get(key) -> token, its end or nil; nil: none */
 static int store_get(lua_State *L) {
   char token[UQ_TOKEN_FILE_TOKEN_MAX];
   struct uq_stored_token entry;

@@ -1,5 +1,5 @@
 /*
-** file_store.h - a token store in a folder.
+** file_store.h - a token store in a file.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_FILE_STORE_H

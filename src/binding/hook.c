@@ -9,9 +9,11 @@
 #include "binding/client.h"
 #include "binding/compat.h"
 #include "binding/error.h"
+#include "binding/options.h"
 #include "engine/api/endpoint.h"
 #include "engine/base/clock.h"
 #include "engine/base/redact.h"
+#include "engine/http/response_headers.h"
 #include "engine/http/transfer.h"
 
 static void set_number(lua_State *L, const char *name, double value) {

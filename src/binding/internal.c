@@ -1,101 +1,51 @@
 /*
-** internal.c - what the Lua files of uqpay share with the C module, and nobody
-** else: require "uqpay.internal" finds it in the same library.
+** internal.c - see internal.h.
 ** SPDX-License-Identifier: MIT
 */
-#include "binding/batch.h"
-
-#include <string.h>
+#include "binding/internal.h"
 
 #include "binding/auxlib.h"
+#include "binding/batch.h"
 #include "binding/call.h"
 #include "binding/call_options.h"
+#include "binding/calls.h"
 #include "binding/client.h"
 #include "binding/compat.h"
 #include "binding/error.h"
 #include "binding/options.h"
 #include "binding/response.h"
+#include "binding/response_context.h"
+#include "binding/shared_limit.h"
 #include "engine/api/endpoint.h"
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
 #include "engine/base/error_kind.h"
 #include "engine/http/transport.h"
 
-/* clock() -> seconds on a clock that never steps. */
+/* ------------------------------------------------------------------------ */
+/* the state                                                                 */
+/* ------------------------------------------------------------------------ */
+
+/* clock() -> seconds on the monotonic clock. */
 static int internal_clock(lua_State *L) {
   lua_pushnumber(L, uq_clock());
   return 1;
 }
 
-/* stepping(call) -> true if a step of the call runs, which is so within its
-** hooks. call may be nil. */
-static int internal_stepping(lua_State *L) {
-  const struct uq_call *call = lua_touserdata(L, 1);
-  lua_pushboolean(L, call != NULL && call->stepped);
-  return 1;
-}
-
-/* wait(call): blocks until the call object is over. */
-static int internal_wait(lua_State *L) {
-  luaL_checkudata(L, 1, UQ_CALL);
-  uqL_call_wait(L, 1);
-  return 0;
-}
-
-/* hook_failed(client): the user's function has raised an error. */
-static int internal_hook_failed(lua_State *L) {
-  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
-  c->stats.hook_errors++;
-  return 0;
-}
-
-/* ------------------------------------------------------------------------ */
-/* the rest                                                                  */
-/* ------------------------------------------------------------------------ */
-
-/* yieldable() -> can the caller yield? nginx hides LuaJIT's own function. */
+/* yieldable() -> true if the caller can yield. nginx hides LuaJIT's own
+ * function.
+ */
 static int internal_yieldable(lua_State *L) {
   lua_pushboolean(L, uqL_yieldable(L));
   return 1;
 }
 
-/* closed(client) -> is it? */
-static int internal_closed(lua_State *L) {
-  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
-  lua_pushboolean(L, c->transport == NULL);
-  return 1;
-}
+/* ------------------------------------------------------------------------ */
+/* methods                                                                   */
+/* ------------------------------------------------------------------------ */
 
-/* next_due(client) -> the id of a call or batch that is due, reported once; nil:
-** there is none. */
-static int internal_next_due(lua_State *L) {
-  double id = uq_calls_next(luaL_checkudata(L, 1, UQ_CLIENT));
-  if (id != 0)
-    uqL_pushcount(L, id);
-  else
-    lua_pushnil(L);
-  return 1;
-}
-
-/* user_value(client) -> the table that lives as long as the client. */
-static int internal_user_value(lua_State *L) {
-  luaL_checkudata(L, 1, UQ_CLIENT);
-  uqL_get_user_value(L, 1);
-  return 1;
-}
-
-/* methods() -> the names of the client's methods that make a call. */
-static int internal_methods(lua_State *L) {
-  lua_createtable(L, UQ_ENDPOINT_COUNT, 0);
-  for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
-    lua_pushstring(L, uq_endpoints[i].name);
-    lua_rawseti(L, -2, i + 1);
-  }
-  return 1;
-}
-
-/* starters() -> by the name of each such method, a function(client, ...) that
-** starts its call, and calls itself by that name in messages. */
+/* starters() -> by the name of each method that makes a call, a
+** function(client, ...) that starts it: see uqL_client_push_start. */
 static int internal_starters(lua_State *L) {
   lua_createtable(L, 0, UQ_ENDPOINT_COUNT);
   for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
@@ -105,8 +55,21 @@ static int internal_starters(lua_State *L) {
   return 1;
 }
 
-/* call(f, ...) -> f(...), a function of C. A message that it raises gets the
-** position of the line that called the caller, which is a method for users. */
+/* iterators() -> by the name of each iterator over a list, the name of the
+** endpoint that has the list. */
+static int internal_iterators(lua_State *L) {
+  lua_newtable(L);
+  for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
+    if (uq_endpoints[i].each == NULL)
+      continue;
+    lua_pushstring(L, uq_endpoints[i].name);
+    lua_setfield(L, -2, uq_endpoints[i].each);
+  }
+  return 1;
+}
+
+/* call(f, ...) -> f(...), for a function of C. An error message gets the
+** position of the line that called the caller: users know that by f's name. */
 static int internal_call(lua_State *L) {
   int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
   if (status == LUA_OK)
@@ -118,6 +81,140 @@ static int internal_call(lua_State *L) {
   }
   return lua_error(L);
 }
+
+/* ------------------------------------------------------------------------ */
+/* clients                                                                   */
+/* ------------------------------------------------------------------------ */
+
+/* user_value(client) -> the table that lives as long as the client. */
+static int internal_user_value(lua_State *L) {
+  luaL_checkudata(L, 1, UQ_CLIENT);
+  uqL_get_user_value(L, 1);
+  return 1;
+}
+
+/* closed(client) -> true if the client is closed. */
+static int internal_closed(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  lua_pushboolean(L, c->transport == NULL);
+  return 1;
+}
+
+/* budget(client) -> timeout and max_retries of the client's options. */
+static int internal_budget(lua_State *L) {
+  const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  lua_pushnumber(L, c->options.timeout);
+  lua_pushinteger(L, c->options.max_retries);
+  return 2;
+}
+
+/* next_due(client) -> the id of a call or batch that is due, reported once;
+** nil: none. */
+static int internal_next_due(lua_State *L) {
+  double id = uq_calls_next(luaL_checkudata(L, 1, UQ_CLIENT));
+  if (id != 0)
+    uqL_pushcount(L, id);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+/* pass(client, id): next_due gave the id to a consumer that does not wait for
+** it. See uq_calls_pass. */
+static int internal_pass(lua_State *L) {
+  uq_calls_pass(luaL_checkudata(L, 1, UQ_CLIENT), luaL_checknumber(L, 2));
+  return 0;
+}
+
+/* recall(client): see uq_calls_recall. */
+static int internal_recall(lua_State *L) {
+  uq_calls_recall(luaL_checkudata(L, 1, UQ_CLIENT));
+  return 0;
+}
+
+/* idle(client) -> uq_calls_idle; nil: the client has no calls. */
+static int internal_idle(lua_State *L) {
+  const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  if (c->calls != NULL)
+    lua_pushnumber(L, uq_calls_idle(c));
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+/* limit(client, connections, slice): see uq_transport_limit. */
+static int internal_limit(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  long connections = (long)luaL_checkinteger(L, 2);
+  if (c->transport != NULL)
+    uq_transport_limit(c->transport, connections, luaL_checknumber(L, 3));
+  return 0;
+}
+
+/* share_rate_limit(client, make): make(limit), 0 for none, returns the
+** functions that share the limit and pauses with other processes: take,
+** announce and pause. See shared_limit.h. */
+static int internal_share_rate_limit(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  lua_settop(L, 2);
+  lua_pushinteger(L, c->options.rate_limit);
+  lua_call(L, 1, 3);
+  uqL_shared_limit_keep(L, c, 1);
+  return 0;
+}
+
+/* hook_failed(client): counts an error that a function of the user has raised.
+ */
+static int internal_hook_failed(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  c->stats.hook_errors++;
+  return 0;
+}
+
+/* ------------------------------------------------------------------------ */
+/* calls                                                                     */
+/* ------------------------------------------------------------------------ */
+
+/* wait(call): blocks until the call object is over. */
+static int internal_wait(lua_State *L) {
+  luaL_checkudata(L, 1, UQ_CALL);
+  uqL_call_wait(L, 1);
+  return 0;
+}
+
+/* stepping(call) -> true if a step of the call runs, which is so within its
+** hooks. call may be nil. */
+static int internal_stepping(lua_State *L) {
+  const struct uq_call *call = lua_touserdata(L, 1);
+  lua_pushboolean(L, call != NULL && call->stepped);
+  return 1;
+}
+
+/* keep_text(call): keeps the body of the response, for text(), if the call
+** object succeeds. Must be called before it is over. */
+static int internal_keep_text(lua_State *L) {
+  struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
+  call->keep_text = call->is_object;
+  return 0;
+}
+
+/* text(call) -> that body, as it came; nil: the call is not over, or has
+ * failed.
+ */
+static int internal_text(lua_State *L) {
+  const struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
+  lua_settop(L, 1);
+  lua_pushnil(L);
+  if (call->results != 1) /* a failure has three */
+    return 1;
+  uqL_get_user_value(L, 1);
+  lua_getfield(L, -1, "text");
+  return 1;
+}
+
+/* ------------------------------------------------------------------------ */
+/* errors                                                                    */
+/* ------------------------------------------------------------------------ */
 
 /* page_error(client, endpoint, message, kind, requests, elapsed) -> the error
 ** table for inconsistent pages: "schema", or "conflict" if the list changed
@@ -163,6 +260,10 @@ static int internal_local_error(lua_State *L) {
   return 1;
 }
 
+/* ------------------------------------------------------------------------ */
+/* balances out of a cache                                                   */
+/* ------------------------------------------------------------------------ */
+
 /* parse_query(client, method, ...) -> what client:balance(...) would send:
 ** currency, account ("": none), amounts (a number), timeout, true if it has a
 ** key of its own, and max_retries; nil, message and error if a value is wrong.
@@ -179,34 +280,6 @@ static int internal_parse_query(lua_State *L) {
   lua_pushboolean(L, o.idempotency_key[0] != '\0');
   lua_pushinteger(L, o.max_retries);
   return 6;
-}
-
-/* budget(client) -> timeout and max_retries of the client's options. */
-static int internal_budget(lua_State *L) {
-  const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
-  lua_pushnumber(L, c->options.timeout);
-  lua_pushinteger(L, c->options.max_retries);
-  return 2;
-}
-
-/* keep_text(call): if the call object succeeds, internal.text gives the body of
-** its answer. To be called before it is over. */
-static int internal_keep_text(lua_State *L) {
-  struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
-  call->keep_text = call->is_object;
-  return 0;
-}
-
-/* text(call) -> that body, as it came; nil: it is not over, or has failed. */
-static int internal_text(lua_State *L) {
-  const struct uq_call *call = luaL_checkudata(L, 1, UQ_CALL);
-  lua_settop(L, 1);
-  lua_pushnil(L);
-  if (call->results != 1) /* a failure has three */
-    return 1;
-  uqL_get_user_value(L, 1);
-  lua_getfield(L, -1, "text");
-  return 1;
 }
 
 #define SCRATCH "uqpay.scratch" /* metatable */
@@ -226,8 +299,8 @@ static struct uq_buf *push_scratch(lua_State *L) {
 }
 
 /* decode(client, currency, amounts, text) -> the balance that a call would have
-** returned for an answer with that body; nil and why: no call takes that body.
-** Raises if the client is closed. */
+** returned for a response with that body; nil and a message if it would have
+** failed. Raises if the client is closed. */
 static int internal_decode(lua_State *L) {
   const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
   const char *currency = luaL_checkstring(L, 2);
@@ -237,95 +310,51 @@ static int internal_decode(lua_State *L) {
   if (c->transport == NULL)
     return luaL_error(L, UQ_CLOSED);
   lua_settop(L, 4);
-  struct uq_response_context q = {
-      UQ_ENDPOINT_BALANCE, "",  currency, NULL, amounts, {NULL, NULL},
-      push_scratch(L),     NULL};
-  if (uqL_response_decode_text(L, &q, (char *)text, len))
+  struct uq_response_context context = {.endpoint = UQ_ENDPOINT_BALANCE,
+                                        .query = "",
+                                        .currency = currency,
+                                        .amounts = amounts,
+                                        .scratch = push_scratch(L)};
+  if (uqL_response_decode_text(L, &context, (char *)text, len))
     return 1;
   return uqL_push_nil_message(L);
 }
 
-/* idle(client) -> seconds in which nothing is expected to happen for the calls
-** of the client; 0 or less: it can go on, or something has been expected for so
-** long; nil: it has no calls. */
-static int internal_idle(lua_State *L) {
-  const struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
-  if (c->calls != NULL)
-    lua_pushnumber(L, uq_calls_idle(c));
-  else
-    lua_pushnil(L);
-  return 1;
-}
-
-/* limit(client, connections, slice): see uq_transport_limit. */
-static int internal_limit(lua_State *L) {
-  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
-  long connections = (long)luaL_checkinteger(L, 2);
-  if (c->transport != NULL)
-    uq_transport_limit(c->transport, connections, luaL_checknumber(L, 3));
-  return 0;
-}
-
-/* share_rate_limit(client, make): make(limit), 0 being none, returns three
-** functions for the client's calls, those of shared_limit.h: take (not called
-** without a limit), announce and pause. */
-static int internal_share_rate_limit(lua_State *L) {
-  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
-  lua_settop(L, 2);
-  uqL_get_user_value(L, 1);
-  lua_insert(L, 2);
-  lua_pushinteger(L, c->options.rate_limit);
-  lua_call(L, 1, 3);
-  lua_setfield(L, 2, "shared_pause");
-  lua_setfield(L, 2, "announce_pause");
-  lua_setfield(L, 2, "take_shared_slot");
-  c->shared.slots = c->options.rate_limit > 0;
-  c->shared.pauses = true;
-  return 0;
-}
-
-/* iterators() -> a table: the names of those that give all items of a list, and
-** of the endpoints that they ask. */
-static int internal_iterators(lua_State *L) {
-  lua_newtable(L);
-  for (int i = 0; i < UQ_ENDPOINT_COUNT; i++) {
-    if (uq_endpoints[i].each == NULL)
-      continue;
-    lua_pushstring(L, uq_endpoints[i].name);
-    lua_setfield(L, -2, uq_endpoints[i].each);
-  }
-  return 1;
-}
+/* ------------------------------------------------------------------------ */
+/* the module                                                                */
+/* ------------------------------------------------------------------------ */
 
 static const luaL_Reg functions[] = {
     {"clock", internal_clock},
-    {"batch_next", uqL_batch_next},
-    {"wait", internal_wait},
-    {"stepping", internal_stepping},
-    {"batch_query", uqL_batch_query},
-    {"batch_close", uqL_batch_close},
-    {"hook_failed", internal_hook_failed},
-    {"closed", internal_closed},
-    {"next_due", internal_next_due},
-    {"user_value", internal_user_value},
-    {"methods", internal_methods},
-    {"starters", internal_starters},
-    {"call", internal_call},
-    {"iterators", internal_iterators},
-    {"page_error", internal_page_error},
     {"yieldable", internal_yieldable},
-    {"local_error", internal_local_error},
-    {"parse_query", internal_parse_query},
+    {"starters", internal_starters},
+    {"iterators", internal_iterators},
+    {"call", internal_call},
+    {"user_value", internal_user_value},
+    {"closed", internal_closed},
     {"budget", internal_budget},
-    {"keep_text", internal_keep_text},
-    {"text", internal_text},
-    {"decode", internal_decode},
+    {"next_due", internal_next_due},
+    {"pass", internal_pass},
+    {"recall", internal_recall},
     {"idle", internal_idle},
     {"limit", internal_limit},
     {"share_rate_limit", internal_share_rate_limit},
+    {"hook_failed", internal_hook_failed},
+    {"wait", internal_wait},
+    {"stepping", internal_stepping},
+    {"keep_text", internal_keep_text},
+    {"text", internal_text},
+    {"batch_next", uqL_batch_next},
+    {"batch_query", uqL_batch_query},
+    {"batch_wait", uqL_batch_wait},
+    {"batch_info", uqL_batch_info},
+    {"batch_hook_failed", uqL_batch_hook_failed},
+    {"batch_close", uqL_batch_close},
+    {"page_error", internal_page_error},
+    {"local_error", internal_local_error},
+    {"parse_query", internal_parse_query},
+    {"decode", internal_decode},
     {NULL, NULL}};
-
-UQ_EXPORT int luaopen_uqpay_internal(lua_State *L);
 
 UQ_EXPORT int luaopen_uqpay_internal(lua_State *L) {
   luaL_newmetatable(L, SCRATCH);

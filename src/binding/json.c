@@ -1,8 +1,8 @@
 /*
-** json.c - a private lua-cjson instance that never sees a number: quote.c
-** turns each into a marked string first, and the marks are undone here, by our
-** own code. lua-cjson's conversion depends on the process locale, saturates
-** integers and takes hexadecimals and NaN.
+** json.c - a private lua-cjson instance that never sees a number:
+** json_numbers.c turns each into a marked string first, which our own code
+** converts here. lua-cjson's conversion depends on the process locale,
+** saturates integers, and accepts hexadecimals and NaN.
 ** SPDX-License-Identifier: MIT
 */
 #include "binding/json.h"
@@ -19,7 +19,7 @@
 #include "engine/number/json_numbers.h"
 #include "engine/number/number.h"
 
-/* money needs a double: a Lua of floats would round it unseen */
+/* Money needs a double: a Lua whose numbers are floats would round it. */
 typedef char lua_number_is_a_double[sizeof(lua_Number) >= 8 ? 1 : -1];
 
 /* fields of the registry */
@@ -44,15 +44,15 @@ void uqL_json_version(lua_State *L) {
   lua_getfield(L, LUA_REGISTRYINDEX, VERSION);
 }
 
-/* Makes room in the scratch for a text of len bytes, in which every second
-** byte may be a number that gets three more. */
-static void prepare(struct uq_buf *scratch, size_t len) {
+/* Clears the scratch, for a text of len bytes: every second byte may be a
+** number, which grows by three. */
+static void prepare_scratch(struct uq_buf *scratch, size_t len) {
   uq_buf_clear(scratch);
   scratch->max = 3 * len + 3;
 }
 
-/* lua_pcall without the debug hook: what that raises (the interpreter's Ctrl-C,
-** for one) would be taken for the called function's error. */
+/* lua_pcall without the debug hook: an error of the hook (the interpreter's
+** Ctrl-C, for example) would look like the called function's. */
 static int call_unhooked(lua_State *L, int arguments, int results) {
   lua_Hook hook = lua_gethook(L);
   int mask = lua_gethookmask(L), count = lua_gethookcount(L);
@@ -64,20 +64,22 @@ static int call_unhooked(lua_State *L, int arguments, int results) {
   return status;
 }
 
-bool uqL_json_decode(lua_State *L, const char *text, size_t len, bool mend,
-                     struct uq_buf *scratch, size_t *members) {
-  struct uq_json_numbers quote;
-  prepare(scratch, len);
-  switch (uq_json_stringify_numbers(text, len, mend, scratch, &quote)) {
+bool uqL_json_decode(lua_State *L, const char *text, size_t len,
+                     bool allow_trailing_comma, struct uq_buf *scratch,
+                     size_t *members) {
+  struct uq_json_numbers result;
+  prepare_scratch(scratch, len);
+  switch (uq_json_stringify_numbers(text, len, allow_trailing_comma, scratch,
+                                    &result)) {
   case UQ_JSON_NUMBERS_OK:
     break;
   case UQ_JSON_NUMBERS_BAD:
-    lua_pushfstring(L, "%s at byte %d", quote.why, (int)quote.at);
+    lua_pushfstring(L, "%s at byte %d", result.why, (int)result.at);
     return false;
   case UQ_JSON_NUMBERS_NOMEM:
     uqL_no_memory(L);
   }
-  *members = quote.members;
+  *members = result.members;
   lua_getfield(L, LUA_REGISTRYINDEX, DECODE);
   lua_pushlstring(L, scratch->data, scratch->len);
   int status = call_unhooked(L, 1, 1);
@@ -106,10 +108,10 @@ enum uq_json_type uqL_json_type(lua_State *L, int idx, const char **text,
   }
 }
 
-/* Pushes a whole number of 64 bits. False: it is no such number. */
+/* Pushes a whole number of 64 bits. False: the text is not one. */
 static bool push_integer(lua_State *L, const char *text, size_t len) {
   bool negative = text[0] == '-';
-  long long value = 0; /* below 0, where one more number fits */
+  long long value = 0; /* negated: LLONG_MIN has no positive counterpart */
   for (size_t i = negative; i < len; i++) {
     int digit = text[i] - '0';
     if (digit < 0 || digit > 9 || value < (LLONG_MIN + digit) / 10)
@@ -171,7 +173,7 @@ long uqL_json_convert_numbers(lua_State *L, int amounts) {
       if (type == UQ_JSON_ABSENT)
         lua_pushnil(L);
       else if (!uqL_json_push_number(L, text, len, amounts, false))
-        return -1; /* the name is at the top */
+        return -1; /* the key is at the top */
       lua_rawset(L, table);
     }
     lua_pop(L, 1);

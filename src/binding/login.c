@@ -11,11 +11,17 @@
 #include "binding/auxlib.h"
 #include "binding/call_error.h"
 #include "binding/client.h"
+#include "binding/compat.h"
 #include "binding/course.h"
 #include "binding/error.h"
+#include "binding/options.h"
 #include "binding/token.h"
 #include "binding/token_store.h"
+#include "engine/api/endpoint.h"
+#include "engine/base/buf.h"
 #include "engine/base/clock.h"
+#include "engine/base/error_kind.h"
+#include "engine/http/transfer.h"
 
 /* Seconds: documented; for an end that is nonsense. */
 #define LIFE_ASSUMED 1800.0
@@ -247,23 +253,35 @@ static int login_finish(lua_State *L) {
   return 0;
 }
 
-/* The login at idx is over, and the client's no more: a store's function or a
-** finalizer may begin another, which must wait for the lock. `login_finish` is
-** above it. Those that wait for it are due. */
+/* An error has ended the login. The calls that wait for it are due, and may
+** begin another one. */
+static void lose_login(struct uq_client *c) {
+  for (struct uq_call *call = c->calls; call != NULL; call = call->next)
+    call->login.begun = false;
+  uq_calls_login_over(c);
+}
+
+/* The login at idx is over. The client has no login any more: a function of the
+** store or a finalizer may begin another, which must wait for the lock.
+** `login_finish` is above it on the stack. The calls that wait for it are due.
+*/
 static void end_login(lua_State *L, struct uq_client *c, int uv, int idx) {
   struct uq_call *login = lua_touserdata(L, idx);
-  bool within = c->store.running;
+  bool was_running = c->store.running;
   set_login(L, c, uv, 0);
   c->store.running = true;
   lua_pushvalue(L, uv);
   lua_pushvalue(L, idx);
   int status = lua_pcall(L, 2, 0, 0);
-  c->store.running = within;
+  c->store.running = was_running;
   uq_buf_free(&login->login.token);
   uqL_token_store_end(L, c, uv);
-  uq_calls_login_over(c);
-  if (status != LUA_OK)
+  if (status == LUA_OK) {
+    uq_calls_login_over(c);
+  } else {
+    lose_login(c);
     lua_error(L);
+  }
 }
 
 /* login_step(login), in protected mode. */
@@ -285,25 +303,33 @@ void uqL_login_step(lua_State *L, struct uq_client *c, int uv) {
     end_login(L, c, uv, uv + 1);
   else if (!good && c->login.call == login)
     set_login(L, c, uv, 0);
-  if (!good)
+  if (!good) {
+    lose_login(c);
     lua_error(L);
+  }
   lua_settop(L, uv);
 }
 
-void uqL_login_abandon_if_unwanted(lua_State *L, int idx) {
-  const struct uq_call *call = lua_touserdata(L, idx);
-  struct uq_client *c = call->client;
-  if (c == NULL || c->transport == NULL || !c->store.locked ||
-      c->store.running || (c->login.call != NULL && c->login.call->stepped) ||
+void uqL_login_abandon_if_unwanted(lua_State *L, struct uq_client *c, int uv) {
+  if (c->transport == NULL || !c->store.locked || c->store.running ||
+      (c->login.call != NULL && c->login.call->stepped) ||
       uq_calls_want_login(c, NULL))
     return;
-  uqL_client_user_value(L, idx);
-  int uv = lua_gettop(L);
   if (c->login.call != NULL) {
     uq_call_stop(c->login.call, &uq_ending_canceled);
     set_login(L, c, uv, 0);
     c->login.pause = uq_clock() + PAUSE;
+    uq_calls_publish(c, true); /* a call may have waited for its connection */
   }
   uqL_token_store_end(L, c, uv);
+}
+
+void uqL_login_leave(lua_State *L, int idx) {
+  const struct uq_call *call = lua_touserdata(L, idx);
+  struct uq_client *c = call->client;
+  if (c == NULL || !c->store.locked)
+    return;
+  uqL_client_user_value(L, idx);
+  uqL_login_abandon_if_unwanted(L, c, lua_gettop(L));
   lua_pop(L, 1);
 }

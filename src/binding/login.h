@@ -38,10 +38,13 @@ void uqL_login_step(lua_State *L, struct uq_client *c, int uv);
 ** uq_clock. */
 bool uq_login_can_wait(const struct uq_call *call, double wake);
 
-/* The call at idx is over, or needs no login any more: if no call waits for a
-** login that holds the lock of the token store, it is canceled, and the lock is
-** given back. */
-void uqL_login_abandon_if_unwanted(lua_State *L, int idx);
+/* If no call waits for a login that holds the lock of the token store, it is
+** canceled, and the lock is given back. The client's user value is at uv. */
+void uqL_login_abandon_if_unwanted(lua_State *L, struct uq_client *c, int uv);
+
+/* The same for the client of the call at idx, which is over, or needs no login
+** any more. */
+void uqL_login_leave(lua_State *L, int idx);
 
 #pragma GCC visibility pop
 

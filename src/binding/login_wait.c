@@ -12,8 +12,13 @@
 #include "binding/client.h"
 #include "binding/error.h"
 #include "binding/login.h"
+#include "binding/options.h"
 #include "binding/token.h"
+#include "engine/api/endpoint.h"
+#include "engine/base/buf.h"
 #include "engine/base/clock.h"
+#include "engine/base/error_kind.h"
+#include "engine/policy/run_queue.h"
 
 #define AHEAD 300.0       /* seconds before its end that a token is renewed, */
 #define AHEAD_SHARE 5     /* or this part of a shorter life */
@@ -187,7 +192,7 @@ enum uq_verdict uqL_login_wait_state(lua_State *L, int idx,
     return UQ_WAIT;
   }
   uq_call_enter(call, UQ_CALL_ADMISSION, 0);
-  uqL_login_abandon_if_unwanted(L, idx);
+  uqL_login_leave(L, idx);
   if (uq_call_is_over(call)) /* a function of the store has closed the client */
     return uqL_call_fail_ended(L, call);
   return UQ_GO;

@@ -23,8 +23,8 @@ bool uq_login_wait_concerns(const struct uq_call *call);
 /* True if uqL_login_wait_step has something to do for the call. */
 bool uq_login_wait_is_due(const struct uq_call *call);
 
-/* Begins a login for the call at idx, if there is none, and steps it if it is
-** due. Raises what the login's step raises. */
+/* Begins a login for the call at idx, if none is in progress, and steps it if
+** it is due. Raises what the login's step raises. */
 void uqL_login_wait_step(lua_State *L, int idx, struct uq_call *call);
 
 /* The states RENEWAL and TOKEN, after uqL_login_wait_step. */

@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "binding/check.h"
 #include "binding/client.h"
 #include "binding/compat.h"
 #include "binding/error.h"
 #include "binding/options.h"
 #include "binding/token.h"
+#include "engine/base/ascii.h"
 #include "engine/base/buf.h"
 #include "engine/number/number.h"
 
@@ -188,8 +190,7 @@ void uqL_read_api_key(lua_State *L, const struct uq_reading *r,
 }
 
 /* Keeps the store's method of that name in the user value, as "token_store."
- *and
- ** the name. At the top: the store. False: it has none. */
+** and the name. At the top: the store. False: it has none. */
 static bool keep_method(lua_State *L, const struct uq_reading *r,
                         const struct uq_option *o, const char *name,
                         bool optional) {
@@ -197,8 +198,8 @@ static bool keep_method(lua_State *L, const struct uq_reading *r,
   bool found = lua_isfunction(L, -1);
   if (!found && !(optional && lua_isnil(L, -1)))
     uqL_option_error(L, r, o->name,
-                     "functions get and set, and lock and unlock or neither, "
-                     "expected in it");
+                     "methods get and set, and lock and unlock or neither, "
+                     "expected");
   lua_pushfstring(L, "%s.%s", o->name, name);
   lua_insert(L, -2);
   lua_rawset(L, r->user_value);
@@ -213,14 +214,14 @@ void uqL_read_store(lua_State *L, const struct uq_reading *r,
   if (object)
     lua_pop(L, 1);
   if (!object && !lua_istable(L, -1))
-    uqL_option_type_error(L, r, o->name, "table");
+    uqL_option_type_error(L, r, o->name, "table or userdata");
   keep_method(L, r, o, "get", false);
   keep_method(L, r, o, "set", false);
   bool lock = keep_method(L, r, o, "lock", true);
   bool unlock = keep_method(L, r, o, "unlock", true);
   if (lock != unlock)
     uqL_option_error(L, r, o->name,
-                     "lock and unlock, or neither, expected in it");
+                     "methods lock and unlock, or neither, expected");
   assert(r->client != NULL);
   r->client->store.given = true;
   keep_value(L, r, o->name);
@@ -245,7 +246,8 @@ static void append_app(lua_State *L, const struct uq_reading *r, int idx,
   if (len > MAX_APP || !uq_check_agent(text, len))
     uqL_option_text_error(
         L, r, option,
-        "a word of 1 to 100 visible ASCII bytes without brackets expected");
+        "a word of 1 to " UQ_DIGITS_OF(
+            MAX_APP) " visible ASCII bytes without brackets expected");
   lua_remove(L, -2);
   lua_pushstring(L, before);
   lua_insert(L, -2);

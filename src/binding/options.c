@@ -13,7 +13,7 @@
 #include "binding/option_values.h"
 #include "binding/query.h"
 #include "engine/api/endpoint.h"
-#include "engine/http/transport.h"
+#include "engine/http/transport_options.h"
 
 #define MAX_NAME 40          /* bytes of an unknown option in a message */
 #define MAX_RETRY_DELAY 3600 /* seconds */
@@ -168,7 +168,7 @@ static int unknown_option(lua_State *L, const struct uq_reading *r) {
 /* reading                                                                   */
 /* ------------------------------------------------------------------------ */
 
-/* The option whose name is at the top; NULL: there is none. */
+/* The option whose name is at the top; NULL: none. */
 static const struct uq_option *find_option(lua_State *L, int scope) {
   for (size_t i = 0; i < ROWS; i++) {
     if ((rows[i].scope & scope) && uqL_option_equals(L, -1, rows[i].name))
@@ -190,12 +190,12 @@ static void read_field(lua_State *L, const struct uq_reading *r) {
     luaL_error(L, "bad option table to '%s' (names expected as keys, got %s)",
                r->method, luaL_typename(L, -2));
   lua_pushvalue(L, -2);
-  const struct uq_option *o = find_option(L, r->scope);
   bool param = is_param(L, r->endpoint);
+  const struct uq_option *o = param ? NULL : find_option(L, r->scope);
   if (o == NULL && !param)
     unknown_option(L, r);
   lua_pop(L, 1);
-  if (!param)
+  if (o != NULL)
     o->read(L, r, o, (char *)r->options + o->offset);
 }
 

@@ -1,5 +1,5 @@
 /*
-** query.h - the query of a request.
+** query.h - the query string of a GET request.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_QUERY_H
@@ -14,9 +14,9 @@
 struct uq_endpoint;
 struct uq_refusal;
 
-/* Pushes the query of a request, "" or "?a=b&c=d", made of the parameters of
-** the endpoint in the table at idx (0: none), and sets currency if one is among
-** them. A wrong value is refused; a wrong type raises, naming the parameter. */
+/* Pushes the query, "" or "?a=b&c=d", made of the endpoint's parameters in the
+** table at idx (0: no table), and copies the currency if it is one of them. A
+** wrong value goes to refused; a wrong type raises, naming the parameter. */
 void uqL_query_push(lua_State *L, const struct uq_endpoint *e, int idx,
                     const char *method, char *currency,
                     struct uq_refusal *refused);

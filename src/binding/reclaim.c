@@ -1,6 +1,6 @@
 /*
-** reclaim.c - descriptors that only garbage holds: clients, calls and files
-** that a program has left to the collector, which does not count descriptors.
+** reclaim.c - see reclaim.h. Lua's collector does not count descriptors, so it
+** may not run before they are used up.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE /* sigset_t, in process.h */
@@ -12,7 +12,7 @@
 #include "engine/http/process.h"
 
 #define TRIES 16  /* an error in a finalizer ends a collection early */
-#define PAUSE 1.0 /* seconds after a collection that was of no use */
+#define PAUSE 1.0 /* seconds between collections that freed no descriptor */
 
 static int collect(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT, 0);

@@ -1,5 +1,5 @@
 /*
-** reclaim.h - descriptors that only garbage holds.
+** reclaim.h - frees descriptors by a garbage collection.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_RECLAIM_H
@@ -14,9 +14,9 @@
 
 struct uq_client;
 
-/* If descriptors are lacking: collects garbage, which may hold some. False: it
-** did not. c is the client that needs them, or NULL; it may be closed
-** afterwards. */
+/* Collects garbage if the process lacks descriptors: unreachable clients, calls
+** and files may hold some. c: the client that needs one, or NULL; it may be
+** closed afterwards. False: nothing was collected. */
 bool uqL_reclaim(lua_State *L, struct uq_client *c);
 
 #pragma GCC visibility pop

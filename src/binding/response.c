@@ -18,6 +18,7 @@
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
 #include "engine/base/error_kind.h"
+#include "engine/http/response_headers.h"
 #include "engine/http/transfer.h"
 #include "engine/number/retry_after.h"
 #include "engine/policy/retry.h"

@@ -12,7 +12,7 @@ struct uq_buf;
 struct uq_endpoint;
 
 /* All of it must stay valid while the response is decoded, even if a finalizer
-** closes the client meanwhile. */
+** closes the client in between. */
 struct uq_response_context {
   const struct uq_endpoint *endpoint;
   const char *query;    /* "" or "?page_size=10&page_number=1..." */

@@ -10,7 +10,8 @@
 #include "binding/response_context.h"
 #include "engine/api/endpoint.h"
 #include "engine/base/ascii.h"
-#include "engine/base/redact.h"
+#include "engine/base/buf.h"
+#include "engine/http/response_headers.h"
 #include "engine/http/transfer.h"
 #include "engine/policy/retry.h"
 
@@ -56,7 +57,7 @@ bool uqL_response_error_missing(lua_State *L,
                     MAX_MESSAGE, &context->secrets, true);
   uqL_error_new(L, response->kind);
   if (response->kind == UQ_TLS) {
-    uqL_error_append_message(L, "; authorities in use: ");
+    uqL_error_append_message(L, "; CA certificates in use: ");
     uqL_error_append_message(L, ca != NULL ? ca : "the system's");
     uqL_error_append_message(L, " (options ca_file and ca_path)");
   }
@@ -109,7 +110,7 @@ void uqL_response_push_hint(lua_State *L,
     lua_pushfstring(L, " (Content-Encoding: %s)", lua_tostring(L, -1));
     lua_replace(L, -2);
   } else if (begins_with(&response->body, "\x1f\x8b")) {
-    lua_pushliteral(L, " (it is packed by gzip, and no header says so)");
+    lua_pushliteral(L, " (it is compressed by gzip, and no header says so)");
   } else if (has_byte_order_mark(&response->body)) {
     lua_pushliteral(L, " (it begins with a byte order mark, BOM)");
   } else {
@@ -160,7 +161,7 @@ bool uqL_response_error_not_json(lua_State *L,
                                  struct uq_failure *failure) {
   if (!uq_response_may_be_cut(response))
     return uqL_response_error(L, context, response, UQ_DECODE);
-  lua_pushliteral(L, "; it seems to be cut (it came over HTTP/2, without a "
+  lua_pushliteral(L, "; it may be incomplete (it came over HTTP/2 without a "
                      "length)");
   lua_concat(L, 2);
   failure->outcome_unknown = true;

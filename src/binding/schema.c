@@ -16,6 +16,7 @@
 #include "binding/token.h"
 #include "engine/api/endpoint.h"
 #include "engine/base/ascii.h"
+#include "engine/number/decimal.h"
 #include "engine/number/number.h"
 
 #define MAX_CURRENCY 40 /* bytes shown of a currency that was not asked for */
@@ -61,7 +62,8 @@ static const char *describe(const struct value *v) {
 
 const char *uq_schema_out_of_range(int amounts) {
   return amounts == UQ_AMOUNTS_EXACT
-             ? "more than 38 digits: use amounts = \"string\""
+             ? "more than " UQ_DIGITS_OF(
+                   UQ_DECIMAL_DIGITS) " digits: use amounts = \"string\""
              : "out of a double's range: use amounts = \"string\"";
 }
 

@@ -6,6 +6,25 @@
 
 #include "binding/auxlib.h"
 #include "binding/client.h"
+#include "binding/compat.h"
+#include "binding/options.h"
+
+/* The functions, in the client's user value. */
+#define TAKE "shared_limit.take"
+#define ANNOUNCE "shared_limit.announce"
+#define PAUSE "shared_limit.pause"
+
+void uqL_shared_limit_keep(lua_State *L, struct uq_client *c, int idx) {
+  int take = lua_gettop(L) - 2;
+  uqL_get_user_value(L, idx);
+  lua_insert(L, take); /* below the functions */
+  lua_setfield(L, take, PAUSE);
+  lua_setfield(L, take, ANNOUNCE);
+  lua_setfield(L, take, TAKE);
+  lua_pop(L, 1);
+  c->shared.slots = c->options.rate_limit > 0;
+  c->shared.pauses = true;
+}
 
 /* Calls a function in the client's user value with a number. Pushes so many
 ** results. False: it has raised, or the last result is not a number. */
@@ -24,7 +43,7 @@ static bool call_shared(lua_State *L, struct uq_client *c, int idx,
 bool uqL_shared_limit_take(lua_State *L, struct uq_client *c, int idx,
                            double left, double *wait) {
   int top = lua_gettop(L);
-  bool good = call_shared(L, c, idx, "take_shared_slot", left, 2);
+  bool good = call_shared(L, c, idx, TAKE, left, 2);
   bool in_time = !good || lua_toboolean(L, -2);
   *wait = good ? (double)lua_tonumber(L, -1) : 0;
   lua_settop(L, top);
@@ -33,7 +52,7 @@ bool uqL_shared_limit_take(lua_State *L, struct uq_client *c, int idx,
 
 double uqL_shared_limit_pause(lua_State *L, struct uq_client *c, int idx) {
   int top = lua_gettop(L);
-  bool good = call_shared(L, c, idx, "shared_pause", 0, 1);
+  bool good = call_shared(L, c, idx, PAUSE, 0, 1);
   double left = good ? (double)lua_tonumber(L, -1) : 0;
   lua_settop(L, top);
   return left;
@@ -42,6 +61,6 @@ double uqL_shared_limit_pause(lua_State *L, struct uq_client *c, int idx) {
 void uqL_shared_limit_announce(lua_State *L, struct uq_client *c, int idx,
                                double pause) {
   int top = lua_gettop(L);
-  (void)call_shared(L, c, idx, "announce_pause", pause, 0);
+  (void)call_shared(L, c, idx, ANNOUNCE, pause, 0);
   lua_settop(L, top);
 }

@@ -14,6 +14,10 @@
 
 struct uq_client;
 
+/* Pops the three functions: take(left), not called if the client has no limit,
+** announce(seconds) and pause(), as below. idx is the index of the client. */
+void uqL_shared_limit_keep(lua_State *L, struct uq_client *c, int idx);
+
 /* Of each: idx is the index of a call of the client, which may be closed
 ** afterwards. A function that fails is counted, and the call is not limited. */
 

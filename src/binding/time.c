@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "binding/auxlib.h"
+#include "binding/compat.h"
 #include "binding/error.h"
 #include "engine/number/datetime.h"
 #include "engine/number/number.h"

@@ -169,8 +169,8 @@ static bool call_token_function(lua_State *L, int idx, struct uq_client *c,
     return true;
   if (has_token)
     lua_pushfstring(L,
-                    "the token function returned %s as the token's end (Unix "
-                    "seconds expected)",
+                    "the token function returned %s as the token's expiry "
+                    "(Unix seconds expected)",
                     luaL_typename(L, first + 1));
   else
     lua_pushfstring(L, "the token function returned no token but %s%s",

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "binding/auxlib.h"
 #include "binding/client.h"
 #include "binding/compat.h"
 #include "binding/error.h"
@@ -24,13 +23,13 @@
 #define LOCK "token_store.lock"
 #define UNLOCK "token_store.unlock"
 
-/* Calls a function of the store with the n arguments at the top, after the
-** store and the key; pushes two results. False: pushes why not. uv is the index
-** of the client's user value. */
+/* Calls a function of the store with the store, the key, and the n arguments at
+** the top, which are popped; pushes two results. False: pushes the error
+** message. uv is the index of the client's user value. */
 static bool call_store(lua_State *L, struct uq_client *c, int uv,
                        const char *name, int n) {
   int base = lua_gettop(L) - n;
-  bool within = c->store.running;
+  bool was_running = c->store.running;
   lua_getfield(L, uv, name);
   lua_insert(L, base + 1);
   lua_getfield(L, uv, "token_store");
@@ -39,7 +38,7 @@ static bool call_store(lua_State *L, struct uq_client *c, int uv,
   lua_insert(L, base + 3);
   c->store.running = true;
   bool good = lua_pcall(L, n + 2, 2, 0) == LUA_OK;
-  c->store.running = within;
+  c->store.running = was_running;
   if (good && (!lua_isnil(L, -2) || lua_isnil(L, -1)))
     return true;
   const char *text = lua_tostring(L, -1);
@@ -58,8 +57,9 @@ static bool has_lock(lua_State *L, int uv) {
   return found;
 }
 
-/* True if the token at -2, with its end at -1, saves a login. One that cannot
-** be sent does not: the next login replaces it in the store. */
+/* True if the token at -2, with its end at -1, makes a login unnecessary: it
+** can be sent, is not the one that the client has or has dropped last, and
+** lasts longer. If not, the next login replaces it in the store. */
 static bool is_good(lua_State *L, const struct uq_client *c) {
   size_t len;
   const char *text = lua_tolstring(L, -2, &len);
@@ -82,15 +82,15 @@ static enum uq_token_store_state get_token(lua_State *L, struct uq_client *c,
       (lua_isnil(L, -1) || lua_isnumber(L, -1)))
     return is_good(L, c) ? UQ_TOKEN_STORE_FOUND : UQ_TOKEN_STORE_LOGIN;
   lua_pushfstring(L,
-                  GET ": a token and its end (Unix seconds) expected, got %s "
-                      "and %s",
+                  GET ": a token and its expiry (Unix seconds) expected, got "
+                      "%s and %s",
                   luaL_typename(L, -2), luaL_typename(L, -1));
   return UQ_TOKEN_STORE_FAILED;
 }
 
 enum uq_token_store_state uqL_token_store_begin(lua_State *L,
                                                 struct uq_client *c, int uv) {
-  if (c->store.running) /* this is within one of its functions */
+  if (c->store.running) /* one of its functions has called this */
     return UQ_TOKEN_STORE_BUSY;
   enum uq_token_store_state state = get_token(L, c, uv);
   if (state != UQ_TOKEN_STORE_LOGIN || c->store.locked ||
@@ -104,7 +104,8 @@ enum uq_token_store_state uqL_token_store_begin(lua_State *L,
   return get_token(L, c, uv); /* another process may have logged in */
 }
 
-/* The same, for a function whose failure ends no call: it is counted. */
+/* Calls a function of the store whose failure does not fail the call: it is
+** counted in hook_errors. */
 static void call_store_counted(lua_State *L, struct uq_client *c, int uv,
                                const char *name, int n) {
   int top = lua_gettop(L) - n;
@@ -117,7 +118,7 @@ void uqL_token_store_end(lua_State *L, struct uq_client *c, int uv) {
   bool locked = c->store.locked;
   bool forked = c->transport != NULL && uq_transport_forked(c->transport);
   c->store.locked = false;
-  if (locked && !forked) /* the lock is the parent's otherwise */
+  if (locked && !forked) /* after a fork the lock is the parent's */
     call_store_counted(L, c, uv, UNLOCK, 0);
 }
 

@@ -80,8 +80,8 @@ local loop = {
   waits = function(waiter) return waiter.task or driver.is_waiting(waiter) end,
 }
 
-local face, Client, check = require "uqpay.loop"(loop)
-local new = face.new
+local module, Client, check = require "uqpay.loop"(loop)
+local new = module.new
 
 local function bad(option, expected)
   error(("bad option '%s' to 'new' (%s)"):format(option, expected), 0)
@@ -132,9 +132,7 @@ end
 local cache_options = { dict = "string", ttl = "number", stale = "number",
                         identity = "string" }
 
--- A cache for the checked option cache = { dict =, ttl =, stale =, identity = }. name:
--- the client's option `identity`, or nil.
-local function read_cache(cache, options, shared, name)
+local function check_cache_types(cache)
   if type(cache) ~= "table" then bad("cache", "table expected, got " .. type(cache)) end
   for key, value in pairs(cache) do
     local expected = cache_options[key]
@@ -143,6 +141,12 @@ local function read_cache(cache, options, shared, name)
       bad("cache." .. key, expected .. " expected, got " .. type(value))
     end
   end
+end
+
+-- A cache for the checked option cache = { dict =, ttl =, stale =, identity = }. name:
+-- the client's option `identity`, or nil.
+local function read_cache(cache, options, shared, name)
+  check_cache_types(cache)
   check_identity("cache.identity", cache.identity)
   name = cache.identity or name
   local ttl, stale = cache.ttl, cache.stale or 0
@@ -158,6 +162,15 @@ local function read_cache(cache, options, shared, name)
     identity(options, name))
 end
 
+-- The option max_connections, checked.
+local function read_connections(most)
+  most = most or CONNECTIONS
+  if type(most) ~= "number" or most % 1 ~= 0 or most < 1 or most > 1024 then
+    bad("max_connections", "a whole number from 1 to 1024 expected")
+  end
+  return most
+end
+
 local own_options = { "shared", "cache", "max_connections", "identity" }
 
 -- Moves nginx's own options out of the table, which is a copy.
@@ -167,11 +180,7 @@ local function read_options(options)
     taken[option], options[option] = options[option], nil
   end
   local shared, cache, name = taken.shared, taken.cache, taken.identity
-  local own = { most = taken.max_connections or CONNECTIONS }
-  if type(own.most) ~= "number" or own.most % 1 ~= 0 or own.most < 1
-    or own.most > 1024 then
-    bad("max_connections", "a whole number from 1 to 1024 expected")
-  end
+  local own = { most = read_connections(taken.max_connections) }
   check_identity("identity", name)
   if cache ~= nil then own.cache = read_cache(cache, options, shared, name) end
   if shared ~= nil then
@@ -262,26 +271,35 @@ local function define(method, endpoint, admitted)
 end
 
 local call_balance = Client.balance -- without cache and admission
-for _, name in ipairs(internal.methods()) do
+for name in pairs(internal.starters()) do
   define(name, name, true)
   define("start_" .. name, name)
 end
-define("batch", "balance")
 define("invalidate_token")
 define("stats")
 
--- Where it cannot wait, an iterator fails at its first item.
-for name, endpoint in pairs(internal.iterators()) do
-  local plain = Client[name]
-  Client[name] = function(self, options)
-    check(self, name)
+-- Replaces a method that returns an iterator. Where that cannot wait, it is what
+-- failing(self, message, ...) returns, which fails at its first item.
+local function define_iterator(method, failing)
+  local plain = Client[method]
+  Client[method] = function(self, ...)
+    check(self, method)
     recreate_in_worker(self)
-    check_seconds(options)
-    local message = obstacle(name)
-    if not message then return plain(self, options) end
+    check_seconds(...)
+    local message = obstacle(method)
+    if not message then return plain(self, ...) end
+    return failing(self, message, ...)
+  end
+end
+
+define_iterator("batch", function(_, message)
+  return function() error(message .. " (config)", 2) end
+end)
+for name, endpoint in pairs(internal.iterators()) do
+  define_iterator(name, function(self, message, options)
     return pages(self.client, options, name, endpoint, nil,
       internal.local_error(endpoint, message))
-  end
+  end)
 end
 
 -- ------------------------------------------------------------------------
@@ -398,7 +416,7 @@ function Client:stats()
 end
 
 -- The options are kept for recreate_in_worker.
-function face.new(options)
+function module.new(options)
   if type(options) ~= "table" then return new(options) end
   local copy = setmetatable({}, debug.getmetatable(options))
   for name, value in pairs(options) do copy[name] = value end
@@ -412,4 +430,4 @@ function face.new(options)
   return self
 end
 
-return face
+return module

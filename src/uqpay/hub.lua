@@ -128,9 +128,7 @@ function Hub:cancel_dead_waiters(driver)
   end
 end
 
--- Wakes the waiters of the calls that are due, `limit` of them at most. True: there may
--- be more.
-local function dispatch(self, limit)
+local function wake_due(self, limit)
   local woken = 0
   while not self.closed and woken ~= limit do
     local id = internal.next_due(self.client)
@@ -141,9 +139,20 @@ local function dispatch(self, limit)
       waiter[#waiter + 1] = id -- first: it may raise an error
       self.waiters[id], waiter.calls[id] = nil, nil
       wake(self, waiter)
+    else
+      internal.pass(self.client, id) -- others may wait for the descriptor
     end
   end
   return not self.closed
+end
+
+-- Wakes the waiters of the calls that are due, `limit` of them at most. True: there may
+-- be more. An error (of a debug hook, or out of memory) loses no wake-up.
+local function dispatch(self, limit)
+  local ok, more = pcall(wake_due, self, limit)
+  if ok then return more end
+  internal.recall(self.client)
+  error(more, 0)
 end
 
 local function step_client(self, limit)
@@ -180,11 +189,11 @@ end
 -- have missed calls that are due. Its waiters get an error, the next one a new driver.
 local function drop_dead_driver(self, driver)
   if self.running == driver then self.running = nil end
-  wake_all(self, driver, "what waited for this client's calls has died of an error")
+  wake_all(self, driver, "the coroutine that waited for this client's calls has died")
   self:stop(driver)
 end
 
--- The driver for that key, a new one if there is none; nil: the loop cannot have one.
+-- The driver for that key, or a new one; nil: the loop cannot have one.
 local function driver_of(self, key)
   local driver = self.drivers[key]
   if driver and driver.coroutine and coroutine.status(driver.coroutine) == "dead" then
@@ -255,19 +264,26 @@ local function stop_unwatched_driver(self, driver)
   wake_all(self, driver)
 end
 
+-- Raises if the loop allows neither to wait here nor to block.
+local function check_obstacle(self)
+  local obstacle = self.loop and self.loop.obstacle
+  if obstacle then error(obstacle "the iterator", 0) end
+end
+
+local function has_to_wait(self, waiter, taken)
+  return #waiter == 0 and waiter.taken == taken and not self.closed
+end
+
 -- Waits until the waiter has an id, or the client is closed. taken: the waiter's count
 -- before its iterator found that it has to wait. A finalizer that runs here may use the
 -- same iterator and take the last result; then there is nothing to wait for.
 function Hub:wait(waiter, taken)
-  while #waiter == 0 and waiter.taken == taken and not self.closed do
-    local key = self.loop and self.loop.inside()
-    stop_unwatched_driver(self, self.drivers[key or false])
-    if not (key and self.drivers[key]) then -- no driver does this
-      dispatch(self)
-    end
-    local obstacle = not key and self.loop and self.loop.obstacle
-    if obstacle then error(obstacle "the iterator", 0) end
-    if #waiter == 0 and waiter.taken == taken and not self.closed
+  while has_to_wait(self, waiter, taken) do
+    local key = self.loop and self.loop.inside() or false
+    stop_unwatched_driver(self, self.drivers[key])
+    if not self.drivers[key] then dispatch(self) end -- no driver does this
+    if not key then check_obstacle(self) end
+    if has_to_wait(self, waiter, taken)
       and not (key and suspend(self, waiter, key, taken)) then
       self.client:step(SLICE)
     end

@@ -44,39 +44,44 @@ local function add(total, value, n)
   error(sum, 3)
 end
 
-return function(loop)
-  local Client = {}
-  Client.__index = Client
-  Client.__name = "uqpay.client"
+-- Raises if the method of that name was not called on a client.
+local function check(self, name)
+  if type(self) == "table" and self.hub then return end
+  error(("calling '%s' on bad self (uqpay.client expected, got %s: use "
+    .. "client:%s(...), not client.%s(...))"):format(name, type(self), name, name), 3)
+end
 
-  -- Raises if the method of that name was not called on a client.
-  local function check(self, name)
-    if type(self) == "table" and self.hub then return end
-    error(("calling '%s' on bad self (uqpay.client expected, got %s: use "
-      .. "client:%s(...), not client.%s(...))"):format(name, type(self), name, name), 3)
+-- Defines a method that is the C client's.
+local function forward(Client, name)
+  Client[name] = function(self, ...)
+    check(self, name)
+    local client = self.client
+    return pass(internal.call(client[name], client, ...))
   end
+end
 
-  local function forward(name)
-    Client[name] = function(self, ...)
-      check(self, name)
-      local client = self.client
+-- Defines the method of a call: it waits in the loop, or blocks outside its coroutines.
+local function define_call(Client, loop, name, start)
+  Client[name] = function(self, ...)
+    check(self, name)
+    local client = self.client
+    if not loop.inside() then
       return pass(internal.call(client[name], client, ...))
     end
+    return self.hub:await(internal.call(start, client, ...))
   end
+end
 
-  for _, name in ipairs { "batch", "invalidate_token", "stats" } do forward(name) end
-  for name in pairs(internal.iterators()) do forward(name) end
-
+local function new_class(loop)
+  local Client = { __name = "uqpay.client" }
+  Client.__index = Client
+  for _, name in ipairs { "batch", "invalidate_token", "stats" } do
+    forward(Client, name)
+  end
+  for name in pairs(internal.iterators()) do forward(Client, name) end
   for name, start in pairs(internal.starters()) do
-    forward("start_" .. name)
-    Client[name] = function(self, ...)
-      check(self, name)
-      local client = self.client
-      if not loop.inside() then
-        return pass(internal.call(client[name], client, ...))
-      end
-      return self.hub:await(internal.call(start, client, ...))
-    end
+    forward(Client, "start_" .. name)
+    define_call(Client, loop, name, start)
   end
 
   function Client:close()
@@ -90,35 +95,42 @@ return function(loop)
     return tostring(self.client)
   end
 
-  local face = setmetatable({}, { __index = uqpay })
+  return Client
+end
 
-  function face.new(options)
+-- uqpay.sum; that of C cannot wait in the function.
+local function sum(list)
+  if type(list) ~= "function" then
+    return pass(internal.call(uqpay.sum, list))
+  end
+  local total, n = uqpay.amount(0), 0
+  while true do
+    local value, message, err = list()
+    if not value and message ~= nil then return nil, message, err end
+    if value == nil then return total end
+    n = n + 1
+    total = add(total, value, n)
+  end
+end
+
+-- Returns the module for a loop, the class of its clients, and the check of a method's
+-- self.
+return function(loop)
+  local Client = new_class(loop)
+  local module = setmetatable({ sum = sum }, { __index = uqpay })
+
+  function module.new(options)
     local client = internal.call(uqpay.new, options)
     local hub = Hub.new(client, loop)
     internal.user_value(client).hub = hub -- for client:batch
     return setmetatable({ client = client, hub = hub }, Client)
   end
 
-  function face.from_env(options)
-    local client, message = from_env(face.new, options)
+  function module.from_env(options)
+    local client, message = from_env(module.new, options)
     if not client then error(message, 2) end
     return client
   end
 
-  -- That of C cannot wait for what the function asks for.
-  function face.sum(list)
-    if type(list) ~= "function" then
-      return pass(internal.call(uqpay.sum, list))
-    end
-    local total, n = uqpay.amount(0), 0
-    while true do
-      local value, message, err = list()
-      if not value and message ~= nil then return nil, message, err end
-      if value == nil then return total end
-      n = n + 1
-      total = add(total, value, n)
-    end
-  end
-
-  return face, Client, check
+  return module, Client, check
 end

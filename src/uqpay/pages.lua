@@ -12,6 +12,8 @@
 local internal = require "uqpay.internal"
 local uqpay = require "uqpay"
 
+local start = internal.starters() -- by endpoint
+
 local PAGE_SIZE = 100
 local WINDOW = 89 * 86400 -- seconds; the API takes 90 days, however it counts them
 local OVERLAP = 1         -- seconds that two windows share
@@ -69,7 +71,7 @@ end
 local function start_call(self)
   self.query.page_number = self.number
   self.requests = self.requests + 1
-  return self.client["start_" .. self.endpoint](self.client, self.query)
+  return start[self.endpoint](self.client, self.query)
 end
 
 -- Requests the next page. What this raises (the client may be closed) ends the iterator.

@@ -168,17 +168,34 @@ function accounts.of(merchant, behalf)
   end
 end
 
--- What an account had at the start, by currency: a copy.
+-- The initial balances of an account, by currency: a copy.
 function accounts.first_balances(account)
   return cjson.decode(first_balances[account])
 end
 
--- What it has now.
+-- Its present balances.
 function accounts.balances(account)
   return store.get("balances " .. account) or accounts.first_balances(account)
 end
 
--- Changes what one balance shows. Amounts are JSON text. A null removes a field.
+local not_fields = { account = true, currency = true, delete = true }
+
+-- Sets a field of a balance, or removes it (null). Returns the message if it cannot be
+-- set.
+local function set_field(shown, name, value)
+  if value == cjson.null then
+    shown[name] = nil
+    return nil
+  end
+  if not shown[name] and not balance("", "", "", "")[name] then
+    return "unknown field: " .. name
+  elseif type(value) ~= "string" then
+    return name .. " must be text (an amount: its JSON text, to keep the digits)"
+  end
+  shown[name] = value
+end
+
+-- Changes the fields of one balance. Amounts are JSON text. A null removes a field.
 function accounts.change(change)
   local account = accounts.id_of(change.account)
   local balances = account and accounts.balances(account)
@@ -186,16 +203,8 @@ function accounts.change(change)
   local shown = balances[change.currency]
     or balance("00000000-0000-4000-8000-000000000000", "0", "0", "0")
   for name, value in pairs(change) do
-    if name ~= "account" and name ~= "currency" and name ~= "delete" then
-      if not shown[name] and value ~= cjson.null and name ~= "balance_id" then
-        local known = balance("", "", "", "")
-        if not known[name] then return nil, "unknown field: " .. name end
-      end
-      if value ~= cjson.null and type(value) ~= "string" then
-        return nil, name .. " must be text (an amount: its JSON text, to keep the digits)"
-      end
-      shown[name] = value ~= cjson.null and value or nil
-    end
+    local message = not not_fields[name] and set_field(shown, name, value)
+    if message then return nil, message end
   end
   balances[change.currency] = not change.delete and shown or nil
   store.set("balances " .. account, balances)

@@ -15,7 +15,7 @@ local transactions = require "transactions"
 
 local api = {}
 
--- Who asks: fills in request.merchant, or returns the refusal.
+-- Authenticates the request: sets request.merchant, or returns an error answer.
 local function authenticate(request, settings)
   local value = request.headers["x-auth-token"]
   if value == nil then
@@ -76,7 +76,7 @@ local function refuse_behalf(request)
   end
 end
 
--- The work of a list. What is wrong with its arguments is told in this shape.
+-- Answers a request for a list. Errors of its arguments have this shape.
 local function listing(shape, list)
   return function(request)
     local answer, wrong = list(request, store.settings())

@@ -1,6 +1,6 @@
 -- An item of the API as JSON. Written by hand: an amount's digits go out as they are
 -- stored, as a string if quoted is set; no number is ever made. fields gives the order;
--- what the item lacks is left out.
+-- fields that the item lacks are left out.
 
 local cjson = require "cjson.safe"
 

@@ -100,7 +100,7 @@ function kinds.drop_before(fault, request)
   return reply.close()
 end
 
--- ... or after it was done: the answer is stored under the key but nobody gets it.
+-- ... or after it was done: the answer is stored under the key but not sent.
 function kinds.drop_after(fault, request, process)
   process(request)
   journal.answered(request, nil, fault)
@@ -214,7 +214,7 @@ function faults.waiting()
   return #queue == 0 and "[]" or cjson.encode(queue)
 end
 
--- What a request has under a name of match: a header; ":method", ":path", or
+-- The value of a request for a name of match: a header; ":method", ":path", or
 -- "?page_number" for an argument of the query.
 local function found(request, name)
   if name == ":method" then return request.method end

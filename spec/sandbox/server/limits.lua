@@ -5,7 +5,7 @@ local store = require "store"
 
 local limits = {}
 
--- Counts a request and returns the refusal, if it is one too many. A limit of 0 is none.
+-- Counts a request and returns the error answer if it is one too many. 0: no limit.
 function limits.refusal(name, limit, settings)
   if limit == 0 then return nil end
   local count, ends = store.count("rate " .. name, settings.rate_window)

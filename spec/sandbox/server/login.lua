@@ -46,9 +46,9 @@ function login.check_type(request)
   end
 end
 
--- Who asks: fills in request.client, or returns the refusal. The vendor documents the
--- texts for no client id and an unknown one, and that the edge answers 403; a missing or
--- wrong key is said to be a 401 of the layer that checks tokens.
+-- Authenticates the request: sets request.client, or returns an error answer. The vendor
+-- documents the texts for no client id and an unknown one, and that the edge answers 403;
+-- a missing or wrong key is said to be a 401 of the layer that checks tokens.
 function login.identify(request)
   local id, key = request.headers["x-client-id"], request.headers["x-api-key"]
   if id == nil or id == "" then
@@ -74,7 +74,7 @@ function login.check_key(request)
   end
 end
 
--- What stands in the answer for a token; nil leaves auth_token out.
+-- The value for a token in the answer; nil leaves auth_token out.
 local texts = {
   jwt = function(token) return token end,
   opaque = function(token) return token end,

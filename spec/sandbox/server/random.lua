@@ -1,4 +1,4 @@
--- Bytes that nobody can guess, for secrets; and bytes that are the same at every start,
+-- Unpredictable bytes, for secrets; and bytes that are the same at every start,
 -- for fixtures.
 
 local random = {}

@@ -57,7 +57,7 @@ local shapes = {
   G = function(_, message, code)
     return '{"code":' .. (code or 400) .. ',"message":' .. quote(message) .. "}"
   end,
-  -- H: a message alone, as the SDKs' fixtures of 429 have it.
+  -- H: only a message, as the SDKs' fixtures of 429 have it.
   H = function(_, message) return '{"message":' .. quote(message) .. "}" end,
 }
 
@@ -101,7 +101,7 @@ function reply.too_many(retry_after, ends, shape)
   return answer
 end
 
--- Status and headers. Every answer bears x-request-id, unless a fault's headers name it;
+-- Status and headers. Every answer has x-request-id, unless a fault's headers name it;
 -- there, as for any header, null means: leave it out.
 function reply.head(answer)
   ngx.status = answer.status

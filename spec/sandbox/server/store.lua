@@ -1,4 +1,4 @@
--- What the sandbox remembers, in nginx's shared memory: JSON values under names, and the
+-- The state of the sandbox, in nginx's shared memory: JSON values under names, and the
 -- settings. Nothing here yields, so reading a value, changing it and writing it back is
 -- one step as long as there is one nginx process.
 

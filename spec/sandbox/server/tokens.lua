@@ -60,7 +60,7 @@ function tokens.end_minted()
   tokens.end_before("all", store.next "minted")
 end
 
--- What is known of a token: nil, or a table with merchant, ends, forbidden.
+-- A token's record: a table with merchant, ends, forbidden; nil: an unknown token.
 function tokens.known(text)
   local token = store.get(name_of(text))
   if token and token.client then
@@ -80,7 +80,7 @@ function tokens.end_now(text)
   return true
 end
 
--- The tokens that every start makes anew and a reset restores.
+-- The tokens that every start makes and a reset restores.
 local fixed = {
   { name = "token", life = 1e9 },
   { name = "other_token", merchant = "other", life = 1e9 },

@@ -12,34 +12,45 @@ local fields = {
   "transaction_status", "ending_balance", "description",
 }
 
--- What the arguments ask for: a table, or nil and what is wrong.
-local function filters(args)
-  local wanted = {}
+local checks = {
+  transaction_type = function(text) return not ledger.types[text] and "unknown" end,
+  transaction_status = function(text) return not ledger.statuses[text] and "unknown" end,
+  currency = function(text)
+    return not text:find "^%u%u%u%u?%u?$" and "must be a currency code"
+  end,
+  transaction_id = function(text)
+    return not text:find "^[%x-]+$" and "must be a UUID"
+  end,
+}
+local equal = { "transaction_type", "transaction_status", "currency", "transaction_id" }
+
+-- Reads the range of time into `wanted`. Returns the message if it is wrong.
+local function read_window(args, wanted)
   for _, name in ipairs { "start_time", "end_time" } do
     wanted[name] = args[name] and times.parse(args[name])
     if args[name] and not wanted[name] then
-      return nil, name .. ": must be an ISO 8601 time with an offset"
+      return name .. ": must be an ISO 8601 time with an offset"
     end
   end
   local from, to = wanted.start_time, wanted.end_time
-  -- What the vendor makes of one end alone is not known: here it is no window.
+  -- How the API treats a range with one end is unknown: here it is not a window.
   if from and to and from > to then
-    return nil, "end_time: must not be before start_time"
+    return "end_time: must not be before start_time"
   elseif from and to and to - from > ledger.longest_window then
-    return nil, "end_time: must be at most 90 days after start_time"
+    return "end_time: must be at most 90 days after start_time"
   end
-  wanted.transaction_type = args.transaction_type
-  wanted.transaction_status = args.transaction_status
-  wanted.currency, wanted.transaction_id = args.currency, args.transaction_id
-  if wanted.transaction_type and not ledger.types[wanted.transaction_type] then
-    return nil, "transaction_type: unknown"
-  elseif wanted.transaction_status and not ledger.statuses[wanted.transaction_status] then
-    return nil, "transaction_status: unknown"
-  elseif wanted.currency and not wanted.currency:find "^%u%u%u%u?%u?$" then
-    return nil, "currency: must be a currency code"
-  elseif wanted.transaction_id and not wanted.transaction_id:find "^[%x-]+$" then
-    return nil, "transaction_id: must be a UUID"
+end
+
+-- The parsed arguments: a table, or nil and the message.
+local function filters(args)
+  local wanted = {}
+  local message = read_window(args, wanted)
+  for _, name in ipairs(equal) do
+    wanted[name] = args[name]
+    local wrong = args[name] and checks[name](args[name])
+    message = message or wrong and name .. ": " .. wrong
   end
+  if message then return nil, message end
   return wanted
 end
 
@@ -51,8 +62,6 @@ local function within(time, wanted, bounds)
   local late = to and (time > to or time == to and bounds:sub(2) == ")")
   return not early and not late
 end
-
-local equal = { "transaction_type", "transaction_status", "currency", "transaction_id" }
 
 local function fits(transaction, wanted, bounds)
   for _, name in ipairs(equal) do

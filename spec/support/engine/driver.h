@@ -1,9 +1,9 @@
 /*
-** driver.h - the engine as a Lua module, for the specs only: a file for each of
-** its folders. A function of the module takes and returns as Lua values what
-*the
-** function of the engine takes and returns. Texts are passed in blocks of their
-** exact length, so that a memory checker sees each read beyond.
+** driver.h - the engine as a Lua module, for the specs only: a file for each
+** of its folders. A function of the module takes and returns as Lua values
+** what the function of the engine takes and returns. Texts are passed in
+** blocks of their exact length, so that a memory checker sees each read
+** beyond.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef ENGINE_DRIVER_H

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Finds the range of malloc's heap. */
+/* Sets the addresses at which malloc's heap begins and ends. */
 static bool find_heap(uintptr_t *from, uintptr_t *to) {
   char line[512];
   bool found = false;
@@ -27,8 +27,8 @@ static bool find_heap(uintptr_t *from, uintptr_t *to) {
 
 /* engine.heap_count(first, second) -> how often `first` directly followed by
 ** `second` is in the heap, used or freed. 0 also if the heap cannot be read.
-** Neither this function nor its caller may join the two, and no copy of what is
-** read is left. */
+** Neither this function nor its caller may join the two, which would put a
+** match into the heap. The buffer is wiped. */
 static int heap_count(lua_State *L) {
   static char part[65536]; /* not in the heap */
   size_t n1, n2, kept = 0;

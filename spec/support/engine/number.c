@@ -11,8 +11,8 @@
 #include "engine/number/number.h"
 #include "engine/number/retry_after.h"
 
-/* engine.stringify_numbers(text [, allow_trailing_comma [, max]]) -> text,
- * members; or nil, why, at */
+/* engine.stringify_numbers(text [, allow_trailing_comma [, max]]) -> text, *
+** members; or nil, why, at */
 static int stringify_numbers(lua_State *L) {
   struct uq_json_numbers result;
   bool allow_trailing_comma = lua_toboolean(L, 2) != 0;

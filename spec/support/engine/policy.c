@@ -1,6 +1,6 @@
 /*
 ** policy.c - drives src/engine/policy: retries, the run queue, the rate
-*limiter.
+** limiter.
 ** SPDX-License-Identifier: MIT
 */
 #include "driver.h"

@@ -1,10 +1,9 @@
 /*
-** kqueue.c - kqueue on Linux, for the specs alone: see sys/event.h.
+** kqueue.c - kqueue on Linux, for the specs only: see sys/event.h.
 **
 ** A kqueue is an epoll here; its timers are timerfds, its user events eventfds.
-** Where the real systems differ it does what is hardest on its user: what some
-** refuse or ignore is refused, and a child process inherits no kqueue. For one
-** thread.
+** Where systems differ it behaves like the strictest one: what some reject or
+** ignore is an error, and a child process inherits no kqueue. Not thread-safe.
 ** SPDX-License-Identifier: MIT
 */
 #define _GNU_SOURCE
@@ -23,12 +22,12 @@
 #undef close
 
 #define WAIT_EVENTS 32
-#define TICKS 100 /* of a second: no timer rings between */
+#define TICKS 100 /* a second: resolution of timers */
 #define READING (EPOLLIN | EPOLLRDHUP)
 #define HANG_UP (EPOLLHUP | EPOLLERR)
 
 struct note {
-  uint64_t id; /* what the epoll tells it by: a descriptor may be closed */
+  uint64_t id; /* its key in epoll: a descriptor may be closed */
   int fd;
   uint32_t events;     /* what a descriptor is watched for; 0: ... */
   struct kevent alarm; /* ... a timer or user event, as it will be reported */
@@ -87,7 +86,7 @@ int kqueue(void) {
   pthread_once(&once, watch_forks);
   if (q == NULL)
     return -1;
-  q->fd = epoll_create1(0); /* close-on-exec is its user's business */
+  q->fd = epoll_create1(0); /* the caller sets close-on-exec */
   if (q->fd < 0) {
     free(q);
     return -1;
@@ -274,7 +273,7 @@ static int wait_events(struct queue *q, struct kevent *events, int max,
           report_descriptor(&events[count], max - count, *at, ready[i].events);
     } else {
       events[count++] = (*at)->alarm;
-      drop_note(at); /* all are for once */
+      drop_note(at); /* all are one shot */
     }
   }
   return n < 0 ? -1 : count;
@@ -284,7 +283,7 @@ int kevent(int kq, const struct kevent *changes, int nchanges,
            struct kevent *events, int nevents, const struct timespec *timeout) {
   struct queue *q = *find_queue(kq);
   int error = q == NULL ? EBADF : 0;
-  if (nchanges > 0 && nevents > 0) /* where to put errors is unlike */
+  if (nchanges > 0 && nevents > 0) /* systems report errors differently */
     error = EINVAL;
   for (int i = 0; i < nchanges && error == 0; i++)
     error = change(q, &changes[i]);

@@ -1,25 +1,32 @@
 /*
-** answer.c - answers as the binding judges them (src/binding/response.c), through Lua and
-** lua-cjson. The first bytes: the status, the endpoint and how amounts are
-** wanted; the rest is the body. ERRORS: statuses of failure only.
+** answer.c - the decoder of responses (src/binding/response.c), with
+** lua-cjson. The first bytes: the status, the endpoint and the option amounts;
+** the rest is the body. ERRORS: statuses of failure only.
 **
-** A good answer has every field that must be there, of its type, and digits of
-** money as they were sent; a bad one is an error table with a kind, a message
-** without control bytes, and no secret anywhere.
+** A result has every required field, of its type, and amounts with the digits
+** that were sent; an error is a table with a kind, a message without control
+** bytes, and no secret anywhere.
 ** SPDX-License-Identifier: MIT
 */
 #include "state.h"
 
 #include <math.h>
 
+#include "binding/error.h"
+#include "binding/options.h"
+#include "binding/response.h"
+#include "engine/api/endpoint.h"
+#include "engine/base/buf.h"
+#include "engine/http/transfer.h"
 #include "engine/number/number.h"
+#include "engine/policy/retry.h"
 
 #define SECRET "Bearer 0123456789abcdefghijklmnopqrstuvwxyz"
 
 static const struct uq_endpoint *endpoint;
 static int amounts;
 
-/* What one judgement is made of. */
+/* What is decoded, and how. */
 struct trial {
   const char *body;
   size_t len;
@@ -27,32 +34,34 @@ struct trial {
   bool good;
 };
 
-static int judge(lua_State *L) {
+static int decode(lua_State *L) {
   struct trial *t = lua_touserdata(L, 1);
   static struct uq_buf scratch;
-  struct uq_response_context q = {endpoint,   "?page_size=10&page_number=1",
-                          "USD",      NULL,
-                          t->amounts, {SECRET, NULL},
-                          &scratch,   NULL};
-  struct uq_response a;
+  struct uq_response_context context = {
+      endpoint,   "?page_size=10&page_number=1",
+      "USD",      NULL,
+      t->amounts, {SECRET, NULL},
+      &scratch,   NULL};
+  struct uq_response response;
   struct uq_failure f;
-  memset(&a, 0, sizeof a);
-  a.kind = UQ_OK;
-  a.status = t->status;
-  snprintf(a.received.request_id, sizeof a.received.request_id, "r-1");
-  uq_buf_init(&a.body, t->len + 1);
-  CHECK(uq_buf_append(&a.body, t->body, t->len) == UQ_BUF_OK);
+  memset(&response, 0, sizeof response);
+  response.kind = UQ_OK;
+  response.status = t->status;
+  snprintf(response.received.request_id, sizeof response.received.request_id,
+           "r-1");
+  uq_buf_init(&response.body, t->len + 1);
+  CHECK(uq_buf_append(&response.body, t->body, t->len) == UQ_BUF_OK);
   int top = lua_gettop(L);
-  t->good = uqL_response_decode(L, &q, &a, &f);
+  t->good = uqL_response_decode(L, &context, &response, &f);
   CHECK(lua_gettop(L) == top + 1 && lua_istable(L, -1));
-  uq_buf_free(&a.body);
+  uq_buf_free(&response.body);
   uq_buf_free(&scratch);
   return 1;
 }
 
-/* Pushes the table that it comes to. */
+/* Pushes the result or the error table. True: the result. */
 static bool run(lua_State *L, struct trial *t) {
-  lua_pushcfunction(L, judge);
+  lua_pushcfunction(L, decode);
   lua_pushlightuserdata(L, t);
   if (lua_pcall(L, 1, 1, 0) != 0) {
     fprintf(stderr, "raised: %s\n", lua_tostring(L, -1));
@@ -147,7 +156,7 @@ static void check_result(lua_State *L, const struct uq_field *schema,
   }
 }
 
-/* Two results, at the top, say the same of each field of the balance. */
+/* The two results at the top have the same fields. */
 static void check_alike(lua_State *L) {
   for (const struct uq_field *f = endpoint->schema; f->name != NULL; f++) {
     lua_getfield(L, -2, f->name);
@@ -158,9 +167,9 @@ static void check_alike(lua_State *L) {
   }
 }
 
-/* The same with a member more, which only the JSON library reads: a second
-** opinion on what the short way makes of it. The first result is at the top. */
-static void check_long_way(lua_State *L, const struct trial *t) {
+/* Adds a member that only the JSON library reads, and compares the result of
+** the fast decoder, at the top, with that. */
+static void check_slow_decoder(lua_State *L, const struct trial *t) {
   const char *brace = memchr(t->body, '{', t->len);
   static const char more[] = "\"\\u007a\":{},";
   struct trial longer = *t;
@@ -199,7 +208,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
                     amounts, false};
   if (run(L, &t)) {
     check_result(L, endpoint->schema, &t);
-    check_long_way(L, &t);
+    check_slow_decoder(L, &t);
     struct trial text = t;
     text.amounts = UQ_AMOUNTS_STRING; /* has no range */
     CHECK(run(L, &text));

@@ -1,11 +1,13 @@
 /*
-** flat.c - the short way past the JSON library (src/engine/number/flat_json.c) against the long
-** one (src/engine/number/json_numbers.c and lua-cjson): what the short one takes, the other takes as
-** well, and to the same members.
+** flat.c - the fast parser of flat objects (src/engine/number/flat_json.c)
+** against lua-cjson with src/engine/number/json_numbers.c: what the first
+** accepts, the second accepts as well, with the same members.
 ** SPDX-License-Identifier: MIT
 */
 #include "state.h"
 
+#include "binding/json.h"
+#include "engine/base/buf.h"
 #include "engine/number/flat_json.h"
 
 #define MOST 16
@@ -18,7 +20,7 @@ static bool is_plain(const struct uq_member *m) {
   return true;
 }
 
-/* Is there a later member of that name? That one wins. */
+/* True if a later member has the same name: that one wins. */
 static bool is_hidden(const struct uq_member *members, int i, int n) {
   for (int k = i + 1; k < n; k++) {
     if (members[k].name_len == members[i].name_len &&
@@ -54,7 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
     CHECK(members[i].text + members[i].len <= text + len);
     plain = plain && is_plain(&members[i]);
   }
-  if (plain) { /* else no field has such a name, and the long way is gone */
+  if (plain) { /* else no field has such a name, and the text is left to
+                  lua-cjson */
     uq_buf_init(&scratch, 0);
     CHECK(uqL_json_decode(L, text, len, false, &scratch, &counted));
     CHECK(lua_istable(L, -1));

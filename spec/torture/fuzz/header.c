@@ -1,6 +1,6 @@
 /*
-** header.c - response headers and Retry-After (src/engine/http/response_headers.c, src/engine/policy/retry.c).
-** The bytes are lines.
+** header.c - response headers (src/engine/http/response_headers.c) and
+** Retry-After (src/engine/number/retry_after.c). The bytes are lines.
 ** SPDX-License-Identifier: MIT
 */
 #include "fuzz.h"

@@ -1,7 +1,7 @@
 /*
-** number.c - the grammar of numbers, doubles and exact decimals (src/engine/number/number.c,
-** src/engine/number/decimal.c) against arithmetic on long rows of digits, one by one. The
-** bytes are two numbers with a comma between them.
+** number.c - the grammar of numbers, doubles and exact decimals
+** (src/engine/number/number.c, decimal.c) against arithmetic on long arrays of
+** single digits. The bytes are two numbers with a comma between them.
 ** SPDX-License-Identifier: MIT
 */
 #include "fuzz.h"
@@ -9,8 +9,8 @@
 #include <limits.h>
 #include <math.h>
 
-#include "engine/number/number.h"
 #include "engine/number/decimal.h"
+#include "engine/number/number.h"
 
 #define ROW 400 /* digits of a row; units are in the middle of it */
 #define UNITS (ROW / 2)

@@ -1,13 +1,19 @@
 /*
-** option.c - tables of options (src/binding/options.c, src/binding/query.c): those of uqpay.new
-** and those of calls. The bytes are, again and again, the number of a name, of
-** a type of value, and the value. Options are taken, or an error names one; no
-** error shows a token.
+** option.c - option tables of uqpay.new and of calls (src/binding/options.c,
+** client_options.c, call_options.c, query.c). The bytes are, repeatedly, the
+** number of a name, of a type of value, and the value. The options are
+** accepted, or an error names one; no error shows a token.
 ** SPDX-License-Identifier: MIT
 */
 #include "state.h"
 
 #include <math.h>
+
+#include "binding/call_options.h"
+#include "binding/client.h"
+#include "binding/compat.h"
+#include "binding/options.h"
+#include "engine/api/endpoint.h"
 
 static const char *const names[] = {"environment",
                                     "base_url",
@@ -128,15 +134,15 @@ static void push_options(lua_State *L, struct input *in) {
   }
 }
 
-/* uqL_options_call(endpoint number, currency or nil, options); a refusal is
-** an error here. */
+/* uqL_call_options(endpoint number, currency or nil, options); a wrong value
+** is an error here. */
 static int read_call(lua_State *L) {
   static struct uq_options o;
   const struct uq_endpoint *e =
       &uq_endpoints[lua_tointeger(L, 1) % UQ_ENDPOINT_COUNT];
   memset(&o, 0, sizeof o);
   o.retry_delay_max = 5;
-  if (!uqL_options_call(L, 2, e, e->name, &o))
+  if (!uqL_call_options(L, 2, e, e->name, &o))
     return luaL_error(L, "%s", lua_tostring(L, -1));
   CHECK(lua_type(L, -1) == LUA_TSTRING); /* the query */
   CHECK(lua_rawlen(L, -1) <= UQ_QUERY_MAX);
@@ -145,6 +151,15 @@ static int read_call(lua_State *L) {
   return 0;
 }
 
+/* True if another option has the text at the top, too: then it is no secret. */
+static int is_elsewhere(lua_State *L, int table, const char *name) {
+  int found = 0;
+  for (lua_pushnil(L); lua_next(L, table) != 0; lua_pop(L, 1))
+    found |= strcmp(lua_tostring(L, -2), name) != 0 && lua_rawequal(L, -1, -3);
+  return found;
+}
+
+/* The message at the top names what is wrong, but no secret of the table. */
 static void check_error(lua_State *L, int table) {
   static const char *const secrets[] = {"token", "api_key"};
   size_t len, n;
@@ -157,7 +172,8 @@ static void check_error(lua_State *L, int table) {
     lua_getfield(L, table, secrets[i]);
     const char *secret =
         lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &n) : NULL;
-    CHECK(secret == NULL || n < 16 || memmem(message, len, secret, n) == NULL);
+    CHECK(secret == NULL || n < 16 || is_elsewhere(L, table, secrets[i]) ||
+          memmem(message, len, secret, n) == NULL);
     lua_pop(L, 1);
   }
 }

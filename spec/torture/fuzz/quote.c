@@ -1,13 +1,14 @@
 /*
-** quote.c - the quoting of numbers (src/engine/number/json_numbers.c) against a scan that is made
-** byte by byte: what comes out is the text with each number marked and nothing
-** else changed, and what is refused is no JSON. The first byte: mend or not.
+** quote.c - the marking of numbers (src/engine/number/json_numbers.c) against a
+** scan byte by byte: the output is the text with each number marked and nothing
+** else changed, and a rejected text is not JSON. The first byte:
+** allow_trailing_comma.
 ** SPDX-License-Identifier: MIT
 */
 #include "fuzz.h"
 
-#include "engine/number/number.h"
 #include "engine/number/json_numbers.h"
+#include "engine/number/number.h"
 
 /* What the text must become; false: it holds what no JSON has. Only what the
 ** quoting has promised to check is looked at. */

@@ -1,9 +1,9 @@
 /*
-** redact.c - the redaction (src/engine/base/redact.c): a secret made of the first bytes is
-** put, in one of its forms, between the two halves of the rest. No long part of
-** it comes out, and what does come out is the text with marks in it. Byte 0:
-** the form; byte 1: the secret's length; byte 2: how much stands around it
-** within the form.
+** redact.c - the redaction (src/engine/base/redact.c). A secret, made of the
+** first bytes, is put between the two halves of the rest in one of its forms.
+** The output has no long part of it, and is the text with marks in it
+** otherwise. Byte 0: the form; byte 1: the secret's length; byte 2: the number
+** of bytes around it within the form.
 ** SPDX-License-Identifier: MIT
 */
 #include "fuzz.h"

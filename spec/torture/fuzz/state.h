@@ -8,7 +8,8 @@
 
 #include "fuzz.h"
 
-#include "binding/uqpay.h"
+#include <lauxlib.h>
+#include <lua.h>
 #include <lualib.h>
 
 int luaopen_uqpay(lua_State *L);

@@ -1,7 +1,7 @@
 /*
-** time.c - times (src/engine/number/datetime.c) against a calendar that is walked year by year
-** and month by month. The first byte is the zone that stands in for one that is
-** missing, in hours from -12; 255: none.
+** time.c - times (src/engine/number/datetime.c) against a calendar that counts
+** years and months one by one. The first byte is the zone of texts without one,
+** in hours from -12; 255: none.
 ** SPDX-License-Identifier: MIT
 */
 #include "fuzz.h"
@@ -41,8 +41,8 @@ static long long walk(int year, int month, int day) {
 }
 
 static enum uq_datetime_status oracle(const char *p, const char *end,
-                                    const int *zone, long long *seconds,
-                                    long *nanoseconds) {
+                                      const int *zone, long long *seconds,
+                                      long *nanoseconds) {
   int year, month, day, hour, minute, second, digit, count = 0;
   int hours, minutes, offset = 0;
   bool zoned = false;

@@ -90,7 +90,7 @@ struct uq_headers {
 enum uq_buf_status uq_endpoint_headers(struct uq_buf *block,
                                        const struct uq_headers *h);
 
-/* The token or api_key in a header block, as it was given; NULL: there is none.
+/* The token or api_key in a header block, as it was given; NULL: none.
  */
 const char *uq_endpoint_secret(const struct uq_buf *block);
 

@@ -9,6 +9,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* The digits of a macro that is a number, as a string literal. */
+#define UQ_DIGITS_OF(macro) UQ_DIGITS(macro)
+#define UQ_DIGITS(number) #number
+
 static inline char uq_lower(char c) {
   return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }

@@ -44,7 +44,7 @@ const char *uq_poller_name(void) { return "kqueue"; }
 
 void uq_system_init(struct uq_poller *p) {
   p->fd = -1;
-  p->owner = 0;
+  p->process = 0;
   p->alarm = 0;
 }
 
@@ -53,14 +53,14 @@ int uq_system_open(struct uq_poller *p) {
   if (p->fd < 0)
     return errno;
   (void)fcntl(p->fd, F_SETFD, FD_CLOEXEC);
-  p->owner = getpid();
+  p->process = getpid();
   return 0;
 }
 
 /* A forked child does not inherit a kqueue: there the descriptor is free, or
 ** another file's. */
 void uq_system_close(struct uq_poller *p) {
-  if (p->fd >= 0 && p->owner == getpid())
+  if (p->fd >= 0 && p->process == getpid())
     close(p->fd);
 }
 

@@ -52,9 +52,9 @@ struct uq_poller {
   unsigned char *known; /* by descriptor: what the kernel watches it for */
   int room;             /* elements of known */
 #elif defined(UQ_POLLER_KQUEUE)
-  int fd;      /* -1 while closed */
-  pid_t owner; /* the only process that has it */
-  int alarm;   /* the filter of the active alarm; 0: none */
+  int fd;        /* -1 while closed */
+  pid_t process; /* the only one that has it */
+  int alarm;     /* the filter of the active alarm; 0: none */
 #else
   struct pollfd *watched; /* fd is -1 in free elements */
   int room;               /* elements of watched */
@@ -82,9 +82,9 @@ int uq_poller_watch(struct uq_poller *p, int fd, int what);
 /* Pauses fd until it is watched again. Two events of a paused descriptor are
 ** reported, each once: data came (UQ_POLL_PAUSED and UQ_POLL_IN), the peer
 ** closed the connection (UQ_POLL_PAUSED and UQ_POLL_ERR); kqueue and poll
-*report
-** neither. If nothing came, watching it for the same as before costs no system
-** call. Remove it with UQ_POLL_NONE before it is closed. 0 or an errno. */
+** report neither. If nothing came, watching it for the same as before costs no
+** system call. Remove it with UQ_POLL_NONE before it is closed. 0 or an errno.
+*/
 int uq_poller_pause(struct uq_poller *p, int fd);
 
 /* Sets the time on uq_clock when the timer is due; below 0 disarms it. It

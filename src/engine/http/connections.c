@@ -49,7 +49,7 @@ static bool make_room(struct uq_connections *cs, int fd) {
     return true;
   int room = fd + GROWTH;
   struct uq_connection **grown =
-      realloc(cs->by_fd, (size_t)room * sizeof *grown);
+      realloc(cs->by_fd, (size_t)room * sizeof(void *));
   if (grown == NULL)
     return false;
   for (int i = cs->room; i < room; i++)
@@ -180,7 +180,7 @@ double uq_connection_waited(const struct uq_connection *c, double now) {
 /* giving connections up                                                     */
 /* ------------------------------------------------------------------------ */
 
-static void shut_socket(int fd) {
+static void shut_unused_socket(int fd) {
   char bytes[4096];
   (void)shutdown(fd, SHUT_RDWR);
   for (int i = 0; i < READS; i++) {
@@ -196,7 +196,10 @@ void uq_connections_shut(struct uq_connections *cs, int fd) {
   set_idle(cs, c, false);
   c->shut = true;
   cs->shut_count++;
-  shut_socket(fd);
+  if (c->used == 0)
+    shut_unused_socket(fd);
+  else
+    (void)shutdown(fd, SHUT_RDWR);
 }
 
 void uq_connections_doubt(struct uq_connections *cs, int fd) {
@@ -210,7 +213,7 @@ void uq_connections_rest(struct uq_connections *cs, int fd, double now,
   struct uq_connection *c = find_connection(cs, fd);
   if (c == NULL) {
     if (idle)
-      shut_socket(fd);
+      shut_unused_socket(fd);
     return;
   }
   c->waited = uq_connection_waited(c, now);

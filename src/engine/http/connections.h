@@ -85,8 +85,8 @@ double uq_connection_waited(const struct uq_connection *c, double now);
 void uq_connections_doubt(struct uq_connections *cs, int fd);
 
 /* Gives a connection up: shuts it down, so that libcurl finds it dead. Bytes
-** that have arrived on it are dropped, since libcurl takes a connection with
-** unread bytes of TLS to be alive. */
+** that have arrived on one without a request are dropped, since libcurl takes a
+** connection with unread bytes of TLS to be alive. */
 void uq_connections_shut(struct uq_connections *cs, int fd);
 
 /* Gives up those without a request that were last heard from before then. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "engine/base/ascii.h"
-#include "engine/http/transfer.h" /* uq_tls_expected */
+#include "engine/http/transfer.h"
 
 #define ROW(code, kind, unknown) \
   { CURLE_##code, "CURLE_" #code, UQ_##kind, unknown, false }
@@ -116,7 +116,7 @@ bool uq_curl_error_proxy(CURL *easy, CURLcode code, bool *outcome_unknown,
   if (status != 0 && status / 100 != 2) {
     *outcome_unknown = status >= 500;
     snprintf(text, size, "the proxy answered %ld to CONNECT%s", status,
-             status == 407 ? " (its credentials belong into the option "
+             status == 407 ? " (its credentials belong in the option "
                              "proxy)"
                            : "");
     return true;

@@ -10,6 +10,7 @@
 
 #include "engine/http/connections.h"
 #include "engine/http/latency.h"
+#include "engine/http/response_headers.h"
 
 #define SILENCE 5.0  /* seconds after which a shared connection is dead */
 #define NO_ACK 4.0   /* seconds without an acknowledgement: dead */

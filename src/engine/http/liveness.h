@@ -23,7 +23,6 @@
 
 #include "engine/http/connections.h"
 #include "engine/http/latency.h"
-#include "engine/http/response_headers.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -9,9 +9,13 @@
 #include <string.h>
 
 #include "engine/base/ascii.h"
+#include "engine/base/error_kind.h"
 #include "engine/http/curl_error.h"
+#include "engine/http/liveness.h"
 #include "engine/http/process.h"
+#include "engine/http/response_headers.h"
 #include "engine/http/transfer.h"
+#include "engine/http/transport_options.h"
 #include "engine/http/transport_state.h"
 #include "engine/http/trust.h"
 
@@ -161,7 +165,8 @@ static const char *correct_proxy(const struct uq_transfer *x,
     return NULL;
   r->kind = UQ_CONFIG;
   r->outcome_unknown = false;
-  return "the proxy of the environment is none that libcurl knows";
+  return "libcurl does not support the kind of proxy that the environment "
+         "names";
 }
 
 /* The limits of libcurl's own. It has no code for a header line that is too

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "engine/base/buf.h"
+#include "engine/base/error_kind.h"
 #include "engine/http/easy_handle.h"
 #include "engine/http/http_version.h"
 #include "engine/http/liveness.h"
@@ -40,8 +41,8 @@
 /* curl's callbacks                                                          */
 /* ------------------------------------------------------------------------ */
 
-/* Before libcurl sends a request again, as it does over HTTP/1.1 where the
-** server asks for that. */
+/* Drops what has come of a response, since libcurl sends the request again:
+** over HTTP/1.1 if the server demands that with the error HTTP_1_1_REQUIRED. */
 static void drop_response(struct uq_transfer *x) {
   uq_buf_clear(&x->body);
   uq_response_headers_clear(&x->received);
@@ -216,9 +217,11 @@ struct uq_transfer *uq_transfer_pool_get(struct uq_transport *t) {
   return x;
 }
 
+/* In a forked child nothing is freed: the parent's multi handle has it. */
 void uq_transfer_pool_put(struct uq_transfer *x, bool reusable) {
   struct uq_transport *t = x->transport;
-  if (!reusable || t->pool.free_count >= MAX_FREE) {
+  bool is_full = t->pool.free_count >= MAX_FREE && !uq_multi_forked(&t->multi);
+  if (!reusable || is_full) {
     free_transfer(x);
     return;
   }

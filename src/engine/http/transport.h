@@ -40,7 +40,7 @@ bool uq_transport_forked(const struct uq_transport *t);
 void uq_transport_step(struct uq_transport *t, long limit_ms, double wake);
 
 /* One descriptor for everything a step waits for: readable when a step has
-** something to do. -1: there is none to be had. */
+** something to do. -1: none can be had. */
 int uq_transport_fd(struct uq_transport *t);
 
 /* To be called after anything that may change when the next step is due, before
@@ -52,9 +52,9 @@ void uq_transport_publish(struct uq_transport *t, double wake, bool notify);
 ** the descriptor says; below 0: never. */
 double uq_transport_due(const struct uq_transport *t);
 
-/* Seconds from `now` on in which no response is expected to the requests in
-** flight, by the times of earlier responses; below 0: one was expected so long
-** ago. HUGE_VAL: no request is in flight. */
+/* Seconds from `now` on in which a step has nothing to do, as far as the times
+** of earlier responses tell; below 0: it has had something to do for so long.
+** HUGE_VAL: no request is in flight. */
 double uq_transport_idle(const struct uq_transport *t, double now);
 
 struct uq_transport_info {

@@ -37,6 +37,12 @@ struct uq_transport {
   struct uq_transport *next_abandoned;
 };
 
+/* Limits of a transfer as its easy handle has them; 0: none. */
+struct uq_limits {
+  long timeout_ms, connect_timeout_ms;
+  long bytes; /* of the response */
+};
+
 struct uq_transfer {
   struct uq_transport *transport;
   struct uq_transfer *next; /* in the pool */
@@ -50,6 +56,7 @@ struct uq_transfer {
   struct uq_buf body;
   struct uq_response_headers received;
   struct uq_pending pending;
+  struct uq_limits limits; /* set by the last request */
   enum uq_kind refused;    /* why a callback has stopped it; UQ_OK: none has */
   const char *refused_why; /* for people */
   int start_errno;         /* why libcurl was not given the request; or 0 */

@@ -26,7 +26,7 @@ struct uq_trust {
 struct uq_trust uq_trust_choose(const struct uq_transport_options *o);
 
 /* uq_trust_fault of what uq_trust_choose gives; *path is the faulty one, or the
-** last one that was looked at; NULL: there is none. */
+** last one that was looked at; NULL: none. */
 const char *uq_trust_chosen_fault(const struct uq_transport_options *o,
                                   const char **path, int *error);
 

@@ -55,13 +55,13 @@ static const char *check_parts(CURLU *url, char *host, size_t size) {
   if (no_memory)
     why = uq_no_memory;
   else if (scheme == NULL || name == NULL)
-    why = "it names no host";
+    why = "it has no host";
   else if (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0)
-    why = "only https is spoken";
+    why = "only https is supported";
   else if (strcmp(scheme, "http") == 0 && !is_loopback(name))
-    why = "http:// is for loopback hosts alone, use https://";
+    why = "http:// is for loopback hosts only: use https://";
   else if (user != NULL || password != NULL)
-    why = "it must bear no user or password";
+    why = "it must not contain a user or password";
   else
     snprintf(host, size, "%s%s%s", name, port != NULL ? ":" : "",
              port != NULL ? port : "");
@@ -75,20 +75,20 @@ static const char *check_parts(CURLU *url, char *host, size_t size) {
 
 const char *uq_url_check(const char *url, char *host, size_t size) {
   if (!uq_is_visible(url, strlen(url)))
-    return "a blank, control or non-ASCII byte is in it";
+    return "it contains a blank, control or non-ASCII byte";
   const char *host_begins = strstr(url, "://");
   if (host_begins == NULL)
     return "it must begin with https://";
   if (host_begins[3] == '/') /* curl takes the next word as the host */
-    return "it names no host";
+    return "it has no host";
   if (strpbrk(url, "?#") != NULL)
-    return "it must bear no query or fragment";
+    return "it must not contain a query or fragment";
   CURLU *parsed = curl_url();
   if (parsed == NULL)
     return uq_no_memory;
   CURLUcode code = curl_url_set(parsed, CURLUPART_URL, url, 0);
   const char *why =
-      code == CURLUE_OUT_OF_MEMORY ? uq_no_memory : "it is no URL";
+      code == CURLUE_OUT_OF_MEMORY ? uq_no_memory : "it is not a URL";
   if (code == CURLUE_OK)
     why = check_parts(parsed, host, size);
   curl_url_cleanup(parsed);

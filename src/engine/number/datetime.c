@@ -23,14 +23,16 @@ bool uq_date_days(int year, int month, int day, int64_t *days) {
   return true;
 }
 
-/* True if the byte fits one of a form: 0 is any digit, a any letter, T what may
+/* True if the byte fits one of a form: 0 is any digit, a any letter, _ what may
 ** stand between a date and a time; all others are themselves. */
 static bool fits(char c, char form) {
   if (form == '0')
     return uq_is_digit(c);
   if (form == 'a')
     return uq_lower(c) >= 'a' && uq_lower(c) <= 'z';
-  return c == form || (form == 'T' && (c == 't' || c == ' '));
+  if (form == '_')
+    return c == 'T' || c == 't' || c == ' ';
+  return c == form;
 }
 
 /* True if the text begins with this form. */
@@ -96,7 +98,7 @@ static const char *read_fraction(const char *p, const char *end,
 enum uq_datetime_status uq_datetime_parse(const char *text, size_t len,
                                           const int *zone,
                                           struct uq_datetime *m) {
-  static const char form[] = "0000-00-00T00:00:00";
+  static const char form[] = "0000-00-00_00:00:00";
   const char *end = text + len;
   int32_t nanoseconds;
   int64_t days;

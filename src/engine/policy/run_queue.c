@@ -37,11 +37,13 @@ static struct uq_task *task_of_queue(struct uq_link *link) {
 void uq_run_queue_init(struct uq_run_queue *q) {
   q->waiting.next = q->waiting.prev = &q->waiting;
   q->ready.next = q->ready.prev = &q->ready;
+  q->passed.next = q->passed.prev = &q->passed;
   q->queue.next = q->queue.prev = &q->queue;
   q->queued = 0;
 }
 
-void uq_run_queue_leave(struct uq_run_queue *q, struct uq_task *task) {
+/* Takes the task out of its rings. */
+static void take_out(struct uq_run_queue *q, struct uq_task *task) {
   task->due = false;
   if (is_linked(&task->list))
     unlink_from_ring(&task->list);
@@ -49,6 +51,12 @@ void uq_run_queue_leave(struct uq_run_queue *q, struct uq_task *task) {
     unlink_from_ring(&task->queue);
     q->queued--;
   }
+}
+
+void uq_run_queue_leave(struct uq_run_queue *q, struct uq_task *task) {
+  take_out(q, task);
+  if (task->group != NULL && is_empty(&task->group->ready))
+    take_out(q, &task->group->task);
 }
 
 void uq_run_queue_wait(struct uq_run_queue *q, struct uq_task *task,
@@ -82,7 +90,7 @@ bool uq_run_queue_is_queued(const struct uq_task *task) {
 
 void uq_run_queue_ready(struct uq_run_queue *q, struct uq_task *task) {
   struct uq_task_group *group = task->group;
-  uq_run_queue_leave(q, task);
+  take_out(q, task);
   link_behind(group != NULL ? group->ready.prev : q->ready.prev, &task->list);
   task->due = true;
   if (group != NULL && !group->task.due)
@@ -96,7 +104,7 @@ void uq_task_group_init(struct uq_task_group *group) {
 struct uq_task *uq_run_queue_next_of(struct uq_run_queue *q,
                                      struct uq_task_group *group) {
   if (is_empty(&group->ready)) {
-    uq_run_queue_leave(q, &group->task);
+    take_out(q, &group->task);
     return NULL;
   }
   struct uq_task *task = task_of_list(group->ready.next);
@@ -109,6 +117,22 @@ bool uq_run_queue_report(struct uq_task *task) {
     return false;
   unlink_from_ring(&task->list);
   return true;
+}
+
+void uq_run_queue_recall(struct uq_run_queue *q, struct uq_task *task) {
+  if (task->group != NULL)
+    task = &task->group->task;
+  if (task->due && !is_linked(&task->list))
+    uq_run_queue_ready(q, task);
+}
+
+void uq_run_queue_pass(struct uq_run_queue *q, struct uq_task *task) {
+  if (task->due && !is_linked(&task->list))
+    link_behind(q->passed.prev, &task->list);
+}
+
+bool uq_run_queue_has_passed(const struct uq_run_queue *q) {
+  return !is_empty(&q->passed);
 }
 
 void uq_run_queue_advance(struct uq_run_queue *q, double now) {

@@ -20,7 +20,7 @@ struct uq_task_group;
 
 /* All zero: not in the run queue. */
 struct uq_task {
-  struct uq_link list;  /* in the ring of waiting or of ready tasks */
+  struct uq_link list;  /* in the ring of waiting, ready or passed tasks */
   struct uq_link queue; /* in the queue; it may wait for a time as well */
   double id;            /* of its call or batch */
   double wake;          /* while waiting: until when, on uq_clock */
@@ -38,6 +38,7 @@ struct uq_task_group {
 struct uq_run_queue {
   struct uq_link waiting; /* by wake, earliest first */
   struct uq_link ready;   /* due and not reported, first in, first out */
+  struct uq_link passed;  /* reported to a consumer that does not want them */
   struct uq_link queue;   /* first in, first out */
   double queued;          /* the number of tasks in the queue */
 };
@@ -71,12 +72,24 @@ void uq_task_group_init(struct uq_task_group *group);
 struct uq_task *uq_run_queue_next_of(struct uq_run_queue *q,
                                      struct uq_task_group *group);
 
-/* Takes the task out of the run queue. */
+/* Takes the task out of the run queue, and the task of its group with the last
+** one that is due. */
 void uq_run_queue_leave(struct uq_run_queue *q, struct uq_task *task);
 
 /* Marks a task as reported, so that uq_run_queue_next does not return it. It
 ** stays due. False: it was reported before, or is not due. */
 bool uq_run_queue_report(struct uq_task *task);
+
+/* The report of the task, or of its group's, was lost: if it is due, it is
+** reported once more. */
+void uq_run_queue_recall(struct uq_run_queue *q, struct uq_task *task);
+
+/* The consumer of the report does not want the task: it is passed until it is
+** put elsewhere. */
+void uq_run_queue_pass(struct uq_run_queue *q, struct uq_task *task);
+
+/* True if a task is passed. */
+bool uq_run_queue_has_passed(const struct uq_run_queue *q);
 
 /* Makes the tasks due whose time has come. */
 void uq_run_queue_advance(struct uq_run_queue *q, double now);

@@ -23,6 +23,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/store/private_file.h"
+
 struct held_lock {
   struct held_lock *next;
   const void *owner;
@@ -111,7 +113,8 @@ static int open_lock_file(const char *path, char *message) {
   if (fd < 0 && message[0] == '\0')
     fd = uq_private_file_open(path, O_RDWR, message);
   if (fd < 0 && message[0] == '\0')
-    snprintf(message, UQ_MESSAGE_SIZE, "%s is created and removed again and again", path);
+    snprintf(message, UQ_MESSAGE_SIZE,
+             "%s is created and removed again and again", path);
   return fd;
 }
 

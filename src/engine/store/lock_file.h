@@ -1,8 +1,8 @@
 /*
 ** lock_file.h - non-blocking locks on the bytes of a file, between processes
-** and within one. The file serves for nothing else and is never removed. A
-** lock ends with its process; a forked child has none. Knows no Lua and no
-** curl.
+** and within one. The file is used for locks only, and is never removed. A
+** lock ends with its process; a forked child does not inherit it. Knows no Lua
+** and no curl.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef UQ_STORE_LOCK_FILE_H
@@ -23,7 +23,8 @@ enum uq_lock_status {
 enum uq_lock_status uq_lock_file_acquire(const char *path, long byte,
                                          const void *owner, char *message);
 
-/* Unlocks that byte, or all of them, of what the owner has locked. */
+/* Unlocks the byte if the owner has locked it; UQ_LOCK_FILE_ALL: all bytes that
+** it has locked. */
 #define UQ_LOCK_FILE_ALL (-1L)
 void uq_lock_file_release(long byte, const void *owner);
 

@@ -279,7 +279,8 @@ static bool lock_writer(struct uq_token_file *s) {
   enum uq_lock_status status;
   while ((status = lock_byte(s, WRITER)) == UQ_LOCK_BUSY) {
     if (uq_clock() >= limit) {
-      set_failure(s, "cannot write", "another process has been writing for too long");
+      set_failure(s, "cannot write",
+                  "another process has been writing for too long");
       return false;
     }
     nanosleep(&pause, NULL);

@@ -5,8 +5,8 @@
 -- server. A fetch is a task of the worker's driver, so that it survives the request that
 -- began it. Callers of the same worker wait on its semaphore; fetches of other workers
 -- poll the dictionary. All share its outcome, but not its limits: a caller with more time
--- or retries than the fetch that failed may begin the next one. SPDX-License-Identifier:
--- MIT
+-- or retries than the fetch that failed may begin the next one.
+-- SPDX-License-Identifier: MIT
 
 local Hub = require "uqpay.hub"
 local driver = require "resty.uqpay.driver"
@@ -122,7 +122,7 @@ local function write_failure(self, fetch, message, err)
   end
   if read_entry(self, fetch.key)
     and self.dict:add("uqpay warned " .. self.identity, true, MINUTE) then
-    ngx.log(ngx.WARN, "uqpay: balances are stale, for they cannot be renewed: ", message)
+    ngx.log(ngx.WARN, "uqpay: balances are stale and cannot be renewed: ", message)
   end
   return failure
 end
@@ -234,7 +234,7 @@ local function begin_fetch(self, client, query)
   return fetch
 end
 
--- The fetch to join; nil: there is none, or the key was invalidated after its request.
+-- The fetch to join; nil: none, or the key was invalidated after its request.
 local function fetch_of(self, key)
   local fetch = fetches[key]
   if fetch and fetch.requested and is_forgotten(self, key, fetch.requested) then
@@ -320,7 +320,7 @@ function Cache:renew(client, query)
   return balance
 end
 
--- The cached balance with its age; nil: there is none.
+-- The cached balance with its age; nil: none.
 function Cache:peek(client, query)
   local entry = read_entry(self, query.key)
   local balance = entry and decode(client, query, entry)

@@ -5,7 +5,8 @@
 --
 -- Nothing that outlives a request may refer to its coroutine: nginx reuses coroutines,
 -- and with them the upvalues that are still open. Timers get functions of this file, and
--- tables. SPDX-License-Identifier: MIT
+-- tables.
+-- SPDX-License-Identifier: MIT
 
 local internal = require "uqpay.internal"
 local semaphore = require "ngx.semaphore"
@@ -197,7 +198,7 @@ local function run(_, me)
 end
 
 -- Starts a timer if there is no leader. Returns the seconds for which a leader can be
--- relied on; nil: there is none.
+-- relied on; nil: none.
 local function ensure_leader()
   local now = clock()
   if leader then

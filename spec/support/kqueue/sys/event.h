@@ -1,10 +1,11 @@
 /*
-** sys/event.h - kqueue on Linux, as far as src/engine/event/kqueue.c uses it: a stand-in,
-** for the specs and for lint alone, so that what is written for other systems
-** is compiled and run here. It cannot prove that it works there.
+** sys/event.h - a kqueue for Linux with what src/engine/event/kqueue.c uses,
+** for
+** specs and lint only: so the code for other systems is compiled and run here,
+** which does not prove that it works there.
 **
-** With -DKQUEUE_OLD it is an old system's: no user events, and timers that
-** count milliseconds.
+** With -DKQUEUE_OLD it is that of an old system: no user events, and timers in
+** milliseconds.
 ** SPDX-License-Identifier: MIT
 */
 #ifndef KQUEUE_SYS_EVENT_H
@@ -39,7 +40,7 @@ struct kevent {
   void *udata;
 };
 
-/* In the manner of the systems that evaluate kevp more than once. */
+/* As on systems that evaluate kevp more than once. */
 #define EV_SET(kevp, i, fi, fl, ff, d, u) \
   do {                                    \
     (kevp)->ident = (uintptr_t)(i);       \
