@@ -14,23 +14,23 @@
 local uqpay = {}
 
 ---@alias uqpay.kind
----| "invalid_request" # the API refuses the request: 400 and most other 4xx; or a value was refused before it was sent
+---| "invalid_request" # the API rejects the request: 400 and most other 4xx; or a value was rejected before it was sent
 ---| "auth"            # 401, or the token function or the login failed
 ---| "permission"      # 403
 ---| "not_found"       # 404, or a 400 of the type not_found
 ---| "conflict"        # 409, the API still works on a request with the same key, or a list changed
 ---| "idempotency"     # the key is malformed, mismatched or was used before
----| "rate_limit"      # 429, or no room under rate_limit within the timeout
+---| "rate_limit"      # 429, or no slot under rate_limit within the timeout
 ---| "api"             # 5xx
 ---| "connect"         # no connection, or it was lost before the whole answer came
 ---| "dns"             # the host name could not be resolved
----| "tls"             # the server's certificate or the handshake was refused
+---| "tls"             # the server's certificate or the handshake was rejected
 ---| "timeout"         # the deadline passed, or 408
 ---| "canceled"        # the call was cancelled, or its client closed
----| "protocol"        # no HTTP, a redirect, a status that makes no sense
+---| "protocol"        # not HTTP, a redirect, an unexpected status
 ---| "too_large"       # more than max_response_bytes, or endless headers
----| "decode"          # the body is no JSON, or has a name twice
----| "schema"          # JSON, but not a balance, or not the one asked for; pages that do not fit
+---| "decode"          # the body is not JSON, or has a name twice
+---| "schema"          # JSON, but not a balance, or not the one asked for; inconsistent pages
 ---| "config"          # this libcurl or system cannot do what is asked, or a token store fails
 ---| "memory"          # out of memory
 ---| "forked"          # the client belongs to the parent process
@@ -39,26 +39,26 @@ local uqpay = {}
 ---@class uqpay.options
 ---@field environment? "sandbox"|"production" # which API (default "sandbox")
 ---@field base_url? string                    # instead of environment: "https://host/api"; http:// for loopback only
----@field token? string|uqpay.token_function  # access token, "Bearer " added if absent; or what gives it; or else:
+---@field token? string|uqpay.token_function  # access token, "Bearer " is added if absent; or a function that returns it; or else:
 ---@field client_id? string                   # the client logs in by itself
 ---@field api_key? string                     # the same
 ---@field token_store? uqpay.token_store      # shares the login's token with other processes
 ---@field rate_limit? integer                 # requests a minute (default 500 sandbox, 300 production, none with base_url; 0: none)
 ---@field on_behalf_of? string                # a connected account: account_id (a UUID) or short id ("CB" and digits); absent: the master account
----@field currency? string                    # for calls that name none
+---@field currency? string                    # for calls without one
 ---@field timeout? number                     # for a whole call: token, attempts and waits (default 30; 0.001 to 86400)
 ---@field connect_timeout? number             # for one connection (default 10; 0.001 to 86400)
 ---@field max_retries? integer                # further attempts after the first (default 2; 0 to 100)
 ---@field retry_delay? number                 # before the first retry, then doubled (default 0.5; 0 to 3600)
----@field retry_delay_max? number             # ceiling of the doubling (default 5; at least retry_delay; 0 to 3600)
+---@field retry_delay_max? number             # upper limit of the doubling (default 5; at least retry_delay; 0 to 3600)
 ---@field max_response_bytes? integer         # of a body (default 1048576; 1024 to 67108864)
 ---@field amounts? "number"|"string"|"exact"  # money as the nearest double, its digits, or a uqpay.amount (default "number")
----@field ca_file? string                     # authorities, PEM, readable; then no others are trusted
----@field ca_path? string                     # folder of authorities, hashed as by `openssl rehash`
+---@field ca_file? string                     # CA bundle, PEM, readable; then no other CAs are trusted
+---@field ca_path? string                     # folder of CA certificates, hashed as by `openssl rehash`
 ---@field pinned_public_key? string           # "sha256//<base64>", several with ";" between
 ---@field proxy? string                       # URL of a proxy, whatever NO_PROXY says; "" for none
----@field http_version? "auto"|"1.1"|"2"      # (default "auto": 1.1 up to the first call object, then 2)
----@field app_info? uqpay.app_info            # your program, named in User-Agent
+---@field http_version? "auto"|"1.1"|"2"      # (default "auto": 1.1 until the first call object or batch, then 2)
+---@field app_info? uqpay.app_info            # your program, for User-Agent
 ---@field on_request? fun(info: uqpay.request_info)   # before each attempt
 ---@field on_response? fun(info: uqpay.response_info) # after each attempt
 ---@field on_retry? fun(info: uqpay.retry_info)       # before each wait for another attempt
@@ -68,14 +68,14 @@ local uqpay = {}
 ---@field version? string
 ---@field url? string
 
----Gives a token, and its end in Unix seconds if that is known; or nil and a message. Called
----with "new" (there is none: for each call, unless an end was given), "expired" (the end is
----less than a minute away) or "rejected" (the API answered 401). It blocks the call, counts
----against its timeout, must not yield and must not use its own client.
+---Returns a token, and its expiry in Unix seconds if known; or nil and a message. Called with
+---"new" (the client has no token: for each call, unless an expiry was returned), "expired"
+---(less than a minute before the expiry) or "rejected" (the API answered 401). It blocks the
+---call, counts against its timeout, must not yield and must not use its own client.
 ---@alias uqpay.token_function fun(reason: "new"|"expired"|"rejected"): string?, (number|string)?
 
----What hooks are told. Hooks run protected: what they raise is counted in
----`client:stats().hook_errors` and changes nothing. They must not yield.
+---What hooks receive. Hooks run protected: an error in one is counted in
+---`client:stats().hook_errors` and has no other effect. They must not yield.
 ---@class uqpay.request_info
 ---@field endpoint string         # the method's name: "balance"; "token" for a login
 ---@field method string           # "POST", "GET"
@@ -83,7 +83,7 @@ local uqpay = {}
 ---@field currency? string
 ---@field on_behalf_of? string
 ---@field idempotency_key? string # of a balance
----@field attempt integer         # from 1; libcurl's own resends are counted, too
+---@field attempt integer         # from 1; includes libcurl's own resends
 
 ---@class uqpay.response_info: uqpay.request_info
 ---@field status? integer         # absent when no answer came
@@ -95,12 +95,12 @@ local uqpay = {}
 ---@class uqpay.retry_info: uqpay.request_info
 ---@field wait number             # seconds until the next attempt
 ---@field status? integer
----@field kind uqpay.kind         # of the error that leads to it
+---@field kind uqpay.kind         # of the error that causes the retry
 ---@field message string
 
----Options of any call; those of `uqpay.new` hold where none is given.
+---Options of any call; their defaults are the options of `uqpay.new`.
 ---@class uqpay.common_options
----@field queued? boolean          # waits for the rate limit do not count as the call's time
+---@field queued? boolean          # waits for the rate limit do not count against the timeout
 ---@field timeout? number
 ---@field connect_timeout? number
 ---@field max_retries? integer
@@ -112,19 +112,19 @@ local uqpay = {}
 ---Options of a call for a balance.
 ---@class uqpay.call_options: uqpay.common_options
 ---@field on_behalf_of? string     # a UUID, or "CB" and digits
----@field idempotency_key? string  # a UUID of your own, never changed; one used before on this client is refused ...
+---@field idempotency_key? string  # a UUID of your own, never changed; one used before on this client is rejected ...
 ---@field allow_key_reuse? boolean # ... unless this is true: the answer may then be up to 24 hours old
 
 ---@class uqpay.balance_query: uqpay.call_options
 ---@field currency? string
 
----An issuing balance, as
+---An issuing balance, see
 ---https://developers.uqpay.com/card-issuance/v1.6/api-reference/retrieve-issuing-balance
----has it. Fields that the API adds are kept under their names; JSON null is absent.
+---Fields that the API adds are kept under their names; JSON null is absent.
 ---@class uqpay.balance
 ---@field balance_id string
 ---@field currency string
----A float; with amounts = "string" its digits as sent, with "exact" an amount.
+---A float; with amounts = "string" the digits as sent, with "exact" an amount.
 ---@field available_balance number|string|uqpay.amount
 ---@field margin_balance number|string|uqpay.amount
 ---@field frozen_balance number|string|uqpay.amount
@@ -132,7 +132,7 @@ local uqpay = {}
 ---@field last_trade_time? string         # the same
 ---@field balance_status? string          # ACTIVE, PENDING, PROCESSING, CLOSED, or what the API adds
 
----Options of a list: of accounts, only these.
+---Options of a list. A list of accounts has no others.
 ---@class uqpay.list_query: uqpay.common_options
 ---@field page_size? integer           # 1 to 100 (default 10; iterators: 100)
 ---@field page_number? integer         # from 1 (default 1; not for iterators)
@@ -141,22 +141,22 @@ local uqpay = {}
 ---@field on_behalf_of? string
 
 ---@class uqpay.transactions_query: uqpay.balances_query
----@field start_time? string           # created from then on, as "2024-03-21T17:17:32+08:00" ...
----@field end_time? string             # ... up to then; of one page at most 90 days apart
+---@field start_time? string           # range of creation times, from, as "2024-03-21T17:17:32+08:00" ...
+---@field end_time? string             # ... to; for one page at most 90 days apart
 ---@field transaction_type? string     # DEPOSIT, FEE, ...
 ---@field transaction_status? string   # COMPLETED, PENDING, ...
 ---@field currency? string             # items in another one are an error
 ---@field transaction_id? string       # a UUID
 
----Options of an iterator, besides those of its list.
+---Options of an iterator, in addition to those of its list.
 ---@class uqpay.iterator_options
----@field on_error? "raise"|"return" # a failure is raised (the default), or given: false, message, err
+---@field on_error? "raise"|"return" # a failure is raised (the default), or yielded once: false, message, err
 ---@field progress? fun(info: uqpay.pages_info) # after each page
 
 ---@class uqpay.pages_info
----@field done integer    # items that came
+---@field done integer    # items received
 ---@field total? integer  # of the whole list; nil before the last window of a range of time
----@field pages integer   # that came
+---@field pages integer   # received
 ---@field rate number     # items a second
 ---@field ends? number    # Unix seconds, estimated
 
@@ -179,13 +179,13 @@ local uqpay = {}
 ---@class uqpay.accounts_page: uqpay.page
 ---@field data uqpay.account[]
 
----What moved a balance. Fields that the API adds are kept under their names.
+---A change of a balance. Fields that the API adds are kept under their names.
 ---@class uqpay.transaction
 ---@field transaction_id string
----@field transaction_type string      # an open set: DEPOSIT, TRANSFER_IN, FEE, ...
+---@field transaction_type string      # an extensible enum: DEPOSIT, TRANSFER_IN, FEE, ...
 ---@field currency string
 ---@field amount number|string|uqpay.amount
----@field transaction_status? string   # an open set: COMPLETED, PENDING, FAILED, ...
+---@field transaction_status? string   # an extensible enum: COMPLETED, PENDING, FAILED, ...
 ---@field create_time? string          # as sent; may be empty
 ---@field complete_time? string        # as sent; may be empty or the zero date
 ---@field short_transaction_id? string
@@ -193,14 +193,14 @@ local uqpay = {}
 ---@field account_name? string
 ---@field balance_id? string
 ---@field ending_balance? number|string|uqpay.amount
----@field description? any             # text, mostly
+---@field description? any             # usually a string
 
 ---A connected account. Fields that the API adds are kept under their names.
 ---@class uqpay.account
 ---@field account_id string            # what on_behalf_of takes
----@field status? string               # an open set: ACTIVE, PENDING, PROCESSING, REVIEW, INACTIVE, SUSPENDED, CLOSED, ...
+---@field status? string               # an extensible enum: ACTIVE, PENDING, PROCESSING, REVIEW, INACTIVE, SUSPENDED, CLOSED, ...
 ---@field business_code? string[]      # ISSUING, BANKING, ACQUIRING
----@field account_name? any            # text, mostly
+---@field account_name? any            # usually a string
 ---@field verification_status? string
 ---@field entity_type? string
 ---@field country? string
@@ -209,17 +209,17 @@ local uqpay = {}
 ---@class uqpay.error
 ---@field kind uqpay.kind
 ---@field message string            # what happened, with which host, after how many attempts
----@field attempts integer          # requests sent, including libcurl's own resends; 0 also if a value was refused
----@field elapsed number            # seconds, the whole call
+---@field attempts integer          # requests sent, including libcurl's own resends; 0 also if a value was rejected
+---@field elapsed number            # seconds, of the whole call
 ---@field retryable boolean         # true if the same call may succeed later, without a change
 ---@field endpoint string           # the request that failed: "balance", "balances", "transactions", "accounts"; "token" for a login
----@field retry_stopped? string     # why no further attempt: "not_retryable", "max_retries", "deadline", "closed", "canceled"
+---@field retry_stopped? string     # why retrying stopped: "not_retryable", "max_retries", "deadline", "closed", "canceled"
 ---@field status? integer           # HTTP status, when an answer came
----@field type? string              # the API's own: "account_error" if on_behalf_of cannot be used
----@field code? string|number       # the API's own
----@field missing_fields? string[]  # the API's own
+---@field type? string              # from the API: "account_error" if on_behalf_of cannot be used
+---@field code? string|number       # from the API
+---@field missing_fields? string[]  # from the API
 ---@field request_id? string        # x-request-id, request-id or x-b3-traceid of the answer
----@field retry_after? number       # seconds that the server asked for
+---@field retry_after? number       # seconds, from Retry-After
 ---@field idempotency_key? string   # of the last attempt
 ---@field on_behalf_of? string
 ---@field body? string              # of the answer: at most about 2 KiB, without the token
@@ -233,23 +233,23 @@ local uqpay = {}
 ---@field failed integer
 ---@field attempts integer    # requests sent, including libcurl's own resends
 ---@field retries integer
----@field logins integer      # tokens asked for with client_id and api_key
+---@field logins integer      # requests for a token with client_id and api_key
 ---@field connections integer # opened
----@field hook_errors integer # raised by hooks; failures of a store's set and unlock
+---@field hook_errors integer # errors of hooks; failures of a store's set and unlock
 
 ---@class uqpay.info
 ---@field version string     # of this module
 ---@field libcurl string
 ---@field tls string         # libcurl's TLS library
----@field ca_file? string    # libcurl's default authorities
+---@field ca_file? string    # libcurl's default CA bundle
 ---@field ca_path? string
 ---@field http2 boolean
----@field async_dns boolean  # name look-ups keep to the timeout
+---@field async_dns boolean  # name look-ups respect the timeout
 ---@field poller string      # "epoll", "kqueue" or "poll"
 ---@field cjson string       # lua-cjson's version
 
----An exact decimal number of up to 38 digits, any of them behind the point. Never changes,
----never rounds. `==` compares amounts alone, never one with a number or string.
+---An exact decimal number of up to 38 digits, any of them after the decimal point. Immutable,
+---never rounded. `==` compares two amounts only, not an amount with a number or string.
 ---@class uqpay.amount
 ---@operator add(uqpay.amount.like): uqpay.amount
 ---@operator sub(uqpay.amount.like): uqpay.amount
@@ -257,13 +257,14 @@ local uqpay = {}
 ---@operator concat(any): string
 local amount = {}
 
----What stands for an amount: one, a decimal string as JSON writes numbers, a whole number.
+---Anything that is accepted as an amount: an amount, a decimal string in JSON's grammar, a
+---whole number.
 ---@alias uqpay.amount.like uqpay.amount|string|integer
 
 ---Tokens that processes share, each under a key that says whose it is. Any object with these
 ---methods is a store, a table or userdata. A method that fails returns nil and a message.
 ---@class uqpay.token_store
----The token and its end in Unix seconds, if that was given; nil: there is no token.
+---The token and its expiry in Unix seconds, if that was given; nil: there is no token.
 ---@field get fun(self: uqpay.token_store, key: string): string?, (number|string)?
 ---Replaces the key's token, or removes it (nil).
 ---@field set fun(self: uqpay.token_store, key: string, token: string?, expires_at: number?): true?, string?
@@ -275,55 +276,57 @@ local amount = {}
 ---@class uqpay.client
 local client = {}
 
----Makes a client. Opens no connection and does not block. Raises on a bad option, naming it.
+---Makes a client. Opens no connection and does not block. A bad option raises an error that
+---names it.
 ---@param options uqpay.options
 ---@return uqpay.client
 function uqpay.new(options) end
 
----A client out of environment variables: UQPAY_TOKEN, or UQPAY_CLIENT_ID and UQPAY_API_KEY;
----UQPAY_ENV or UQPAY_BASE_URL; UQPAY_CA_FILE. An empty one counts as not set, and
----UQPAY_TOKEN wins over the pair. Options that are given win over variables: `token` over all
+---A client from environment variables: UQPAY_TOKEN, or UQPAY_CLIENT_ID and UQPAY_API_KEY;
+---UQPAY_ENV or UQPAY_BASE_URL; UQPAY_CA_FILE. An empty one counts as not set. UQPAY_TOKEN
+---takes precedence over the pair, and options take precedence over variables: `token` over all
 ---credentials, `client_id`, `api_key` and `token_store` over UQPAY_TOKEN, `base_url` and
----`environment` over both addresses. Raises if credentials are missing, and on bad values,
+---`environment` over both addresses. Raises if credentials are missing, and on a bad value,
 ---naming the variable.
 ---@param options? uqpay.options
 ---@return uqpay.client
 function uqpay.from_env(options) end
 
----A fresh lower-case UUID of version 4.
+---A new lower-case UUID of version 4.
 ---@return string
 function uqpay.uuid() end
 
----An exact amount of a decimal string, a whole number or an amount. Text that is no number,
----or has more than 38 digits, gives nil and a message; floats with a fraction raise.
+---An exact amount from a decimal string, a whole number or an amount. Returns nil and a message
+---for text that is not a number or has more than 38 digits; raises on a float with a fraction.
 ---@param x uqpay.amount.like
 ---@return uqpay.amount? amount
 ---@return string? message
 function uqpay.amount(x) end
 
----The exact sum of a list, or of what a function returns until nil. If the function gives nil
----or false with a message, that is the result. Raises beyond 38 digits, and if the list has
----holes or other keys.
+---The exact sum of a list, or of what a function returns until nil. If the function returns nil
+---or false with a message, the result is nil and the message. Raises beyond 38 digits, and if
+---the list has holes or other keys.
 ---@param list uqpay.amount.like[]|fun(): uqpay.amount.like?, string?, any
 ---@return uqpay.amount? sum
 ---@return string? message
 ---@return any err
 function uqpay.sum(list) end
 
----The Unix time of a text of the API, in whole seconds, and the fraction behind them. The
----zone ("Z", "+08:00") stands in where the text has none. An empty text and the zero date
----give nil, "no date"; what is no moment gives nil and a message.
+---The Unix time of a time of the API, in whole seconds, and the fraction of a second. zone ("Z",
+---"+08:00") is used if the text has none. Returns nil, "no date" for an empty text and the zero
+---date; nil and a message for text that is not a time.
 ---@param text string
 ---@param zone? string
 ---@return integer? seconds
 ---@return number|string fraction # or the message
 function uqpay.parse_time(text, zone) end
 
----A store of tokens in a file of this user's alone, and with locks on another, path .. ".lock".
----Nothing is opened before one of its functions is called; every one of them opens, checks
----and closes. Files that others could read or replace are refused: nil and a message. Bad
----arguments raise. Keys have up to 2048 bytes, tokens 8192, and no control bytes; ends are
----kept as whole seconds. The locks end with the process, and when the store is collected.
+---A token store in a file that is private to this user, with locks on another file, path ..
+---".lock". Nothing is opened before one of its methods is called; each of them opens, checks
+---and closes the file. For files that others could read or replace they return nil and a
+---message. Bad arguments raise. Keys have up to 2048 bytes, tokens 8192, and no control bytes;
+---expiries are kept as whole seconds. The locks end with the process, and when the store is
+---collected.
 ---@param path string
 ---@return uqpay.token_store
 function uqpay.file_store(path) end
@@ -340,7 +343,7 @@ function amount:sub(other) end
 ---@return uqpay.amount
 function amount:neg() end
 
----Whether it is less (-1), equal (0) or more (1).
+---Returns -1 if it is less than the other, 0 if equal, 1 if greater.
 ---@param other uqpay.amount.like
 ---@return -1|0|1
 function amount:cmp(other) end
@@ -348,15 +351,15 @@ function amount:cmp(other) end
 ---@return -1|0|1
 function amount:sign() end
 
----The whole number of minor units of a currency of ISO 4217, or of that many decimals; nil
+---The whole number of minor units for a currency of ISO 4217, or for a number of decimals; nil
 ---and a message if it would not be whole, does not fit, or the currency is unknown.
 ---@param currency string|integer
 ---@return integer? units
 ---@return string? message
 function amount:minor(currency) end
 
----A text with the decimals of a currency (or that many), and a separator between thousands;
----nil and a message if digits would be lost, or the currency is unknown.
+---A text with the decimals of a currency (or a number of decimals), and a separator between
+---thousands; nil and a message if it would need rounding, or the currency is unknown.
 ---@param currency? string|integer
 ---@param separator? string
 ---@return string? text
@@ -367,14 +370,14 @@ function amount:format(currency, separator) end
 ---@return number
 function amount:tonumber() end
 
----What this module is built on.
+---Versions and features of this module and its libraries.
 ---@return uqpay.info
 function uqpay.info() end
 
----Retrieve Issuing Balance: asks for the balance as it is now. Blocks, for at most the
----timeout. Raises on an argument of a wrong type and on an unknown option, naming it; a wrong
----value (currency, account, key) is an error of the kind "invalid_request", with 0 attempts,
----as it is of every call.
+---Retrieve Issuing Balance: the balance as it is now. Blocks, for at most the timeout. Raises
+---on an argument of a wrong type and on an unknown option, naming it; for a wrong value
+---(currency, account, key) every call returns an error of the kind "invalid_request" with 0
+---attempts.
 ---@param currency string
 ---@param options? uqpay.call_options
 ---@return uqpay.balance? balance
@@ -390,7 +393,8 @@ function client:balance(currency, options) end
 ---@return uqpay.error? err
 function client:balances(query) end
 
----One page of what moved the account's balances. Blocks, for at most the timeout.
+---One page of the transactions that changed the account's balances. Blocks, for at most the
+---timeout.
 ---@param query? uqpay.transactions_query
 ---@return uqpay.transactions_page? page
 ---@return string? message
@@ -419,26 +423,26 @@ function client:start_transactions(query) end
 ---@return uqpay.call
 function client:start_accounts(query) end
 
----Every balance of the account, for a for loop. A failure is raised as a string with the
+---An iterator over every balance of the account. A failure is raised as a string with the
 ---message and the kind, at each further call, too: a loop that ends is complete. With
----`on_error = "return"` it is false, the message and the error once; from then on it is nil
----and these. `timeout` is that of each page's call.
+---`on_error = "return"` the iterator returns false, message and error once; after that nil,
+---message and error. `timeout` applies to each page's call.
 ---@param query? uqpay.each_balance_query
 ---@return fun(): (uqpay.balance|false)?, string?, uqpay.error?
 function client:each_balance(query) end
 
----Every transaction of the account; a range of more than 89 days is split, the newest part
----first. Fails as each_balance does.
+---An iterator over every transaction of the account; a range of more than 89 days is split, the
+---newest part first. Fails as each_balance does.
 ---@param query? uqpay.each_transaction_query
 ---@return fun(): (uqpay.transaction|false)?, string?, uqpay.error?
 function client:each_transaction(query) end
 
----Every connected account. Fails as each_balance does.
+---An iterator over every connected account. Fails as each_balance does.
 ---@param query? uqpay.each_account_query
 ---@return fun(): (uqpay.account|false)?, string?, uqpay.error?
 function client:each_account(query) end
 
----The token in use, got if there is none, and its end in Unix seconds if that is known.
+---The current token, and its expiry in Unix seconds if known; gets a token if there is none.
 ---Blocks, for at most the timeout.
 ---@param options? uqpay.common_options
 ---@return string? token
@@ -455,29 +459,29 @@ function client:invalidate_token() end
 ---@field progress? fun(info: uqpay.progress_info) # after each query
 
 ---@class uqpay.progress_info
----@field done integer    # queries that are over, failed ones included
+---@field done integer    # finished queries, including failed ones
 ---@field failed integer
 ---@field total? integer  # if the queries are a list
 ---@field rate number     # queries a second
 ---@field ends? number    # Unix seconds, estimated
 
----Many balances, a few at a time, in order of completion: query, balance, or query, nil,
----message, error. The iterator blocks; under an event loop it yields. Raises if the list has
----holes or other keys.
+---An iterator over many balances, a few at a time, in order of completion: query and balance, or
+---query, nil, message and error. It blocks; under an event loop it yields. Raises if the list
+---has holes or other keys.
 ---@param queries (string|uqpay.balance_query)[]|fun(): (string|uqpay.balance_query)?
 ---@param options? uqpay.batch_options
 ---@return fun(): (string|uqpay.balance_query)?, uqpay.balance?, string?, uqpay.error?
 function client:batch(queries, options) end
 
----A call in flight. What is said of `client:balance` holds for its results.
+---A call object: a call in flight. Its results are those of the blocking method.
 ---@class uqpay.call
 local call = {}
 
----Lets the call go on, never blocks. Is it finished?
+---Drives the call, never blocks. Returns true if it is finished.
 ---@return boolean
 function call:step() end
 
----Is it finished? Does nothing else.
+---True if it is finished. Does nothing else.
 ---@return boolean
 function call:done() end
 
@@ -490,36 +494,35 @@ function call:result() end
 ---Ends the call with the kind `canceled`.
 function call:cancel() end
 
----A number that no other call of the client has.
+---A number that is unique within the client.
 ---@return integer
 function call:id() end
 
----Requests sent so far, including libcurl's own resends; 0 while it waits for the rate
----limit.
+---Requests sent so far, including libcurl's own resends; 0 while it waits for the rate limit.
 ---@return integer
 function call:attempts() end
 
----The client's descriptor; nil: there is none.
+---The client's descriptor; nil: it has none.
 ---@return integer?
 function call:pollfd() end
 
 ---@return "r"
 function call:events() end
 
----Seconds after which it must be stepped, whatever the descriptor says.
+---Seconds after which it must be stepped, even if the descriptor is not readable.
 ---@return number
 function call:timeout() end
 
----The descriptor for LuaSocket's select; -1: there is none.
+---The descriptor for LuaSocket's select; -1: the client has none.
 ---@return integer
 function call:getfd() end
 
----Need nobody wait before the next step?
+---True if the next step is due at once. For LuaSocket's select.
 ---@return boolean
 function call:dirty() end
 
----`client:balance` without waiting. Raises as that does; a call object with a wrong value has
----ended already.
+---`client:balance` without waiting. Raises as that does; for a wrong value the call object is
+---finished already.
 ---@param currency string
 ---@param options? uqpay.call_options
 ---@return uqpay.call
@@ -531,28 +534,29 @@ function client:start_balance(currency, options) end
 ---@return uqpay.call
 function client:start_token(options) end
 
----Lets the network go on, waiting for at most so many seconds (default 0). Can a call be
----stepped?
+---Drives all calls, waiting for at most so many seconds (default 0). Returns true if a call is
+---due.
 ---@param seconds? number
 ---@return boolean
 function client:step(seconds) end
 
----A call object that can be stepped now; nil: there is none. Each is returned once.
+---A call object that is due; nil: none. Each is returned once. Calls of batches and list
+---iterators are not returned.
 ---@return uqpay.call?
 function client:ready() end
 
----One descriptor for all calls; nil: there is none.
+---One descriptor for all calls; nil: the client has none.
 ---@return integer?
 function client:pollfd() end
 
 ---@return "r"
 function client:events() end
 
----Seconds after which `client:step` is due, whatever the descriptor says; nil: none.
+---Seconds after which `client:step` is due, even if the descriptor is not readable; nil: never.
 ---@return number?
 function client:timeout() end
 
----What the client has done so far.
+---Counts of what the client has done so far.
 ---@return uqpay.stats
 function client:stats() end
 
