@@ -1,7 +1,7 @@
 -- The login: a token by client_id and api_key, minted at the first need, one for all
 -- calls, and again when the API refuses it. In every style: calls that block, call
 -- objects, an event loop. See ahead_spec.lua for what time does to tokens, and
--- share_spec.lua for tokens that processes share.
+-- token_store_spec.lua for tokens that processes share.
 
 local faulty = require "spec.support.faulty_driver"
 local finalizers = require "spec.support.finalizers"

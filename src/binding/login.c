@@ -122,8 +122,8 @@ static enum uq_verdict ask_store(lua_State *L, int idx, struct uq_call *login) {
   uqL_client_user_value(L, idx);
   enum uq_token_store_state state =
       uqL_token_store_begin(L, login->client, lua_gettop(L));
-  if (uq_call_is_over(
-          login)) /* a function of the store has closed the client */
+  /* a function of the store may have closed the client */
+  if (uq_call_is_over(login))
     return uqL_call_fail_ended(L, login);
   switch (state) {
   case UQ_TOKEN_STORE_FOUND:
@@ -296,8 +296,8 @@ static int login_step(lua_State *L) {
 void uqL_login_step(lua_State *L, struct uq_client *c, int uv) {
   struct uq_call *login = c->login.call;
   lua_rawgeti(L, uv, UQ_USER_VALUE_LOGIN);
-  lua_pushcfunction(
-      L, login_finish); /* allocates on 5.1: nothing has happened yet */
+  /* allocates on 5.1: nothing has happened yet */
+  lua_pushcfunction(L, login_finish);
   bool good = uqL_course_try(L, uv + 1, login_step);
   if (good && login->results > 0 && c->login.call == login)
     end_login(L, c, uv, uv + 1);
