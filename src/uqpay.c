@@ -2,10 +2,13 @@
 ** uqpay.c - luaopen_uqpay: the module table. Nothing else.
 ** SPDX-License-Identifier: MIT
 */
+#include <stdbool.h>
+
 #include "binding/amount.h"
 #include "binding/auxlib.h"
 #include "binding/batch.h"
 #include "binding/call.h"
+#include "binding/check.h"
 #include "binding/client.h"
 #include "binding/compat.h"
 #include "binding/error.h"
@@ -49,6 +52,24 @@ static int uqpay_info(lua_State *L) {
   return 1;
 }
 
+/* True if the argument is a string that passes the check. Never an error. */
+static int passes(lua_State *L, uq_check *check) {
+  size_t len;
+  lua_settop(L, 1);
+  bool is_text = lua_type(L, 1) == LUA_TSTRING;
+  const char *text = is_text ? lua_tolstring(L, 1, &len) : NULL;
+  lua_pushboolean(L, is_text && check(text, len) == NULL);
+  return 1;
+}
+
+static int uqpay_is_currency(lua_State *L) {
+  return passes(L, uq_check_currency);
+}
+
+static int uqpay_is_account_id(lua_State *L) {
+  return passes(L, uq_check_account);
+}
+
 /* uqpay.from_env([options]): see uqpay/env.lua. */
 static int uqpay_from_env(lua_State *L) {
   lua_settop(L, 1);
@@ -69,6 +90,8 @@ static const luaL_Reg functions[] = {{"new", uqL_client_new},
                                      {"amount", uqL_amount_new},
                                      {"sum", uqL_amount_sum},
                                      {"parse_time", uqL_parse_time},
+                                     {"is_currency", uqpay_is_currency},
+                                     {"is_account_id", uqpay_is_account_id},
                                      {"file_store", uqL_file_store_new},
                                      {NULL, NULL}};
 

@@ -282,6 +282,37 @@ local function sent()
   return list[#list]
 end
 
+-- The functions take and refuse what the options of a call do: the rows are the same.
+describe("a validator", function()
+  local validators = { is_currency = "currency", is_account_id = "on_behalf_of" }
+  for name, option in pairs(validators) do
+    local function check(...)
+      assert.equal(1, select("#", uqpay[name](...)))
+      return uqpay[name](...)
+    end
+
+    it(name .. " is true for what a call takes as " .. option, function()
+      for _, value in ipairs(options[option].good) do
+        assert.equal(true, check(value), show(value))
+        assert.equal(true, check(value, {}), show(value))
+      end
+    end)
+
+    it(name .. " is false for every other text, type and nothing at all", function()
+      local row = options[option]
+      for _, value in ipairs(both(row.bad, other_types(row))) do
+        assert.equal(false, check(value), show(value))
+      end
+      assert.equal(false, check(123))        -- as text it is a currency
+      assert.equal(false, check(nil))
+      assert.equal(false, check())
+      local object = setmetatable({}, { __tostring = function() return "USD" end })
+      assert.equal(false, check(object))
+      assert.equal(false, check(uqpay, row.good[1]))
+    end)
+  end
+end)
+
 describe("options", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)

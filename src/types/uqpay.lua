@@ -321,6 +321,18 @@ function uqpay.sum(list) end
 ---@return number|string fraction # or the message
 function uqpay.parse_time(text, zone) end
 
+---True if a call accepts x as `currency`: three to five upper-case letters and digits. The
+---currency need not exist. False for values of other types; never an error.
+---@param x any
+---@return boolean
+function uqpay.is_currency(x) end
+
+---True if a call accepts x as `on_behalf_of`: a UUID, or "CB" and 4 to 20 digits. The account
+---need not exist. False for values of other types; never an error.
+---@param x any
+---@return boolean
+function uqpay.is_account_id(x) end
+
 ---A token store in a file that is private to this user, with locks on another file, path ..
 ---".lock". Nothing is opened before one of its methods is called; each of them opens, checks
 ---and closes the file. For files that others could read or replace they return nil and a
