@@ -11,6 +11,7 @@
 #include "binding/check.h"
 #include "binding/client.h"
 #include "binding/compat.h"
+#include "binding/custom_transport.h"
 #include "binding/error.h"
 #include "binding/file_store.h"
 #include "binding/json.h"
@@ -104,6 +105,7 @@ UQ_EXPORT int luaopen_uqpay(lua_State *L) {
   uqL_batch_open(L);
   uqL_call_open(L);
   uqL_client_open(L);
+  uqL_custom_transport_open(L);
   uqL_file_store_open(L);
   lua_newtable(L);
   uqL_setfuncs(L, functions);

@@ -612,6 +612,162 @@ raised	child:13: unknown option 'foo' to 'start_balance'
   end)
 end
 
+-- Tests of the options transport and clock for every loop.
+local function transport_specs(loop)
+  local prelude = [[
+    local function ok(request)
+      return { status = 200, body = ('{"balance_id":"x","currency":"%s",'
+        .. '"available_balance":7,"margin_balance":0,"frozen_balance":0}')
+        :format(request.body:match '"currency":"(%u+)"') }
+    end
+    local t = 1000
+    local clock = {
+      now = function() return t end, sleep = function(seconds) t = t + seconds end,
+    }
+  ]]
+
+  it("calls the program's transport, which may yield, for many calls at once", function()
+    assert.equal("20\ttrue\t20\n", output(loop, prelude .. [[
+      local active, most, right, sent = 0, 0, 0, 0
+      local c = client { transport = function(request)
+        active, sent = active + 1, sent + 1
+        most = math.max(most, active)
+        sleep(0.05)
+        active = active - 1
+        return ok(request)
+      end }
+      each(20, function()
+        local balance, message = c:balance "USD"
+        if assert(balance, message).available_balance == 7 then right = right + 1 end
+      end)
+      run()
+      say(right, most > 1, sent)
+    ]]))
+  end)
+
+  it("logs in, retries and batches by it, and its clock takes the waits away", function()
+    assert.equal("SGD\ttrue\n3\n1\n", output(loop, prelude .. [[
+      local n, logins = 0, 0
+      local c = client { token = false, client_id = "the-client", clock = clock,
+        api_key = "the-api-key-of-the-client", transport = function(request)
+          if request.endpoint == "token" then
+            logins = logins + 1
+            return { status = 200, body = '{"auth_token":"token-of-the-login"}' }
+          end
+          n = n + 1
+          if n < 3 then
+            return { status = 503, headers = { ["retry-after"] = 9 }, body = "" }
+          end
+          return ok(request)
+        end }
+      go(function()
+        local balance, message = c:balance "SGD"
+        say(assert(balance, message).currency, t - 1000 == 18)
+        local iterate, count = c:batch { "USD", "SGD", "EUR" }, 0
+        local query, result, text = iterate() -- by hand, for Lua 5.1
+        while query do
+          assert(result, text)
+          count = count + 1
+          query, result, text = iterate()
+        end
+        say(count)
+        say(logins)
+      end)
+      run()
+    ]]))
+  end)
+
+  it("reports what the transport raises, before and after it yields", function()
+    local text = output(loop, prelude .. [[
+      local n = 0
+      local c = client { transport = function()
+        n = n + 1
+        if n == 2 then sleep(0.01) end
+        error "it broke"
+      end, clock = name ~= "luv" and clock or nil, timeout = 3 }
+      go(function()
+        for _ = 1, name == "luv" and 1 or 2 do
+          local _, message, err = c:balance "USD"
+          say(err.kind, message)
+        end
+      end)
+      run()
+    ]])
+    local count = 0
+    for _ in text:gmatch "config\tthe option transport: [^\n]*it broke" do
+      count = count + 1
+    end
+    assert.equal(loop == "luv" and 1 or 2, count, text)
+  end)
+
+  it("raises what the clock raises where the call waits", function()
+    assert.matches("^false\t[^\n]*no sleep.*\nSGD\n$", output(loop, prelude .. [[
+      local n, broken = 0, true
+      local c = client { transport = function(request)
+        n = n + 1
+        return n == 1 and { status = 503, body = "" } or ok(request)
+      end, clock = {
+        now = clock.now,
+        sleep = function(seconds)
+          if broken then error "no sleep" end
+          clock.sleep(seconds)
+        end,
+      } }
+      go(function()
+        say(yielding_pcall(c.balance, c, "USD"))
+        broken = false
+        local balance, message = c:balance "SGD"
+        say(assert(balance, message).currency)
+      end)
+      run()
+    ]]))
+  end)
+
+  it("fails a call if the clock raises after the transport", function()
+    local text = output(loop, prelude .. [[
+      local broken = false
+      local c = client { transport = function(request)
+        sleep(0.01)
+        broken = true
+        return ok(request)
+      end, clock = {
+        now = function()
+          if not broken then return t end
+          broken = false
+          error "no time"
+        end,
+        sleep = clock.sleep,
+      } }
+      go(function()
+        local _, message, err = c:balance "USD"
+        say(err.kind, message)
+      end)
+      run()
+    ]])
+    assert.matches("^config\tthe option clock: [^\n]*no time", text)
+  end)
+
+  it("leaves nothing behind of a call that ends while the transport runs", function()
+    assert.equal("timeout\nright\n", output(loop, prelude .. [[
+      local late, ended = true, 0
+      local c = client { transport = function(request)
+        sleep(late and 0.3 or 0.01)
+        ended = ended + 1
+        return ok(request)
+      end }
+      go(function()
+        local _, _, err = c:balance("USD", { timeout = 0.05, max_retries = 0 })
+        say(err.kind)
+        late = false
+        assert(c:balance("SGD", { timeout = 20 }).currency == "SGD")
+        while ended < 2 do sleep(0.01) end
+        say "right"
+      end)
+      run()
+    ]]))
+  end)
+end
+
 describe("under the event loop", function()
   setup(sandbox.start)
   before_each(sandbox.reset)
@@ -619,6 +775,7 @@ describe("under the event loop", function()
   describe("of cqueues", function()
     if not driver.has_loop "cqueues" then return pending(without:format "cqueues") end
     specs "cqueues"
+    transport_specs "cqueues"
 
     it("continues where a loop was given up with calls in flight", function()
       delay(0.2, 3)
@@ -724,6 +881,7 @@ describe("under the event loop", function()
   describe("of luv", function()
     if not driver.has_loop "luv" then return pending(without:format "luv") end
     specs "luv"
+    transport_specs "luv"
 
     it("puts up with coroutines that others resume or close", function()
       delay(0.1)
@@ -746,9 +904,13 @@ describe("under the event loop", function()
     local major, why = driver.copas()
     if not major then
       pending("itself: " .. why)
-      describe("4, as documented", function() specs "copas4" end)
+      describe("4, as documented", function()
+        specs "copas4"
+        transport_specs "copas4"
+      end)
     else
       specs(major < 4 and "copas" or "copas4")
+      transport_specs(major < 4 and "copas" or "copas4")
     end
   end)
 end)

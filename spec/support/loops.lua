@@ -131,7 +131,7 @@ function loops.options(changes)
     base_url = sandbox.url, ca_file = sandbox.ca_file, token = sandbox.token,
     retry_delay = 0.01, timeout = 30,
   }
-  for key, value in pairs(changes or {}) do options[key] = value end
+  for key, value in pairs(changes or {}) do options[key] = value or nil end
   return options
 end
 

@@ -445,6 +445,41 @@ good_loop("balances", {}, function(c)
   return sum
 end, function(sum) same(10000.5, sum, "the sum") end)
 
+-- A transport of the program, whose first answer is 503, and its clock. A lack of memory
+-- in it is of the kind memory, or config.
+local function own_transport()
+  local sent, time = 0, 1000
+  local balance = '{"balance_id":"b-1","currency":"USD","available_balance":5000.25,'
+    .. '"margin_balance":0.10,"frozen_balance":0}'
+  return {
+    transport = function(request)
+      if request.endpoint == "token" then
+        return { status = 200, body = '{"auth_token":"minted-token"}' }
+      end
+      sent = sent + 1
+      if sent == 1 then
+        return { status = 503, body = "", headers = { ["Retry-After"] = 5 } }
+      end
+      return { status = 200, body = balance, headers = { ["X-Request-Id"] = "r" } }
+    end,
+    clock = {
+      now = function() return time end,
+      sleep = function(seconds) time = time + seconds end,
+    },
+    max_retries = 1,
+  }
+end
+
+good("transport", "ok", own_transport(), function(c) return c:balance "USD" end)
+do
+  local changes = own_transport()
+  for option, value in pairs(login) do changes[option] = value end
+  good_object("transport, login", "ok", changes, function(c)
+    return c:start_balance "USD"
+  end)
+end
+good_loop("transport", own_transport(), function(c) return c:balance "USD" end)
+
 -- ---------------------------------------------------------------------------------------
 
 if not name then return list end
@@ -455,7 +490,7 @@ local no_memory = "not enough memory"
 -- Does an error tell of a lack of memory? libcurl does not always know why it failed.
 local function is_told(struck, err)
   return err.kind == "memory" or struck:find "^curl"
-    or err.kind == "config" and err.message:find "[Mm]emory" -- of a file
+    or err.kind == "config" and err.message:find "[Mm]emory" -- of a file, or a transport
 end
 
 -- What came of a run, in which sweep memory struck if it did: "raised", "reported" or

@@ -8,9 +8,9 @@
 
 #include "binding/call_error.h"
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/options.h"
 #include "binding/shared_limit.h"
-#include "engine/base/clock.h"
 #include "engine/policy/rate_limiter.h"
 #include "engine/policy/run_queue.h"
 
@@ -107,7 +107,7 @@ static void stop_waiting(struct uq_call *call, double now) {
 enum uq_verdict uqL_admission_wait(lua_State *L, int idx,
                                    struct uq_call *call) {
   (void)L, (void)idx;
-  double now = uq_clock();
+  double now = uq_client_clock(call->client);
   if (!call->task.due && now < call->task.wake)
     return UQ_WAIT;
   if (call->state == UQ_CALL_QUEUED)
@@ -122,7 +122,7 @@ enum uq_verdict uqL_admission_wait(lua_State *L, int idx,
 
 enum uq_verdict uqL_admission(lua_State *L, int idx, struct uq_call *call) {
   struct uq_client *c = call->client;
-  double now = uq_clock();
+  double now = uq_client_clock(c);
   bool could_go =
       call->admission.shared_slot || (is_first(call) && !is_late(call, now) &&
                                       uq_rate_limiter_next(&c->limiter) <= now);
@@ -142,7 +142,7 @@ enum uq_verdict uqL_admission(lua_State *L, int idx, struct uq_call *call) {
 
 enum uq_verdict uq_admission_login(struct uq_call *login) {
   struct uq_rate_limiter *limiter = &login->client->login.limiter;
-  if (uq_rate_limiter_take(limiter, uq_clock()))
+  if (uq_rate_limiter_take(limiter, uq_client_clock(login->client)))
     return UQ_GO;
   uq_call_enter(login, UQ_CALL_SLOT, uq_rate_limiter_next(limiter));
   return UQ_WAIT;

@@ -10,7 +10,9 @@
 #include "binding/admission.h"
 #include "binding/call_error.h"
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/compat.h"
+#include "binding/custom_transport.h"
 #include "binding/failed_attempt.h"
 #include "binding/hook.h"
 #include "binding/options.h"
@@ -32,6 +34,8 @@
 
 /* Seconds for the engine to notice a deadline by itself. */
 #define GRACE 0.1
+
+#define MAX_REQUEST_HEADERS 65536 /* bytes, to the program's transport */
 
 /* The transport learns the response times of each endpoint. */
 typedef char uq_enough_latencies[UQ_ENDPOINT_COUNT <= UQ_LATENCIES ? 1 : -1];
@@ -70,7 +74,8 @@ static double patience(const struct uq_call *call) {
   return left / 3;
 }
 
-static enum uq_buf_status fill_headers(struct uq_call *call) {
+static enum uq_buf_status fill_headers(const struct uq_call *call,
+                                       struct uq_buf *block) {
   const struct uq_client *c = call->client;
   struct uq_headers headers = {.user_agent = c->options.user_agent,
                                .key = call->key,
@@ -82,17 +87,24 @@ static enum uq_buf_status fill_headers(struct uq_call *call) {
   } else {
     headers.token = c->token.text.data;
   }
-  return uq_endpoint_headers(uq_transfer_headers(call->transfer), &headers);
+  return uq_endpoint_headers(block, &headers);
+}
+
+/* The call's request is about to be sent with the client's token. */
+static void note_request(struct uq_call *call) {
+  call->attempt.serial = call->client->token.serial;
+  if (!call->course->is_login)
+    call->login.number = 0;
+  call->login.failures = 0;
+  call->login.begun = false;
 }
 
 /* False: out of memory. */
-static bool start_transfer(struct uq_call *call) {
-  struct uq_client *c = call->client;
-  char url[UQ_URL_MAX];
-  call->transfer = uq_transfer_acquire(c->transport);
-  if (call->transfer == NULL || fill_headers(call) != UQ_BUF_OK)
+static bool start_transfer(struct uq_call *call, const char *url) {
+  call->transfer = uq_transfer_acquire(call->client->transport);
+  if (call->transfer == NULL ||
+      fill_headers(call, uq_transfer_headers(call->transfer)) != UQ_BUF_OK)
     return false;
-  uq_endpoint_url(call->endpoint, c->options.base_url, call->query, url);
   struct uq_request request = {
       .owner = call,
       .url = url,
@@ -108,11 +120,7 @@ static bool start_transfer(struct uq_call *call) {
       .endpoint = (int)(call->endpoint - uq_endpoints),
       .max_response_bytes = (size_t)call->options.max_response_bytes,
       .concurrent = call->is_object};
-  call->attempt.serial = c->token.serial;
-  if (!call->course->is_login)
-    call->login.number = 0;
-  call->login.failures = 0;
-  call->login.begun = false;
+  note_request(call);
   uq_transfer_start(call->transfer, &request);
   return true;
 }
@@ -123,19 +131,36 @@ static double flight_end(const struct uq_call *call) {
   return call->attempt.end + (call->course->is_login ? 0 : GRACE);
 }
 
-static enum uq_verdict send_request(lua_State *L, struct uq_call *call) {
+/* Sends the request by the program's transport. */
+static enum uq_verdict send_custom(lua_State *L, int idx, struct uq_call *call,
+                                   const char *url) {
+  uq_buf_init(&call->response.sent, MAX_REQUEST_HEADERS);
+  if (fill_headers(call, &call->response.sent) != UQ_BUF_OK) {
+    uq_buf_free(&call->response.sent);
+    return uqL_call_fail_with(L, call, UQ_MEMORY, "not enough memory");
+  }
+  note_request(call);
+  return uqL_custom_transport_send(L, idx, call, url);
+}
+
+static enum uq_verdict send_request(lua_State *L, int idx,
+                                    struct uq_call *call) {
+  const struct uq_client *c = call->client;
+  char url[UQ_URL_MAX];
   call->attempt.resends = 0;
   uq_call_enter(call, UQ_CALL_IN_FLIGHT, flight_end(call)); /* it may be over
                                                                at once */
-  if (!start_transfer(call))
+  uq_endpoint_url(call->endpoint, c->options.base_url, call->query, url);
+  if (c->custom.given)
+    return send_custom(L, idx, call, url);
+  if (!start_transfer(call, url))
     return uqL_call_fail_with(L, call, UQ_MEMORY, "not enough memory");
   return UQ_WAIT;
 }
 
 enum uq_verdict uqL_attempt_ask_token(lua_State *L, int idx,
                                       struct uq_call *call) {
-  const char *need =
-      call->token.asked ? NULL : uq_token_need(&call->client->token);
+  const char *need = call->token.asked ? NULL : uq_token_need(call->client);
   if (need == NULL)
     return UQ_GO;
   call->token.asked = true;
@@ -184,7 +209,7 @@ enum uq_verdict uqL_attempt_begin(lua_State *L, int idx, struct uq_call *call) {
     return verdict;
   if (uq_transport_forked(c->transport))
     return uqL_call_fail_forked(L, call);
-  call->attempt.begun = uq_clock();
+  call->attempt.begun = uq_client_clock(c);
   if (call->attempt.begun >= call->deadline)
     return uqL_call_fail_late(L, call, uq_no_answer, call->endpoint);
   call->attempt.end = call->course->is_login
@@ -196,7 +221,7 @@ enum uq_verdict uqL_attempt_begin(lua_State *L, int idx, struct uq_call *call) {
     uq_sent_keys_add(&c->sent_keys, call->key);
   count_attempt(call);
   call->attempt.reclaimed = false;
-  return send_request(L, call);
+  return send_request(L, idx, call);
 }
 
 /* ------------------------------------------------------------------------ */
@@ -215,7 +240,7 @@ static bool reclaim(lua_State *L, struct uq_call *call) {
   if (uq_call_is_over(call) || uq_transport_forked(c->transport) ||
       (c->token.text.len == 0 && !call->course->is_login))
     return false;
-  call->attempt.begun = uq_clock();
+  call->attempt.begun = uq_client_clock(c);
   return call->attempt.begun < call->deadline;
 }
 
@@ -238,7 +263,7 @@ static void note_response(struct uq_call *call, bool good,
   if (good && !call->course->is_login)
     uq_token_accepted(&c->token, call->attempt.serial);
   if (good || (f->status != 0 && f->status != 429))
-    uq_rate_limiter_accepted(uq_call_limiter(call), uq_clock(),
+    uq_rate_limiter_accepted(uq_call_limiter(call), uq_client_clock(c),
                              call->attempt.begun);
 }
 
@@ -254,6 +279,7 @@ static bool decode(lua_State *L, int idx, struct uq_call *call,
       .amounts = call->options.amounts,
       .secrets = {uq_endpoint_secret(&call->response.sent),
                   uq_endpoint_secret(&call->earlier)},
+      .now = uq_client_unix(call->client),
       .scratch = &call->scratch,
       .token = call->course->is_login ? &call->login.token : NULL};
   bool good = uqL_response_decode(L, &context, &call->response, f);
@@ -274,10 +300,13 @@ static enum uq_verdict finish_attempt(lua_State *L, int idx,
   struct uq_failure f;
   enum uq_verdict verdict = UQ_RESULTS;
   call->transfer = NULL;
-  uq_transfer_take(transfer, &call->response); /* the call's only: rule 8 */
+  if (transfer != NULL)
+    uq_transfer_take(transfer, &call->response); /* the call's only: rule 8 */
+  else
+    uq_call_set_custom(call, UQ_CUSTOM_NONE);
   if (reclaim(L, call)) {
     uq_response_free(&call->response);
-    return send_request(L, call);
+    return send_request(L, idx, call);
   }
   call->pushed = 1;
   if (!decode(L, idx, call, &f))
@@ -298,16 +327,30 @@ void uq_attempt_look(const struct uq_call *call) {
     uq_transport_step(call->client->transport, 0, -1);
 }
 
+static bool is_answered(const struct uq_call *call) {
+  return call->transfer != NULL ? uq_transfer_done(call->transfer)
+                                : call->custom.state == UQ_CUSTOM_ANSWERED;
+}
+
+/* The login is late, or was not stepped for long: its response may be unread.
+ */
+static void expire_login(struct uq_call *login) {
+  uq_attempt_look(login);
+  if (is_answered(login))
+    return;
+  if (login->transfer != NULL)
+    uq_transfer_expire(login->transfer);
+  else
+    uq_custom_transport_expire(login);
+}
+
 enum uq_verdict uqL_attempt_in_flight(lua_State *L, int idx,
                                       struct uq_call *call) {
-  bool late = uq_clock() >= flight_end(call);
-  if (late && call->course->is_login) { /* unstepped: it may be unread */
-    uq_attempt_look(call);
-    if (!uq_transfer_done(call->transfer))
-      uq_transfer_expire(call->transfer);
-  }
+  bool late = uq_client_clock(call->client) >= flight_end(call);
+  if (late && call->course->is_login)
+    expire_login(call);
   uq_call_count_resends(call);
-  if (uq_transfer_done(call->transfer))
+  if (is_answered(call))
     return finish_attempt(L, idx, call);
   return late ? uqL_call_fail_late(L, call, uq_no_answer, call->endpoint)
               : UQ_WAIT;

@@ -13,10 +13,10 @@
 #include "binding/call_options.h"
 #include "binding/calls.h"
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/compat.h"
 #include "binding/login.h"
 #include "binding/options.h"
-#include "engine/base/clock.h"
 #include "engine/http/transport.h"
 #include "engine/policy/run_queue.h"
 
@@ -109,6 +109,9 @@ static struct uq_batch *begin_use(lua_State *L) {
     lua_error(L);
   }
   uqL_get_user_value(L, 1);
+  lua_rawgeti(L, UV, UQ_BATCH_CLIENT);
+  uqL_client_clock_read(L, b->client, UV + 1);
+  lua_pop(L, 1);
   return b;
 }
 
@@ -123,20 +126,22 @@ static bool is_over(lua_State *L, const struct uq_batch *b) {
   return true;
 }
 
-/* Waits until a call of the batch may be due. A debug hook or a finalizer may
-** use the iterator in between. */
+/* Waits until a call of the batch, whose user value is at the top, may be due.
+** A debug hook or a finalizer may use the iterator in between. */
 static void wait_for_calls(lua_State *L, const struct uq_batch *b) {
   struct uq_client *c = b->client;
+  lua_rawgeti(L, -1, UQ_BATCH_CLIENT);
+  int client = lua_gettop(L);
   while (!b->group.task.due && !b->interrupted &&
          uq_batch_is_empty(&b->finished) && !uq_batch_is_empty(&b->flight)) {
     if (c->transport == NULL || uq_transport_forked(c->transport))
-      return;
-    uq_calls_step(c, HUGE_VAL);
-    if (!uqL_calls_debug_hook(L)) {
+      break;
+    if (!uqL_calls_step(L, c, client, HUGE_VAL)) {
       uq_calls_publish(c, true);
       lua_error(L);
     }
   }
+  lua_settop(L, client - 1);
 }
 
 /* The iterator where nothing yields; its upvalue is the batch. */
@@ -198,7 +203,10 @@ int uqL_batch_query(lua_State *L) {
 }
 
 int uqL_batch_wait(lua_State *L) {
-  wait_for_calls(L, luaL_checkudata(L, 1, BATCH));
+  const struct uq_batch *b = luaL_checkudata(L, 1, BATCH);
+  lua_settop(L, 1);
+  uqL_get_user_value(L, 1);
+  wait_for_calls(L, b);
   return 0;
 }
 
@@ -294,7 +302,7 @@ static struct uq_batch *push_batch(lua_State *L, const struct uq_options *o,
   b->group.task.id = ++b->client->ids;
   b->is_list = total >= 0;
   b->total = total;
-  b->started = uq_clock();
+  b->started = uq_client_clock(b->client);
   return b;
 }
 

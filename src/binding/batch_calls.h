@@ -54,7 +54,7 @@ struct uq_batch {
   struct uq_call *held; /* by the rate limit, as the next would be; or NULL */
   struct uq_call *stepped; /* a step of it runs; or NULL */
   double done, failed;     /* results returned, failures among them */
-  double started;          /* on uq_clock */
+  double started;          /* on uq_client_clock */
 };
 
 /* Makes the batch one without calls. */

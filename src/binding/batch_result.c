@@ -5,17 +5,16 @@
 #include "binding/batch_result.h"
 
 #include <stdbool.h>
-#include <time.h>
 
 #include "binding/auxlib.h"
 #include "binding/batch_calls.h"
 #include "binding/calls.h"
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/compat.h"
-#include "engine/base/clock.h"
 
 void uqL_batch_push_info(lua_State *L, const struct uq_batch *b) {
-  double elapsed = uq_clock() - b->started;
+  double elapsed = uq_client_clock(b->client) - b->started;
   double rate = elapsed > 0 ? b->done / elapsed : 0; /* a second */
   lua_newtable(L);
   uqL_set_count(L, "done", b->done);
@@ -25,7 +24,8 @@ void uqL_batch_push_info(lua_State *L, const struct uq_batch *b) {
   if (b->is_list) {
     uqL_set_count(L, "total", b->total);
     if (rate > 0) {
-      lua_pushnumber(L, (double)time(NULL) + (b->total - b->done) / rate);
+      lua_pushnumber(L,
+                     uq_client_unix(b->client) + (b->total - b->done) / rate);
       lua_setfield(L, -2, "ends");
     }
   }

@@ -13,6 +13,7 @@
 #include "binding/auxlib.h"
 #include "binding/call_error.h"
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/compat.h"
 #include "binding/course.h"
 #include "binding/error.h"
@@ -20,7 +21,6 @@
 #include "binding/login_wait.h"
 #include "binding/token.h"
 #include "engine/base/buf.h"
-#include "engine/base/clock.h"
 #include "engine/base/error_kind.h"
 #include "engine/http/transport.h"
 
@@ -140,8 +140,7 @@ static void cache_call(lua_State *L, int client, int idx) {
 /* Waits until the call at idx is due. Raises what a debug hook raises. */
 static void wait_until_due(lua_State *L, int idx, struct uq_call *call) {
   while (!uq_call_is_due(call)) {
-    uq_calls_step(call->client, HUGE_VAL);
-    if (!uqL_calls_debug_hook(L)) {
+    if (!uqL_calls_step(L, call->client, idx, HUGE_VAL)) {
       uq_call_stop(call, &uq_ending_canceled);
       uqL_login_leave(L, idx);
       uq_calls_publish(call->client, true);
@@ -191,7 +190,7 @@ bool uqL_call_step(lua_State *L, int idx, bool engine) {
   if (call->results > 0 || call->stepped) /* stepped: by one of its own hooks */
     return call->results > 0;
   if (engine && is_live(call) && !uq_call_is_due(call))
-    uq_calls_step(call->client, 0);
+    uq_calls_step(call->client);
   bool good = uqL_course_try(L, idx, step);
   if (!good)
     uqL_login_leave(L, idx);
@@ -215,8 +214,7 @@ void uqL_call_wait(lua_State *L, int idx) {
   struct uq_call *call = lua_touserdata(L, idx);
   while (!uqL_call_step(L, idx, false) && !call->stepped) {
     while (!uq_call_is_due(call)) {
-      uq_calls_step(call->client, HUGE_VAL);
-      if (!uqL_calls_debug_hook(L)) {
+      if (!uqL_calls_step(L, call->client, idx, HUGE_VAL)) {
         uq_calls_publish(call->client, true);
         lua_error(L);
       }
@@ -302,7 +300,10 @@ void uqL_call_start_refused(lua_State *L, int client,
 /* ------------------------------------------------------------------------ */
 
 static struct uq_call *check_call(lua_State *L) {
-  return uqL_self(L, UQ_CALL, "call");
+  struct uq_call *call = uqL_self(L, UQ_CALL, "call");
+  if (!uq_call_is_over(call))
+    uqL_client_clock_read(L, call->client, 1);
+  return call;
 }
 
 /* call:step() -> true if it is over. Never blocks. */
@@ -419,7 +420,7 @@ static int call_timeout(lua_State *L) {
   if (!uq_call_is_due(call)) {
     double end = call->task.wake;
     double due = uq_calls_due(call->client);
-    left = (due >= 0 && due < end ? due : end) - uq_clock();
+    left = (due >= 0 && due < end ? due : end) - uq_client_clock(call->client);
   }
   lua_pushnumber(L, left > 0 ? left : 0);
   return 1;

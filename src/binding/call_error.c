@@ -5,10 +5,10 @@
 #include "binding/call_error.h"
 
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/error.h"
 #include "binding/login.h"
 #include "binding/options.h"
-#include "engine/base/clock.h"
 #include "engine/number/number.h"
 #include "engine/policy/rate_limiter.h"
 
@@ -41,7 +41,7 @@ static void set_fields(lua_State *L, const struct uq_call *call,
   uqL_error_set_string(L, "on_behalf_of", call->options.on_behalf_of);
   lua_pushinteger(L, call->attempt.count);
   lua_setfield(L, -2, "attempts");
-  lua_pushnumber(L, uq_clock() - call->started);
+  lua_pushnumber(L, uq_client_clock(call->client) - call->started);
   lua_setfield(L, -2, "elapsed");
   lua_getfield(L, -1, "retryable");
   lua_pushboolean(L, lua_toboolean(L, -1)); /* nil: an error of our own */

@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "binding/auxlib.h"
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/compat.h"
 #include "binding/reclaim.h"
 #include "engine/base/clock.h"
@@ -69,7 +71,7 @@ bool uq_call_begin(struct uq_call *call, struct uq_client *c,
   memcpy(call->key, o->idempotency_key, sizeof call->key);
   if (e->params == NULL)
     uq_endpoint_body(o->currency, call->body);
-  call->started = uq_clock();
+  call->started = uq_client_clock(c);
   call->deadline = call->started + o->timeout;
   call->client = c;
   call->next = c->calls;
@@ -101,6 +103,15 @@ void uq_call_enter(struct uq_call *call, enum uq_call_state state,
   }
 }
 
+void uq_call_set_custom(struct uq_call *call, enum uq_custom_state state) {
+  int *served = &call->client->custom.served;
+  if (call->custom.state == UQ_CUSTOM_SERVED)
+    --*served;
+  if (state == UQ_CUSTOM_SERVED)
+    ++*served;
+  call->custom.state = state;
+}
+
 static void unlink_call(struct uq_call *call) {
   if (call->prev != NULL)
     call->prev->next = call->next;
@@ -118,6 +129,10 @@ void uq_call_end(struct uq_call *call, bool good) {
   uq_call_count_resends(call);
   uq_call_enter(call, UQ_CALL_ENDED, HUGE_VAL);
   unlink_call(call);
+  if (call->custom.state != UQ_CUSTOM_NONE) {
+    uq_call_set_custom(call, UQ_CUSTOM_NONE);
+    uq_response_free(&call->response);
+  }
   if (call->response.sent.data == NULL) /* else it is needed for decoding */
     uq_buf_free(&call->earlier);
   call->transfer = NULL;
@@ -193,7 +208,7 @@ void uq_call_count_resends(struct uq_call *call) {
   call->attempt.count += more;
   if (!call->course->is_login)
     c->stats.attempts += more;
-  uq_rate_limiter_charge(uq_call_limiter(call), uq_clock(), more);
+  uq_rate_limiter_charge(uq_call_limiter(call), uq_client_clock(c), more);
 }
 
 /* ------------------------------------------------------------------------ */
@@ -218,24 +233,85 @@ static double next_wake(const struct uq_client *c) {
   double wake = uq_run_queue_wake(&c->queue);
   if (c->queue.queued == 0)
     return wake;
-  double due = uq_rate_limiter_due(&c->limiter, uq_clock(), 0);
+  double due = uq_rate_limiter_due(&c->limiter, uq_client_clock(c), 0);
   return wake >= 0 && wake < due ? wake : due;
 }
 
 static void advance(struct uq_client *c) {
-  double now = uq_clock();
+  double now = uq_client_clock(c);
   uq_run_queue_advance(&c->queue, now);
   while (c->queue.queued > 0 && uq_rate_limiter_admit(&c->limiter, now))
     uq_run_queue_admit(&c->queue);
   report_login(c);
 }
 
-void uq_calls_step(struct uq_client *c, double limit) {
+/* Steps the transport, which does not know the program's clock. */
+static void step_transport(struct uq_client *c, double limit) {
+  double wake = c->clock.given ? -1 : next_wake(c);
   if (limit > SLICE)
     limit = SLICE;
-  uq_transport_step(c->transport, limit > 0 ? uq_milliseconds(limit) : 0,
-                    next_wake(c));
+  uq_transport_step(c->transport, limit > 0 ? uq_milliseconds(limit) : 0, wake);
   advance(c);
+}
+
+void uq_calls_step(struct uq_client *c) { step_transport(c, 0); }
+
+/* True if a debug hook has raised nothing. */
+static bool run_debug_hook(lua_State *L) {
+  return lua_gethook(L) == NULL || (luaL_loadstring(L, "return") == LUA_OK &&
+                                    lua_pcall(L, 0, 0, 0) == LUA_OK);
+}
+
+/* When the next wait of a call is over by the program's clock, at most `limit`
+** seconds from now; 0: there is no such time, or the program has no clock. */
+static double end_of_wait(const struct uq_client *c, double limit) {
+  if (!c->clock.given)
+    return 0;
+  double now = uq_client_clock(c), wake = next_wake(c), end = now + limit;
+  if (wake >= 0 && wake < end)
+    end = fmax(wake, now);
+  return end < HUGE_VAL ? end : 0;
+}
+
+/* sleep_until(client or call, end) */
+static int sleep_until(lua_State *L) {
+  uqL_client_user_value(L, 1);
+  lua_getfield(L, -1, "client");
+  struct uq_client *c = lua_touserdata(L, -1);
+  uqL_client_clock_sleep(L, c, 1, (double)lua_tonumber(L, 2));
+  if (c->transport != NULL)
+    advance(c);
+  return 0;
+}
+
+/* Calls sleep_until. False: pushes what was raised. */
+static bool try_sleep(lua_State *L, int idx, double end) {
+  lua_pushcfunction(L, sleep_until);
+  lua_pushvalue(L, idx);
+  lua_pushnumber(L, end);
+  return lua_pcall(L, 2, 0, 0) == LUA_OK;
+}
+
+/* Under the program's clock nothing but time can end the wait: no coroutine of
+** the program runs until it is over. */
+bool uqL_calls_step(lua_State *L, struct uq_client *c, int idx, double limit) {
+  double end = limit > 0 ? end_of_wait(c, limit) : 0;
+  if (end == 0)
+    step_transport(c, limit);
+  else if (!try_sleep(L, idx, end))
+    return false;
+  return run_debug_hook(L);
+}
+
+/* True if the program has the clock, and the calls wait for time only. */
+static bool wait_for_time(const struct uq_client *c) {
+  return c->custom.served == 0 && !uq_run_queue_has_ready(&c->queue) &&
+         end_of_wait(c, HUGE_VAL) != 0;
+}
+
+void uqL_calls_pass_time(lua_State *L, struct uq_client *c, int idx) {
+  if (wait_for_time(c) && !try_sleep(L, idx, end_of_wait(c, HUGE_VAL)))
+    lua_error(L);
 }
 
 void uq_calls_publish(struct uq_client *c, bool notify) {
@@ -244,12 +320,14 @@ void uq_calls_publish(struct uq_client *c, bool notify) {
   advance(c);
   bool due =
       uq_run_queue_has_ready(&c->queue) || uq_run_queue_has_passed(&c->queue);
-  uq_transport_publish(c->transport, next_wake(c), notify && due);
+  uq_transport_publish(c->transport, c->clock.given ? -1 : next_wake(c),
+                       (notify && due) ||
+                           (c->clock.notifies && wait_for_time(c)));
 }
 
-bool uqL_calls_debug_hook(lua_State *L) {
-  return lua_gethook(L) == NULL || (luaL_loadstring(L, "return") == LUA_OK &&
-                                    lua_pcall(L, 0, 0, 0) == LUA_OK);
+void uq_calls_notify_of_time(struct uq_client *c) {
+  c->clock.notifies = true;
+  uq_calls_publish(c, false);
 }
 
 /* In a forked child each call is due, to report that itself. */
@@ -259,22 +337,25 @@ static bool wake_all(struct uq_client *c) {
   return c->calls != NULL;
 }
 
-bool uqL_calls_wait(lua_State *L, struct uq_client *c, double limit) {
-  double end = uq_clock() + limit;
+bool uqL_calls_wait(lua_State *L, struct uq_client *c, int idx, double limit) {
+  double end = uq_client_clock(c) + limit;
   for (;;) {
     if (uq_transport_forked(c->transport)) /* before us, or by a debug hook */
       return wake_all(c);
     bool ready = uq_run_queue_has_ready(&c->queue);
-    double left = ready ? 0 : end - uq_clock();
-    uq_calls_step(c, left);
-    if (uq_run_queue_has_ready(&c->queue) || left <= 0)
+    double left = ready ? 0 : end - uq_client_clock(c);
+    if (left <= 0) {
+      uq_calls_step(c);
       return uq_run_queue_has_ready(&c->queue);
-    if (!uqL_calls_debug_hook(L)) {
-      uq_calls_publish(c, false);
+    }
+    if (!uqL_calls_step(L, c, idx, left)) {
+      uq_calls_publish(c, true);
       lua_error(L);
     }
     if (c->transport == NULL)
       return false;
+    if (uq_run_queue_has_ready(&c->queue))
+      return true;
   }
 }
 
@@ -306,8 +387,9 @@ double uq_calls_due(const struct uq_client *c) {
 double uq_calls_idle(const struct uq_client *c) {
   if (uq_transport_forked(c->transport) || uq_run_queue_has_ready(&c->queue))
     return 0;
-  double now = uq_clock(), wake = next_wake(c);
-  double idle = uq_transport_idle(c->transport, now);
+  double now = uq_client_clock(c), wake = next_wake(c);
+  double idle =
+      c->clock.given ? HUGE_VAL : uq_transport_idle(c->transport, now);
   if (wake >= 0)
     idle = fmin(idle, wake - now);
   return idle < HUGE_VAL ? idle : 0;

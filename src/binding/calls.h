@@ -25,7 +25,7 @@
 struct uq_call;
 struct uq_client;
 
-/* What a call does next. `until` is a moment on uq_clock, after which its state
+/* What a call does next. `until` is a moment on uq_client_clock, after which its state
 ** is left even if nothing else happens. */
 enum uq_call_state {
   UQ_CALL_START,     /* is to make an attempt, for which it needs a token */
@@ -39,6 +39,14 @@ enum uq_call_state {
   UQ_CALL_BACKOFF,   /* the last attempt has failed, until */
   UQ_CALL_ENDED,
   UQ_CALL_STATES /* their number */
+};
+
+/* A request to the program's transport: see custom_transport.h. */
+enum uq_custom_state {
+  UQ_CUSTOM_NONE,
+  UQ_CUSTOM_OPEN,    /* the program's function runs */
+  UQ_CUSTOM_SERVED,  /* the same, in a coroutine of its own */
+  UQ_CUSTOM_ANSWERED /* `response` has it */
 };
 
 /* What a state's function says. */
@@ -76,7 +84,7 @@ extern const struct uq_ending uq_ending_canceled; /* by the program */
 extern const struct uq_ending uq_ending_starved;  /* out of memory in a step */
 extern const struct uq_ending uq_ending_broken;   /* an error in a step */
 
-/* Times are seconds on uq_clock. */
+/* Times are seconds on uq_client_clock. */
 struct uq_call {
   struct uq_task task;      /* in the client's run queue */
   struct uq_client *client; /* NULL: none yet. The user value keeps it alive */
@@ -89,7 +97,8 @@ struct uq_call {
   const struct uq_ending *ended; /* why, if it was before its time */
   double started, deadline;
   struct uq_transfer *transfer; /* while in flight */
-  struct uq_response response;  /* while it is decoded */
+  struct uq_response response;  /* while it is decoded; of a request to the
+                                   program's transport from its start on */
   struct uq_buf scratch;        /* the same */
   struct uq_buf earlier;        /* header block of an attempt before */
   struct {
@@ -102,6 +111,10 @@ struct uq_call {
     bool fresh;      /* ... and the next attempt takes a new one */
     unsigned serial; /* of the token that it was sent with */
   } attempt;
+  struct {
+    enum uq_custom_state state;
+    unsigned number; /* of the request */
+  } custom;
   int retries;
   struct {
     double queued;    /* since then it waits for a slot; 0: it does not */
@@ -159,6 +172,9 @@ bool uq_call_begin(struct uq_call *call, struct uq_client *c,
 void uq_call_enter(struct uq_call *call, enum uq_call_state state,
                    double until);
 
+/* Changes the state of its request to the program's transport. */
+void uq_call_set_custom(struct uq_call *call, enum uq_custom_state state);
+
 /* Ends the call, as a success or a failure. Nothing if it has ended already. */
 void uq_call_end(struct uq_call *call, bool good);
 
@@ -196,27 +212,38 @@ bool uq_calls_want_login(const struct uq_client *c,
 /* The client's login is over: the calls that wait for it are due. */
 void uq_calls_login_over(struct uq_client *c);
 
-/* Steps the transport, waiting at most `limit` seconds for the network. */
-void uq_calls_step(struct uq_client *c, double limit);
+/* Steps the transport, without waiting. */
+void uq_calls_step(struct uq_client *c);
+
+/* Steps the transport, waiting at most `limit` seconds, or a moment if that is
+** longer, for the network and for what the calls wait for; then runs a debug
+** hook, by which an interpreter reports Ctrl-C. idx is the index of the client
+** or of one of its calls. False: pushes what was raised. The client may be
+** closed afterwards. */
+bool uqL_calls_step(lua_State *L, struct uq_client *c, int idx, double limit);
+
+/* If the program has the clock, and the calls wait for time only, sleeps until
+** the time has come. Raises what the clock does. */
+void uqL_calls_pass_time(lua_State *L, struct uq_client *c, int idx);
+
+/* From now on the client's descriptor is readable while that is so: the drivers
+** of event loops let the time pass. */
+void uq_calls_notify_of_time(struct uq_client *c);
 
 /* After steps, for those that wait on the client's descriptor: sets its timer.
 ** notify: makes it readable if a call is due or passed. */
 void uq_calls_publish(struct uq_client *c, bool notify);
 
 /* Steps the transport until a call of the client is due, at most for `limit`
-** seconds. True if one is. The client may be closed afterwards. Raises what a
-** debug hook raises. */
-bool uqL_calls_wait(lua_State *L, struct uq_client *c, double limit);
-
-/* Runs a debug hook: an interpreter reports Ctrl-C that way. False: pushes what
-** it has raised. */
-bool uqL_calls_debug_hook(lua_State *L);
+** seconds. True if one is. idx: see uqL_calls_step. The client may be closed
+** afterwards. Raises what a step raises. */
+bool uqL_calls_wait(lua_State *L, struct uq_client *c, int idx, double limit);
 
 /* The client's descriptor. -1: none. The client may be closed
 ** afterwards. */
 int uqL_calls_fd(lua_State *L, struct uq_client *c);
 
-/* When uqL_calls_wait is due on uq_clock, whatever the descriptor says; below
+/* When uqL_calls_wait is due on uq_client_clock, whatever the descriptor says; below
 ** 0: not for its own sake. */
 double uq_calls_due(const struct uq_client *c);
 

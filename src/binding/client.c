@@ -11,6 +11,7 @@
 #include "binding/call.h"
 #include "binding/call_options.h"
 #include "binding/calls.h"
+#include "binding/client_clock.h"
 #include "binding/client_options.h"
 #include "binding/compat.h"
 #include "binding/error.h"
@@ -20,7 +21,6 @@
 #include "engine/api/endpoint.h"
 #include "engine/base/ascii.h"
 #include "engine/base/buf.h"
-#include "engine/base/clock.h"
 #include "engine/http/transport.h"
 #include "engine/http/transport_options.h"
 #include "engine/policy/rate_limiter.h"
@@ -33,6 +33,8 @@
 
 static struct uq_client *check_client(lua_State *L) {
   struct uq_client *c = uqL_self(L, UQ_CLIENT, "client");
+  if (c->transport != NULL)
+    uqL_client_clock_read(L, c, 1); /* it may close the client */
   if (c->transport == NULL)
     luaL_error(L, UQ_CLOSED);
   return c;
@@ -154,7 +156,7 @@ static int client_step(lua_State *L) {
   double limit = (double)luaL_optnumber(L, 2, 0);
   luaL_argcheck(L, limit >= 0 && limit <= UQ_TIMEOUT_MAX, 2,
                 "seconds from 0 to " UQ_DIGITS_OF(UQ_TIMEOUT_MAX) " expected");
-  lua_pushboolean(L, uqL_calls_wait(L, c, limit));
+  lua_pushboolean(L, uqL_calls_wait(L, c, 1, limit));
   uq_calls_publish(c, false);
   return 1;
 }
@@ -198,8 +200,9 @@ static int client_events(lua_State *L) {
 /* client:timeout() -> seconds after which client:step is due, even if the
 ** descriptor is not readable; nil: no such time. */
 static int client_timeout(lua_State *L) {
-  double due = uq_calls_due(check_client(L));
-  double left = due - uq_clock();
+  const struct uq_client *c = check_client(L);
+  double due = uq_calls_due(c);
+  double left = due - uq_client_clock(c);
   if (due < 0)
     lua_pushnil(L);
   else
@@ -268,6 +271,7 @@ int uqL_client_new(lua_State *L) {
   if (c->transport == NULL)
     return uqL_no_memory(L);
   lua_settop(L, 2);
+  uqL_client_clock_start(L, c, 2);
   return 1;
 }
 

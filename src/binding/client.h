@@ -37,7 +37,7 @@ struct uq_client_token {
   struct uq_buf text;    /* empty: none yet */
   struct uq_buf refused; /* the one that the API last refused */
   double end;            /* Unix seconds; 0: not known */
-  double until;          /* the same on uq_clock, which is never set back */
+  double until;          /* the same on uq_client_clock, never set back */
   double life;           /* seconds, when it was received */
   unsigned serial;       /* counts the tokens */
   unsigned refusals; /* tokens of logins in a row that were never accepted */
@@ -47,7 +47,7 @@ struct uq_client_token {
   bool asking;       /* ... which is running */
 };
 
-/* The login: see login.h. Times are seconds on uq_clock. */
+/* The login: see login.h. Times are seconds on uq_client_clock. */
 struct uq_client_login {
   struct uq_call *call; /* in progress, or NULL */
   double limit;         /* seconds for its next attempt; 0: not known yet */
@@ -65,6 +65,21 @@ struct uq_client_store {
   bool running; /* one of its functions runs, or a login is being finished */
 };
 
+/* The program's clock: see client_clock.h. */
+struct uq_client_time {
+  bool given;
+  bool notifies; /* the descriptor is readable while calls wait for time only */
+  double now;    /* Unix seconds, as it was last read */
+  double clock;  /* the same, for waits: from 1 on, never set back */
+};
+
+/* The program's transport: see custom_transport.h. */
+struct uq_client_custom {
+  bool given;
+  unsigned requests; /* counts them */
+  int served;        /* requests that coroutines have and have not answered */
+};
+
 struct uq_client {
   struct uq_transport *transport; /* NULL: closed */
   struct uq_options options;
@@ -73,6 +88,8 @@ struct uq_client {
   struct uq_client_token token;
   struct uq_client_login login;
   struct uq_client_store store;
+  struct uq_client_time clock;
+  struct uq_client_custom custom;
   struct {
     bool request, response, retry;
   } hooks;

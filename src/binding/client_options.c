@@ -113,6 +113,12 @@ static void check_trust(lua_State *L, const struct uq_reading *r,
   uqL_option_error(L, r, name, lua_tostring(L, -1));
 }
 
+/* With libcurl, waits take the time that they take. */
+static void check_clock(lua_State *L, const struct uq_reading *r) {
+  if (r->client->clock.given && !r->client->custom.given)
+    uqL_option_error(L, r, "clock", "only together with transport");
+}
+
 void uqL_client_options(lua_State *L, int idx, struct uq_client *c) {
   struct uq_reading r = {.method = "new",
                          .scope = UQ_FOR_CLIENT,
@@ -126,6 +132,7 @@ void uqL_client_options(lua_State *L, int idx, struct uq_client *c) {
   check_base_url(L, &r);
   set_store_key(L, &r);
   check_proxy(L, &r);
+  check_clock(L, &r);
   check_trust(L, &r, "ca_file", c->options.ca_file, false);
   check_trust(L, &r, "ca_path", c->options.ca_path, true);
 }

@@ -9,14 +9,14 @@
 
 #include "binding/call_error.h"
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/compat.h"
-#include "engine/base/clock.h"
 #include "engine/http/transport.h"
 #include "engine/policy/run_queue.h"
 
 enum uq_verdict uqL_state_pause(lua_State *L, int idx, struct uq_call *call) {
   (void)L, (void)idx;
-  if (!call->task.due && uq_clock() < call->task.wake)
+  if (!call->task.due && uq_client_clock(call->client) < call->task.wake)
     return UQ_WAIT;
   uq_call_enter(call, UQ_CALL_START, 0);
   return UQ_GO;

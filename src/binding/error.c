@@ -19,6 +19,15 @@ static const char *const kind_names[] = {"ok",
 #undef KIND_NAME
 };
 
+enum uq_kind uq_kind_named(const char *name) {
+  size_t count = sizeof kind_names / sizeof *kind_names;
+  for (size_t i = 1; i < count; i++) {
+    if (strcmp(kind_names[i], name) == 0)
+      return (enum uq_kind)i;
+  }
+  return UQ_OK;
+}
+
 static int error_tostring(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_getfield(L, 1, "message");

@@ -20,6 +20,9 @@ struct uq_secrets;
 /* Registers the class. */
 void uqL_error_open(lua_State *L);
 
+/* The kind of that name, as error tables have it; UQ_OK: there is none. */
+enum uq_kind uq_kind_named(const char *name);
+
 /* Pushes the table of kinds. */
 void uqL_error_kinds(lua_State *L);
 

@@ -9,13 +9,13 @@
 
 #include "binding/call_error.h"
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/error.h"
 #include "binding/hook.h"
 #include "binding/options.h"
 #include "binding/shared_limit.h"
 #include "binding/token.h"
 #include "engine/base/buf.h"
-#include "engine/base/clock.h"
 #include "engine/base/error_kind.h"
 #include "engine/base/uuid.h"
 #include "engine/http/transfer.h"
@@ -50,7 +50,7 @@ static void drop_token(const struct uq_call *call) {
   if (c->token.accepted || c->token.from_store)
     return;
   double wait = uq_retry_wait(&policy, (int)++c->token.refusals, chance());
-  c->login.after = uq_clock() + wait;
+  c->login.after = uq_client_clock(c) + wait;
 }
 
 static const struct uq_retry at_once = {true, 0, NULL};
@@ -190,7 +190,7 @@ static struct uq_retry next_attempt(lua_State *L, int idx, struct uq_call *call,
   } else if (again) {
     retry.again = true;
   } else if (!*renewed) {
-    double now = uq_clock();
+    double now = uq_client_clock(call->client);
     double pause = f->status == 429 ? slow_down(call, f, now) : 0;
     retry = decide(call, f, pause, now);
     if (pause > 0 && call->client->shared.pauses && !call->course->is_login)
@@ -231,7 +231,8 @@ enum uq_verdict uqL_failed_attempt(lua_State *L, int idx, struct uq_call *call,
   if (call->course->retries != NULL)
     call->course->retries(L, idx);
   keep_for_next(call, f, renewed);
-  uq_call_enter(call, UQ_CALL_BACKOFF, uq_clock() + retry.wait);
+  uq_call_enter(call, UQ_CALL_BACKOFF,
+                uq_client_clock(call->client) + retry.wait);
   lua_pop(L, 1); /* the error table */
   return UQ_WAIT;
 }

@@ -7,11 +7,11 @@
 #include "binding/auxlib.h"
 #include "binding/calls.h"
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/compat.h"
 #include "binding/error.h"
 #include "binding/options.h"
 #include "engine/api/endpoint.h"
-#include "engine/base/clock.h"
 #include "engine/base/redact.h"
 #include "engine/http/response_headers.h"
 #include "engine/http/transfer.h"
@@ -69,7 +69,7 @@ void uqL_hook_response(lua_State *L, int idx, bool good,
   const struct uq_response *r = &call->response;
   int table = lua_gettop(L);
   push_info(L, call, call->attempt.count);
-  set_number(L, "elapsed", uq_clock() - call->attempt.begun);
+  set_number(L, "elapsed", uq_client_clock(call->client) - call->attempt.begun);
   if (r->status != 0) {
     lua_pushinteger(L, r->status);
     lua_setfield(L, -2, "status");

@@ -11,6 +11,7 @@
 #include "binding/calls.h"
 #include "binding/client.h"
 #include "binding/compat.h"
+#include "binding/custom_transport.h"
 #include "binding/error.h"
 #include "binding/options.h"
 #include "binding/response.h"
@@ -142,6 +143,20 @@ static int internal_idle(lua_State *L) {
   return 1;
 }
 
+/* notify_of_time(client): see uq_calls_notify_of_time. */
+static int internal_notify_of_time(lua_State *L) {
+  uq_calls_notify_of_time(luaL_checkudata(L, 1, UQ_CLIENT));
+  return 0;
+}
+
+/* pass_time(client): see uqL_calls_pass_time. */
+static int internal_pass_time(lua_State *L) {
+  struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
+  if (c->transport != NULL)
+    uqL_calls_pass_time(L, c, 1);
+  return 0;
+}
+
 /* limit(client, connections, slice): see uq_transport_limit. */
 static int internal_limit(lua_State *L) {
   struct uq_client *c = luaL_checkudata(L, 1, UQ_CLIENT);
@@ -215,6 +230,18 @@ static int internal_text(lua_State *L) {
 /* ------------------------------------------------------------------------ */
 /* errors                                                                    */
 /* ------------------------------------------------------------------------ */
+
+/* error(kind, message) -> an error table with these two fields. Raises for an
+** unknown kind. */
+static int internal_error(lua_State *L) {
+  enum uq_kind kind = uq_kind_named(luaL_checkstring(L, 1));
+  luaL_checkstring(L, 2);
+  if (kind == UQ_OK)
+    return luaL_error(L, "unknown kind of error: '%s'", lua_tostring(L, 1));
+  lua_settop(L, 2);
+  uqL_error_new(L, kind);
+  return 1;
+}
 
 /* page_error(client, endpoint, message, kind, requests, elapsed) -> the error
 ** table for inconsistent pages: "schema", or "conflict" if the list changed
@@ -337,6 +364,9 @@ static const luaL_Reg functions[] = {
     {"pass", internal_pass},
     {"recall", internal_recall},
     {"idle", internal_idle},
+    {"pass_time", internal_pass_time},
+    {"notify_of_time", internal_notify_of_time},
+    {"answer", uqL_custom_transport_answer},
     {"limit", internal_limit},
     {"share_rate_limit", internal_share_rate_limit},
     {"hook_failed", internal_hook_failed},
@@ -350,6 +380,7 @@ static const luaL_Reg functions[] = {
     {"batch_info", uqL_batch_info},
     {"batch_hook_failed", uqL_batch_hook_failed},
     {"batch_close", uqL_batch_close},
+    {"error", internal_error},
     {"page_error", internal_page_error},
     {"local_error", internal_local_error},
     {"parse_query", internal_parse_query},

@@ -11,6 +11,7 @@
 #include "binding/auxlib.h"
 #include "binding/call_error.h"
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/compat.h"
 #include "binding/course.h"
 #include "binding/error.h"
@@ -19,7 +20,6 @@
 #include "binding/token_store.h"
 #include "engine/api/endpoint.h"
 #include "engine/base/buf.h"
-#include "engine/base/clock.h"
 #include "engine/base/error_kind.h"
 #include "engine/http/transfer.h"
 
@@ -62,7 +62,7 @@ static void login_responded(struct uq_call *login, bool good) {
   if (login->response.kind == UQ_TIMEOUT)
     seconds = attempt_limit(c);
   else if (login->response.status != 0)
-    seconds = uq_clock() - login->attempt.begun;
+    seconds = uq_client_clock(c) - login->attempt.begun;
   else
     return;
   double most = fmax(LIMIT_GROWN, c->options.timeout * LIMIT_SHARE_MAX);
@@ -129,7 +129,8 @@ static enum uq_verdict ask_store(lua_State *L, int idx, struct uq_call *login) {
   case UQ_TOKEN_STORE_FOUND:
     return take_stored(L, login);
   case UQ_TOKEN_STORE_BUSY:
-    uq_call_enter(login, UQ_CALL_STORE, uq_clock() + UQ_TOKEN_STORE_RETRY);
+    uq_call_enter(login, UQ_CALL_STORE,
+                  uq_client_clock(login->client) + UQ_TOKEN_STORE_RETRY);
     return UQ_WAIT;
   case UQ_TOKEN_STORE_FAILED:
     return uqL_call_fail_with(L, login, UQ_CONFIG, lua_tostring(L, -1));
@@ -142,7 +143,7 @@ static enum uq_verdict ask_store(lua_State *L, int idx, struct uq_call *login) {
 static enum uq_verdict login_start(lua_State *L, int idx,
                                    struct uq_call *login) {
   const struct uq_client *c = login->client;
-  if (uq_clock() < c->login.after) {
+  if (uq_client_clock(c) < c->login.after) {
     uq_call_enter(login, UQ_CALL_BACKOFF, c->login.after);
     return UQ_WAIT;
   }
@@ -226,7 +227,7 @@ static void take_token(lua_State *L, const struct uq_call *login) {
     text = login->login.token.data;
     len = login->login.token.len;
   }
-  if (uq_token_put(&c->token, text, len, read_end(L, 6), LIFE_ASSUMED) != NULL)
+  if (uq_token_put(c, text, len, read_end(L, 6), LIFE_ASSUMED) != NULL)
     uqL_no_memory(L); /* the schema has seen to the rest */
   c->token.from_store = lua_toboolean(L, 7) != 0;
   if (c->store.given && !c->token.from_store)
@@ -246,7 +247,7 @@ static int login_finish(lua_State *L) {
     take_token(L, login);
   } else {
     c->login.failed = login->login.number;
-    c->login.pause = uq_clock() + PAUSE;
+    c->login.pause = uq_client_clock(c) + PAUSE;
     lua_rawgeti(L, 3, 3);
     lua_setfield(L, 1, "login_error");
   }
@@ -318,7 +319,7 @@ void uqL_login_abandon_if_unwanted(lua_State *L, struct uq_client *c, int uv) {
   if (c->login.call != NULL) {
     uq_call_stop(c->login.call, &uq_ending_canceled);
     set_login(L, c, uv, 0);
-    c->login.pause = uq_clock() + PAUSE;
+    c->login.pause = uq_client_clock(c) + PAUSE;
     uq_calls_publish(c, true); /* a call may have waited for its connection */
   }
   uqL_token_store_end(L, c, uv);

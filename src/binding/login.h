@@ -35,7 +35,7 @@ void uqL_login_begin(lua_State *L, struct uq_client *c, int uv);
 void uqL_login_step(lua_State *L, struct uq_client *c, int uv);
 
 /* True if the call can wait for another attempt of the login, made at `wake` on
-** uq_clock. */
+** uq_client_clock. */
 bool uq_login_can_wait(const struct uq_call *call, double wake);
 
 /* If no call waits for a login that holds the lock of the token store, it is

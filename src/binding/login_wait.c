@@ -10,13 +10,13 @@
 #include "binding/auxlib.h"
 #include "binding/call_error.h"
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/error.h"
 #include "binding/login.h"
 #include "binding/options.h"
 #include "binding/token.h"
 #include "engine/api/endpoint.h"
 #include "engine/base/buf.h"
-#include "engine/base/clock.h"
 #include "engine/base/error_kind.h"
 #include "engine/policy/run_queue.h"
 
@@ -32,13 +32,13 @@ static double shorter(double seconds, double life, int share) {
 
 static bool has_token(const struct uq_client *c) {
   const struct uq_client_token *t = &c->token;
-  return uq_token_left(t) > shorter(TOO_LATE, t->life, TOO_LATE_SHARE);
+  return uq_token_left(c) > shorter(TOO_LATE, t->life, TOO_LATE_SHARE);
 }
 
 static bool is_old(const struct uq_client *c) {
   const struct uq_client_token *t = &c->token;
-  return uq_token_left(t) < shorter(AHEAD, t->life, AHEAD_SHARE) &&
-         uq_clock() >= c->login.pause;
+  return uq_token_left(c) < shorter(AHEAD, t->life, AHEAD_SHARE) &&
+         uq_client_clock(c) >= c->login.pause;
 }
 
 /* ------------------------------------------------------------------------ */
@@ -184,7 +184,7 @@ static enum uq_verdict wait_for_login(lua_State *L, int idx,
 
 enum uq_verdict uqL_login_wait_state(lua_State *L, int idx,
                                      struct uq_call *call) {
-  double now = uq_clock();
+  double now = uq_client_clock(call->client);
   if (!has_token(call->client) && !is_served(call))
     return wait_for_login(L, idx, call, now);
   if (stays(call, now)) {

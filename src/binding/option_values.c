@@ -159,6 +159,42 @@ void uqL_read_hook(lua_State *L, const struct uq_reading *r,
   c->hooks.retry |= strcmp(o->name, "on_retry") == 0;
 }
 
+void uqL_read_transport(lua_State *L, const struct uq_reading *r,
+                        const struct uq_option *o, void *field) {
+  (void)field;
+  assert(r->client != NULL);
+  if (!lua_isfunction(L, -1)) {
+    if (!luaL_getmetafield(L, -1, "__call"))
+      uqL_option_type_error(L, r, o->name, "function");
+    lua_pop(L, 1);
+  }
+  r->client->custom.given = true;
+  keep_value(L, r, o->name);
+}
+
+/* Keeps a function of the clock, whose table is at the top, by its name. */
+static void keep_clock_function(lua_State *L, const struct uq_reading *r,
+                                const char *name) {
+  lua_pushfstring(L, "clock.%s", name);
+  const char *option = lua_tostring(L, -1);
+  lua_getfield(L, -2, name);
+  if (!lua_isfunction(L, -1))
+    uqL_option_type_error(L, r, option, "function");
+  lua_rawset(L, r->user_value);
+}
+
+/* clock = { now=, sleep= } */
+void uqL_read_clock(lua_State *L, const struct uq_reading *r,
+                    const struct uq_option *o, void *field) {
+  (void)field;
+  assert(r->client != NULL);
+  if (!lua_istable(L, -1))
+    uqL_option_type_error(L, r, o->name, "table");
+  keep_clock_function(L, r, "now");
+  keep_clock_function(L, r, "sleep");
+  r->client->clock.given = true;
+}
+
 void uqL_read_token(lua_State *L, const struct uq_reading *r,
                     const struct uq_option *o, void *field) {
   struct uq_client *c = r->client;

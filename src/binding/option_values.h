@@ -20,11 +20,13 @@ uqL_option_reader uqL_read_switch;   /* bool */
 uqL_option_reader uqL_read_function; /* checked only: Lua code calls it */
 
 /* Of clients only. */
-uqL_option_reader uqL_read_hook;    /* a function, kept in the user value */
-uqL_option_reader uqL_read_token;   /* a string, or a function as above */
-uqL_option_reader uqL_read_api_key; /* a secret: copied, never a Lua string */
-uqL_option_reader uqL_read_store;   /* the methods of a token store */
-uqL_option_reader uqL_read_app;     /* const char *: appended to User-Agent */
+uqL_option_reader uqL_read_hook;      /* a function, kept in the user value */
+uqL_option_reader uqL_read_token;     /* a string, or a function as above */
+uqL_option_reader uqL_read_api_key;   /* a secret: copied, never a Lua string */
+uqL_option_reader uqL_read_store;     /* the methods of a token store */
+uqL_option_reader uqL_read_transport; /* a function or callable, the same */
+uqL_option_reader uqL_read_clock;     /* its functions, the same */
+uqL_option_reader uqL_read_app;       /* const char *: appended to User-Agent */
 
 #pragma GCC visibility pop
 

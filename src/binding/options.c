@@ -85,6 +85,8 @@ static const struct uq_option rows[] = {
     TEXT(proxy, uq_check_proxy),
     CHOICE(http_version, UQ_FOR_CLIENT),
     {"app_info", uqL_read_app, UQ_FOR_CLIENT, AT(user_agent), 0, 0, NULL, NULL},
+    OTHER("transport", uqL_read_transport, UQ_FOR_CLIENT),
+    OTHER("clock", uqL_read_clock, UQ_FOR_CLIENT),
     OTHER("on_request", uqL_read_hook, UQ_FOR_CLIENT),
     OTHER("on_response", uqL_read_hook, UQ_FOR_CLIENT),
     OTHER("on_retry", uqL_read_hook, UQ_FOR_CLIENT),

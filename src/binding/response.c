@@ -16,7 +16,6 @@
 #include "binding/schema.h"
 #include "engine/api/endpoint.h"
 #include "engine/base/buf.h"
-#include "engine/base/clock.h"
 #include "engine/base/error_kind.h"
 #include "engine/http/response_headers.h"
 #include "engine/http/transfer.h"
@@ -136,7 +135,7 @@ bool uqL_response_decode(lua_State *L,
   if (good)
     return true;
   failure->retry_after =
-      uq_retry_after(response->received.retry_after, uq_clock_unix());
+      uq_retry_after(response->received.retry_after, context->now);
   if (failure->retry_after > 0) {
     lua_pushnumber(L, failure->retry_after);
     lua_setfield(L, -2, "retry_after");

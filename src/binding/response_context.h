@@ -20,6 +20,7 @@ struct uq_response_context {
   const char *ca_file;  /* file or folder, for messages; NULL: the default */
   int amounts;          /* enum uq_amounts */
   struct uq_secrets secrets;
+  double now;             /* Unix seconds, for dates in Retry-After */
   struct uq_buf *scratch; /* for the JSON library's input */
   struct uq_buf *token;   /* of a login: empty, takes the token. Else NULL */
 };

@@ -56,7 +56,7 @@ bool uqL_response_error_missing(lua_State *L,
   uqL_push_redacted(L, response->message, strlen(response->message),
                     MAX_MESSAGE, &context->secrets, true);
   uqL_error_new(L, response->kind);
-  if (response->kind == UQ_TLS) {
+  if (response->kind == UQ_TLS && response->curl_code != 0) {
     uqL_error_append_message(L, "; CA certificates in use: ");
     uqL_error_append_message(L, ca != NULL ? ca : "the system's");
     uqL_error_append_message(L, " (options ca_file and ca_path)");

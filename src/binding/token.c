@@ -9,11 +9,11 @@
 
 #include "binding/auxlib.h"
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/compat.h"
 #include "binding/error.h"
 #include "engine/base/ascii.h"
 #include "engine/base/buf.h"
-#include "engine/base/clock.h"
 #include "engine/http/url.h"
 
 #define MAX_TOKEN 8192   /* bytes; servers take no longer header lines */
@@ -69,8 +69,9 @@ static double life_of(double end, double now, double assumed) {
   return life < LIFE_MAX ? life : LIFE_MAX;
 }
 
-const char *uq_token_put(struct uq_client_token *t, const char *text,
-                         size_t len, double end, double assumed) {
+const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
+                         double end, double assumed) {
+  struct uq_client_token *t = &c->token;
   struct uq_buf fresh; /* owned here: no call of Lua before it is released */
   uq_buf_init(&fresh, t->text.max);
   const char *wrong = uq_token_take(&fresh, text, len);
@@ -85,10 +86,10 @@ const char *uq_token_put(struct uq_client_token *t, const char *text,
   }
   uq_buf_free(&t->text);
   t->text = fresh;
-  double now = uq_clock_unix();
+  double now = uq_client_unix(c);
   t->life = life_of(end, now, assumed);
   t->end = t->life == 0 ? 0 : fmax(now + t->life, EARLIEST);
-  t->until = uq_clock() + t->life;
+  t->until = uq_client_clock(c) + t->life;
   return NULL;
 }
 
@@ -119,18 +120,20 @@ bool uq_token_known(const struct uq_client_token *t, const char *text,
   return holds(&t->text, text, len) || holds(&t->refused, text, len);
 }
 
-double uq_token_left(const struct uq_client_token *t) {
+double uq_token_left(const struct uq_client *c) {
+  const struct uq_client_token *t = &c->token;
   if (t->text.len == 0)
     return 0;
-  return t->end == 0 ? HUGE_VAL : t->until - uq_clock();
+  return t->end == 0 ? HUGE_VAL : t->until - uq_client_clock(c);
 }
 
-const char *uq_token_need(const struct uq_client_token *t) {
+const char *uq_token_need(const struct uq_client *c) {
+  const struct uq_client_token *t = &c->token;
   if (!t->function)
     return NULL;
   if (t->text.len == 0 || t->end == 0)
     return "new";
-  return uq_token_left(t) < MARGIN ? "expired" : NULL;
+  return uq_token_left(c) < MARGIN ? "expired" : NULL;
 }
 
 /* Pushes "<what><the user's text at idx, or its type>". */
@@ -195,7 +198,7 @@ bool uqL_token_ask(lua_State *L, int idx, struct uq_client *c,
   size_t len;
   const char *text = lua_tolstring(L, -2, &len);
   const char *wrong =
-      uq_token_put(&c->token, text, len, (double)lua_tonumber(L, -1), 0);
+      uq_token_put(c, text, len, (double)lua_tonumber(L, -1), 0);
   if (wrong == uq_no_memory)
     luaL_error(L, "%s", wrong);
   if (wrong != NULL)

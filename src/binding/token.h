@@ -30,8 +30,8 @@ const char *uq_token_take(struct uq_buf *token, const char *text, size_t len);
 /* Puts a token in the place of the client's. end: its own in Unix seconds (or
 ** milliseconds), 0 if not known; assumed: the life to assume then, or 0.
 ** NULL: done; else what is wrong with it. */
-const char *uq_token_put(struct uq_client_token *t, const char *text,
-                         size_t len, double end, double assumed);
+const char *uq_token_put(struct uq_client *c, const char *text, size_t len,
+                         double end, double assumed);
 
 /* Drops the client's token. It is kept as the one that was refused last. */
 void uq_token_drop(struct uq_client_token *t);
@@ -45,11 +45,11 @@ bool uq_token_known(const struct uq_client_token *t, const char *text,
 
 /* Seconds that the client's token is good for: HUGE_VAL if it has no
 ** end, 0 if it has no token. */
-double uq_token_left(const struct uq_client_token *t);
+double uq_token_left(const struct uq_client *c);
 
 /* Why the token function must be asked before a call: "new" (a token without an
 ** end is good for one call) or "expired"; NULL: it is not needed. */
-const char *uq_token_need(const struct uq_client_token *t);
+const char *uq_token_need(const struct uq_client *c);
 
 /* Calls the token function, and replaces the client's token by its result. idx
 ** is the index of the client or of one of its calls. False: pushes why there is

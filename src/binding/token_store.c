@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "binding/client.h"
+#include "binding/client_clock.h"
 #include "binding/compat.h"
 #include "binding/error.h"
 #include "binding/token.h"
-#include "engine/base/clock.h"
 #include "engine/http/transport.h"
 
 #define SPARE 60.0 /* seconds that a stored token must outlast the client's */
@@ -67,8 +67,8 @@ static bool is_good(lua_State *L, const struct uq_client *c) {
     return false;
   if (lua_isnil(L, -1)) /* it may be newer than the client's */
     return true;
-  double left = (double)lua_tonumber(L, -1) - uq_clock_unix();
-  return left > fmax(uq_token_left(&c->token), 0) + SPARE;
+  double left = (double)lua_tonumber(L, -1) - uq_client_unix(c);
+  return left > fmax(uq_token_left(c), 0) + SPARE;
 }
 
 /* Looks for a token in the store. FOUND: pushes it and its end. */

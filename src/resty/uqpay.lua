@@ -70,6 +70,7 @@ local loop = {
   inside = inside,
   watch = driver.watch,
   attend = driver.attend,
+  spawn = driver.spawn,
   park = function(waiter)
     waiter.semaphore, waiter.woken = waiter.semaphore or semaphore.new(), false
     driver.wait(waiter, math.huge)

@@ -14,13 +14,66 @@ local SLICE = 0.25 -- seconds, the longest single wait in client:step
 local Hub = {}
 Hub.__index = Hub
 
+-- Gives the results of the program's transport to the call: as those of pcall.
+local function answer(job, ...)
+  local hub = job.hub
+  if not pcall(internal.answer, hub.client, job.number, ...) then -- out of memory
+    internal.answer(hub.client, job.number)
+  end
+  local attend = hub.loop.attend
+  if not attend then return end -- the client's descriptor is readable
+  for _, driver in pairs(hub.drivers) do
+    if driver.parked[1] then attend(driver) end
+  end
+end
+
+-- Calls the program's transport, which may yield.
+local function run_transport(job)
+  answer(job, pcall(job.transport, job.request))
+end
+
+-- Lua 5.1 cannot yield within pcall. A loop may resume the inner coroutine by itself.
+if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then
+  run_transport = function(job)
+    local co = coroutine.create(function()
+      answer(job, true, job.transport(job.request))
+    end)
+    local function resume(ok, ...)
+      if not ok then return answer(job, false, ...) end
+      if coroutine.status(co) == "dead" then return end
+      return resume(coroutine.resume(co, coroutine.yield(...)))
+    end
+    resume(coroutine.resume(co))
+  end
+end
+
+-- Sends a request by the program's transport in a coroutine of the loop. False: the
+-- caller blocks, and calls it by itself. See binding/custom_transport.h.
+local function serve(self, number, request)
+  local loop = self.loop
+  if not (loop.attend or loop.inside()) then return false end
+  local job = {
+    hub = self, number = number, request = request,
+    transport = internal.user_value(self.client).transport,
+  }
+  loop.spawn(function() run_transport(job) end)
+  return true
+end
+
 -- loop: nil, or the functions that loop.lua lists.
 function Hub.new(client, loop)
-  return setmetatable({
+  local self = setmetatable({
     client = client, loop = loop,
     drivers = {}, -- by what loop.inside returns: several loops may use a client
     waiters = setmetatable({}, { __mode = "v" }), -- by id; an abandoned waiter is garbage
   }, Hub)
+  local values = internal.user_value(client)
+  if loop and values.transport then
+    values.serve = function(...) return serve(self, ...) end
+    self.has_clock = values["clock.now"] ~= nil
+    self.woken = setmetatable({}, { __mode = "k" }) -- waiters; true: it has not run yet
+  end
+  return self
 end
 
 -- A waiter whose fields exist from the start: LuaJIT loses entries of a table that cannot
@@ -28,7 +81,7 @@ end
 function Hub.new_waiter()
   local waiter = {
     0, calls = {}, driver = false, place = 0, coroutine = false, thread = false,
-    failure = false, taken = 0,
+    failure = false, taken = 0, parking = false,
   }
   waiter[1] = nil
   return waiter
@@ -97,10 +150,10 @@ local function wake(self, waiter, failure)
   if not waiter.driver then return end
   local waiting = is_waiting(self, waiter) -- first: it may raise an error
   self:unpark(waiter)
-  if waiting then
-    waiter.failure = failure
-    self.loop.wake(waiter) -- the waiter may run at once, and park again
-  end
+  if waiting or waiter.parking then waiter.failure = failure end
+  if not waiting then return end
+  if self.has_clock and self.woken[waiter] ~= nil then self.woken[waiter] = true end
+  self.loop.wake(waiter) -- it may run at once, and park again
 end
 
 -- Wakes all waiters of the driver. One that parks in the meantime is added at the end of
@@ -155,8 +208,17 @@ local function dispatch(self, limit)
   error(more, 0)
 end
 
+-- True if a waiter that was woken has not run yet: its call may be late after a wait.
+local function has_woken(self)
+  for _, woken in pairs(self.woken) do
+    if woken then return true end
+  end
+  return false
+end
+
 local function step_client(self, limit)
   if self.closed then return false end
+  if self.has_clock and not has_woken(self) then internal.pass_time(self.client) end
   self.client:step()
   return dispatch(self, limit)
 end
@@ -174,11 +236,18 @@ function Hub:step(driver, limit)
   return stepped and result
 end
 
+-- Under the program's clock, makes the client's descriptor readable if the calls wait for
+-- time only: a step lets it pass, when the waiters that were woken have run.
+local function notify_of_time(self)
+  if self.has_clock and not self.closed then internal.notify_of_time(self.client) end
+end
+
 -- The driver's coroutine: runs while a waiter is parked with it.
 local function drive(self, driver)
   local watch = driver.watch
   driver.coroutine = coroutine.running()
   while driver.parked[1] and driver.watch do
+    notify_of_time(self)
     watch.wait()
     self:step(driver)
   end
@@ -233,13 +302,17 @@ end
 -- wake-up). False: the loop cannot have a driver.
 function suspend(self, waiter, key, taken)
   waiter.coroutine, waiter.thread = coroutine.running(), outermost()
-  waiter.failure = false
-  if not self:park(waiter, key) then return false end
-  if waiter.taken ~= taken then
+  waiter.failure, waiter.parking = false, true
+  local parked = self:park(waiter, key)
+  waiter.parking = false
+  if not parked then return false end
+  if waiter.taken ~= taken or not waiter.driver then -- a new driver woke it
     self:unpark(waiter)
-    return true
+  else
+    if self.has_clock then self.woken[waiter] = false end
+    self.loop.park(waiter)
+    if self.has_clock then self.woken[waiter] = nil end
   end
-  self.loop.park(waiter)
   local failure = waiter.failure
   if failure then
     waiter.failure = false

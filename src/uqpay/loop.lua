@@ -14,10 +14,10 @@
 --     coroutine
 -- For resty/uqpay.lua only, whose loop has no descriptors, and may end a coroutine that
 -- is parked:
---   attend(driver): in place of spawn: the loop calls hub:step(driver) soon and while
---     waiters are parked with it, hub:cancel_dead_waiters(driver) now and then, and
---     hub:stop(driver) when no waiter is left. driver.watch is what watch(hub) returns,
---     which has no wait
+--   attend(driver): in place of a coroutine for it: the loop calls hub:step(driver) soon,
+--     and while waiters are parked with it, hub:cancel_dead_waiters(driver) now and then,
+--     and hub:stop(driver) when no waiter is left. driver.watch is what watch(hub)
+--     returns, which has no wait
 --   obstacle(what) -> why `what` cannot wait here, if inside() is false: blocking is not
 --     allowed
 --   waits(waiter) -> true if waiter.thread is parked

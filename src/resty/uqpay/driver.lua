@@ -236,6 +236,31 @@ local function wait_for_admission()
   end
 end
 
+-- Runs a job once. The handler of its timer, and of the light thread in place of that.
+local function run_job(_, job)
+  if job.begun then return end
+  job.begun, job.due = true, 0
+  job.run()
+end
+
+-- The job as a task of the leader: nginx drops a timer if too many run.
+local function step_job(job, now)
+  if job.begun then return true end
+  if now >= no_timer then no_timer = now + RETRY end
+  ngx.thread.spawn(run_job, false, job)
+  return true
+end
+
+-- Runs f in a light thread that no request ends; in one of the leader's if other code has
+-- used up nginx's timers. f must not be made where a thread may be killed.
+function driver.spawn(f)
+  local now = clock()
+  local job = { run = f, begun = false, due = now, step = step_job }
+  local timed = now >= no_timer and ngx.timer.at(0, run_job, job)
+  if timed then job.due = now + START_LIMIT end
+  driver.start_task(job)
+end
+
 -- ------------------------------------------------------------------------
 -- for waiters: { semaphore =, woken = }
 -- ------------------------------------------------------------------------
