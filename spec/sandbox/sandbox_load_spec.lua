@@ -5,8 +5,6 @@ local driver = require "spec.support.driver"
 local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 
-if not driver.on_two_luas "the sandbox under load" then return end
-
 -- The command line of one curl that asks for so many lists of balances and prints status
 -- and new connections of each; options are for curl.
 local function crowd(url, count, options)

@@ -1,19 +1,19 @@
--- The sandbox keeps its promises: the launcher, the balance, the faults, the log. The
--- rest of it has specs of its own, sandbox_*_spec.lua.
+-- The sandbox keeps its promises: the balance, the faults, the log. The rest of it has
+-- specs of its own, sandbox_*_spec.lua and command_spec.lua.
 
 local by_curl = require "spec.support.curl"
 local cjson = require "cjson"
 local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
+local processes = require "spec.support.processes"
 local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
-
-if not driver.on_two_luas "the sandbox" then return end
 
 local unpack = table.unpack or unpack
 
 local curl, parse, ask = by_curl.command, by_curl.parse, by_curl.ask
 local ask_all, new_key = by_curl.ask_all, by_curl.new_key
+local eventually, until_gone = processes.eventually, processes.until_gone
 
 local function refused(answer, status, fields)
   assert.equal(status, answer.status, answer.body)
@@ -26,28 +26,6 @@ local function last()
   local list = sandbox.requests()
   return list[#list]
 end
-
--- Waits until the function returns a true value, and returns that. Limit: a minute.
-local function eventually(check)
-  local give_up = socket.gettime() + 60
-  repeat
-    local result = check()
-    if result then return result end
-    socket.sleep(0.01)
-  until socket.gettime() > give_up
-  error "it never came to be"
-end
-
--- A process that ended but was not waited for yet (Z) counts as gone.
-local function alive(pid)
-  return driver.output("ps -o stat= -p " .. pid):find "^[^Z%s]" ~= nil
-end
-
-local function until_gone(pid, dir)
-  eventually(function() return not driver.exists(dir) and not alive(pid) end)
-end
-
-local launcher = driver.here .. "/../sandbox/sandbox.sh"
 
 describe("the sandbox", function()
   setup(function() sandbox.start() end)
@@ -698,6 +676,20 @@ describe("the sandbox", function()
     end)
   end)
 
+  it("draws nothing that a setting determines for requests of before a reset", function()
+    sandbox.settings { seed = "row" }
+    local first = ask().headers["x-request-id"]
+    sandbox.reset()
+    sandbox.fault { kind = "delay", seconds = 0.3 }
+    local old = io.popen(curl {})
+    sandbox.until_arrived(1)
+    sandbox.reset()
+    sandbox.settings { seed = "row" }
+    old:read "*a"
+    old:close()
+    assert.equal(first, ask().headers["x-request-id"])
+  end)
+
   describe("refuses", function()
     local function complains(text, order, value)
       local ok, err = pcall(sandbox[order], value)
@@ -710,9 +702,25 @@ describe("the sandbox", function()
       complains("unknown option of a fault: second", "fault",
         { kind = "delay", second = 1 })
       complains("seconds must be a number", "fault", { kind = "delay", seconds = "1" })
+      for text, fields in pairs {
+        ["times must be a whole number from 1"] = { times = 0 },
+        ["skip must be a whole number from 0"] = { skip = -1 },
+        ["bytes must be a whole number from 0"] = { bytes = 1.5 },
+        ["status must be a whole number from 100"] = { status = 1000 },
+        ["seconds must be a number of seconds"] = { seconds = -1 },
+      } do
+        fields.kind = "status"
+        complains(text, "fault", fields)
+      end
+      assert.same({}, sandbox.faults())
       complains("unknown setting: amount", "settings", { amount = "string" })
-      complains("amounts cannot be text", "settings", { amounts = "text" })
+      complains('amounts cannot be \\"text\\"', "settings", { amounts = "text" })
       complains("rate_limit must be a number", "settings", { rate_limit = "3" })
+      complains("a fault must be a table", "fault", { 5 })
+      complains("times must be a number", "transaction", { times = "x" })
+      complains("life must be a number", "new_token", { life = "x" })
+      complains("token must be a string", "new_token", { token = 5 })
+      complains("delay must be at most", "settings", { delay = 1e300 })
       complains("unknown token", "expire", "nonsense")
       complains("unknown account", "balance", { currency = "USD", account = "nobody" })
       complains("available_balance must be text", "balance",
@@ -735,108 +743,6 @@ describe("the sandbox", function()
       end
       os.remove(file)
     end)
-  end)
-end)
-
-describe("the launcher", function()
-  local function new_dir()
-    return (driver.output "mktemp -d":match "[^\n]+")
-  end
-  local function stop(dir)
-    return driver.output(driver.command("sh", launcher, "stop", dir) .. " 2>&1")
-  end
-
-  it("starts two side by side and stops each separately", function()
-    local one, two = new_dir(), new_dir()
-    finally(function() stop(one) stop(two) end)
-    local first = driver.output(driver.command("sh", launcher, "start", one))
-    local second = driver.output(driver.command("sh", launcher, "start", two))
-    local pid1, pid2 = first:match "pid=(%d+)", second:match "pid=(%d+)"
-    assert.equal("", stop(one))
-    assert.is_false(driver.exists(one))
-    until_gone(pid1, one)
-    assert.is_true(alive(pid2))
-    assert.equal("", stop(two))
-    assert.is_false(driver.exists(two))
-    until_gone(pid2, two)
-  end)
-
-  it("stops though requests hang", function()
-    local dir = new_dir()
-    finally(function() stop(dir) end)
-    local env = driver.output(driver.command("sh", launcher, "start", dir))
-    local control, url = env:match "control=([^\n]+)", env:match "http_url=([^\n]+)"
-    local function order(...)
-      return driver.output(driver.command("curl", "-q", "-s", "--noproxy", "*",
-        "--max-time", 60, ...))
-    end
-    order(control .. "/faults", "-d", '{"kind":"hang","seconds":600}')
-    local pipe = io.popen(driver.command("curl", "-q", "-s", "--noproxy", "*", "-d", "x",
-      url .. "/v1"))
-    eventually(function() return order(control .. "/requests"):find "hang" end)
-    local start = socket.gettime()
-    stop(dir)
-    pipe:close()
-    assert.is_true(socket.gettime() - start < 60)
-  end)
-
-  it("touches no directory that is not its own", function()
-    local dir = new_dir()
-    assert(io.open(dir .. "/mine", "w")):close()
-    for _, word in ipairs { "start", "stop" } do
-      local line = driver.command("sh", launcher, word, dir) .. " 2>&1"
-      assert.matches("^sandbox.sh: ", driver.output(line))
-      assert.is_true(driver.exists(dir .. "/mine"))
-    end
-    os.remove(dir .. "/mine")
-    os.remove(dir)
-  end)
-
-  -- The whole group is what a terminal interrupts: the children of the shell, too.
-  for _, case in ipairs { { "by itself", "" }, { "with all its group", "-" } } do
-    local who, target = case[1], case[2]
-
-    it("run: prints a line that works, leaves nothing if terminated " .. who, function()
-      local log = os.tmpname()
-      local pid = driver.output("setsid " .. driver.command("sh", launcher, "run")
-        .. " > " .. log .. " 2>&1 & echo $!"):match "%d+"
-      finally(function()
-        driver.output("kill -s TERM -- -" .. pid .. " 2> /dev/null")
-        os.remove(log)
-      end)
-      local text = eventually(function()
-        local file = io.open(log)
-        local text = file:read "*a"
-        file:close()
-        return text:find "to stop it" and text
-      end)
-      local line = text:match "\n(curl .-'{\"currency\":\"USD\"}')\n"
-      assert.truthy(line, text)
-      line = line:gsub("%$%(uuidgen%)", new_key())
-      local answer = driver.output(line .. " 2> /dev/null")
-      assert.matches('"currency":"USD"', answer, 1, true)
-      local exports, count = {}, 0
-      for one in text:gmatch "(export UQPAY_[%u_]+='[^\n]+')\n" do
-        exports[#exports + 1], count = one, count + 1
-      end
-      assert.is_true(count >= 5, text)
-      assert.equal("USD\t5000.25\tACTIVE\n", driver.pointed(driver.output(
-        table.concat(exports, "; ") .. "; " .. driver.command("env",
-          "LUA_CPATH=" .. package.cpath, os.getenv "UQPAY_LUA", "examples/balance.lua"))))
-      local server, dir = text:match "pid = (%d+)", text:match "ca_file = (.-)/ca.pem"
-      driver.output("kill -s TERM -- " .. target .. pid)
-      until_gone(server, dir)
-    end)
-  end
-
-  it("ends with the process that started it, even a killed one", function()
-    local code = [[local s = require("spec.sandbox.sandbox").start()
-      print(s.pid, s.ca_file) io.stdout:flush() os.execute "kill -9 $PPID"]]
-    local output = driver.output("exec 2> /dev/null; UQPAY_SANDBOX_ENV= lua5.4 -e "
-      .. driver.quote(code) .. "; true")
-    local pid, dir = output:match "(%d+)\t(.-)/ca.pem"
-    assert.truthy(pid, output)
-    until_gone(pid, dir)
   end)
 end)
 
