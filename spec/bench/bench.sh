@@ -3,8 +3,8 @@
 # From the top of the repository; `make bench` has built what is measured.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../../src/uqpay/testing/launcher/nginx.sh"
 . "$here/../support/paths.sh"
-PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/local/openresty/bin
 
 missing=
 for command in nginx openssl valgrind lua5.4 luajit; do

@@ -3,8 +3,8 @@
 # the top folder of the repository by `make bench-openresty`, which builds what is measured.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../../src/uqpay/testing/launcher/nginx.sh"
 . "$here/../support/paths.sh"
-PATH=$PATH:/usr/sbin:/usr/local/sbin
 export PATH
 if [ "$(nproc)" -gt 1 ] && command -v taskset > /dev/null; then
     BENCH_SERVER_WRAP="taskset -c 0"

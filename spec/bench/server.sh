@@ -8,8 +8,8 @@
 set -eu
 umask 077
 here=$(cd "$(dirname "$0")" && pwd)
-. "$here/../support/paths.sh"
-PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/local/openresty/bin
+launcher=$here/../../src/uqpay/testing/launcher
+. "$launcher/nginx.sh"
 dir=$(cd "${2:?"usage: server.sh start|stop DIR"}" && pwd -P)
 answer='{"balance_id":"72970a7c-7921-431c-b95f-3438724ba16f","currency":"USD",'
 answer=$answer'"available_balance":5000.25,"margin_balance":10000,'
@@ -17,15 +17,10 @@ answer=$answer'"frozen_balance":2353.25,"create_time":"2024-03-21T17:17:32+08:00
 answer=$answer'"last_trade_time":"2024-03-21T17:17:32+08:00","balance_status":"ACTIVE"}'
 
 start() {
-    for nginx in ${UQPAY_NGINX:-nginx openresty}; do
-        ! command -v "$nginx" > /dev/null || break
-    done
-    sh "$here/../support/certificates.sh" "$dir"
+    find_nginx || { echo "server.sh: there is no nginx" >&2; exit 1; }
+    sh "$launcher/certificates.sh" "$dir"
     printf %s "$answer" > "$dir/answer.json"
-    modules=$("$nginx" -V 2>&1 | tr ' ' '\n' | sed -n 's/^--modules-path=//p')
-    for module in ndk_http_module ngx_http_lua_module; do
-        [ ! -e "$modules/$module.so" ] || echo "load_module \"$modules/$module.so\";"
-    done > "$dir/modules.conf"
+    load_modules > "$dir/modules.conf"
     for try in 1 2 3 4 5; do
         port=$((10240 + $(od -An -N2 -tu2 /dev/urandom) % 7000 * 3))
         sed "s/@http@/$port/;s/@https@/$((port + 1))/;s/@h2@/$((port + 2))/" \

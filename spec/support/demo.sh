@@ -3,13 +3,15 @@
 # in the folder OUT. LUA_BIN names the interpreter, LUA_ABI its version.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../../src/uqpay/testing/launcher/nginx.sh"
 . "$here/paths.sh"
+sandbox=$here/../../src/bin/uqpay-sandbox
 out=$1
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-demo.XXXXXX")
-trap 'sh "$here/../sandbox/sandbox.sh" stop "$dir"' EXIT
+trap 'sh "$sandbox" stop "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
 
-sh "$here/../sandbox/sandbox.sh" start "$dir" > /dev/null
+sh "$sandbox" start "$dir" > /dev/null
 . "$dir/exports"
 use_paths "$LUA_ABI" "$here/../../src/?.lua" "$out/?.so"
 "$LUA_BIN" "$here/../../examples/balances.lua"

@@ -5,28 +5,23 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 out=$(cd "$1" && pwd)
-. "$here/paths.sh"
-PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/local/openresty/bin
-for nginx in ${UQPAY_NGINX:-nginx openresty}; do
-    ! command -v "$nginx" > /dev/null || break
-done
+. "$top/src/uqpay/testing/launcher/nginx.sh"
+sandbox=$top/src/bin/uqpay-sandbox
+find_nginx || { echo "demo-openresty: there is no nginx" >&2; exit 1; }
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uqpay-demo.XXXXXX")
-trap 'sh "$here/../sandbox/sandbox.sh" stop "$dir/nginx"; sh "$here/../sandbox/sandbox.sh" stop "$dir/sandbox"
+trap 'sh "$sandbox" stop "$dir/nginx"; sh "$sandbox" stop "$dir/sandbox"
     rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
 
-sh "$here/../sandbox/sandbox.sh" start "$dir/sandbox" > /dev/null
+sh "$sandbox" start "$dir/sandbox" > /dev/null
 . "$dir/sandbox/exports"
 
 # The example with other ports, log and module paths. If root runs it, the workers are root's,
 # too, or they could not read this folder.
 write_conf() {
-    modules=$("$nginx" -V 2>&1 | tr ' ' '\n' | sed -n 's/^--modules-path=//p')
     [ "$(id -u)" != 0 ] || echo "user root;"
-    for module in ndk_http_module ngx_http_lua_module; do
-        [ ! -e "$modules/$module.so" ] || echo "load_module \"$modules/$module.so\";"
-    done
+    load_modules
     sed "/^load_module/d; s/127.0.0.1:8080/127.0.0.1:$port/
         s/127.0.0.1:8081/127.0.0.1:$((port + 1))/
         s|error_log stderr|error_log error.log|
@@ -34,7 +29,7 @@ write_conf() {
 }
 
 mkdir "$dir/nginx"
-: > "$dir/nginx/.uqpay-sandbox"     # so that sandbox.sh stop stops it
+: > "$dir/nginx/.uqpay-sandbox"     # so that uqpay-sandbox stop stops it
 nginx_paths "$top/examples/nginx/?.lua;$top/src/?.lua" "$out/?.so" > "$dir/nginx/paths.conf"
 for try in 1 2 3 4 5; do
     port=$((10240 + $(od -An -N2 -tu2 /dev/urandom) % 20000))

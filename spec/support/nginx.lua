@@ -148,8 +148,8 @@ end
 function nginx.package_paths(path)
   local out = absolute(os.getenv "UQPAY_OUT" .. "/?.so")
   return driver.output(driver.command("sh", "-c", '. "$1"; nginx_paths "$2" "$3"', "sh",
-    driver.here .. "/paths.sh", (path and path .. ";" or "") .. absolute "src/?.lua",
-    out))
+    driver.here .. "/../../src/uqpay/testing/launcher/nginx.sh",
+    (path and path .. ";" or "") .. absolute "src/?.lua", out))
 end
 
 local function locations(setup)

@@ -1,11 +1,8 @@
 #!/bin/sh
-# paths.sh: sourced by other scripts. Programs search Lua modules in our folders, then in the
-# interpreter's default ones, then in the user's LUA_PATH and LUA_CPATH (`eval "$(luarocks
-# path)"`). So the user's folders hide neither our modules nor the default ones, which are
-# built for this Lua.
-
-# tidy PATHS: prints them without ";;", which stands for the interpreter's default.
-tidy() { printf %s "$1" | sed 's/;;*/;/g; s/^;//; s/;$//'; }
+# paths.sh: sourced by other scripts, after src/uqpay/testing/launcher/nginx.sh. Programs search
+# Lua modules in our folders, then in the interpreter's default ones, then in the user's LUA_PATH
+# and LUA_CPATH (`eval "$(luarocks path)"`). So the user's folders hide neither our modules nor
+# the default ones, which are built for this Lua.
 
 # use_paths VERSION PATH CPATH: exports LUA_PATH and LUA_CPATH for that Lua. Unsets LUA_PATH_5_4
 # and its like, which Lua 5.2 and later prefer.
@@ -20,15 +17,3 @@ use_paths() {
     unset LUA_PATH_5_2 LUA_PATH_5_3 LUA_PATH_5_4 LUA_PATH_5_5
     unset LUA_CPATH_5_2 LUA_CPATH_5_3 LUA_CPATH_5_4 LUA_CPATH_5_5
 }
-
-# nginx_paths PATH CPATH: prints the same as lines of nginx.conf. nginx runs without the
-# variables: they would replace its default, in which it finds what it needs to start.
-nginx_paths() {
-    path=$(tidy "${UQPAY_NGINX_PATH-${LUA_PATH-}}")
-    cpath=$(tidy "${UQPAY_NGINX_CPATH-${LUA_CPATH-}}")
-    printf '%s;;%s\n%s;;%s\n' "$1" "$path" "$2" "$cpath" |
-        sed 's/["\\]/\\&/g; 1s/.*/lua_package_path "&";/; 2s/.*/lua_package_cpath "&";/'
-}
-
-# without_paths COMMAND...: runs it without the variables.
-without_paths() { (unset LUA_PATH LUA_CPATH; exec "$@"); }

@@ -21,7 +21,11 @@ TOTALS = awk '{ print } /^[0-9]+ passed, / { runs++; passed += $$1; failed += $$
 # for that. The quick form makes each eleventh allocation fail.
 TORTURED = $(foreach f,malloc calloc realloc strdup free,-D$f=module_$f)
 torture-memory: ## each allocation fails in turn. LONG=1: the long form of it, as of the next ones
-	@mkdir -p build; for lua in 5.4 jit; do $(MAKE) --no-print-directory \
+	@mkdir -p build
+	@$(MAKE) --no-print-directory engine-objects VARIANT='-torture$(VARIANT)' \
+		CPPFLAGS='$(CPPFLAGS) $(TORTURED)' > build/memory.log 2>&1 || \
+		{ cat build/memory.log; exit 1; }
+	@for lua in 5.4 jit; do $(MAKE) --no-print-directory \
 		torture-memory-run LUA=$$lua VARIANT='-torture$(VARIANT)' \
 		CPPFLAGS='$(CPPFLAGS) $(TORTURED)' > build/memory-$$lua.log 2>&1 & done; wait; \
 		cat build/memory-5.4.log build/memory-jit.log | $(call TOTALS,2)
@@ -95,7 +99,7 @@ torture-threads: ## 32 threads with a Lua state each under the thread sanitizer
 # programs stay English. LONG=1: all specs, and C's locale, too.
 LOCALE_SPECS = amount balance clock errors exact family locale numbers options \
 	rate_limiter json_numbers retry time token
-torture-locale: build/locale/log ## specs in a German locale
+torture-locale: engine-objects build/locale/log ## specs in a German locale
 	@MAKE='$(MAKE)' sh spec/support/check.sh $(foreach locale,de_DE $(if $(LONG),C),\
 		$(foreach lua,5.4 jit,'locale-spec LUA=$(lua) LOCALE=$(locale)'))
 
@@ -110,7 +114,7 @@ locale-spec:
 # LUA_INIT sets the collector in the busted process and all its children. Several processes,
 # since each collection traverses all that busted keeps. LONG=1: all specs.
 GC_SPECS = balance call family process token_store
-torture-gc: ## specs with a collection wherever one is possible
+torture-gc: engine-objects ## specs with a collection wherever one is possible
 	@MAKE='$(MAKE)' sh spec/support/check.sh 'gc-spec LUA=5.4' 'gc-spec LUA=jit'
 
 gc-spec: export LUA_INIT = @$(CURDIR)/spec/torture/gc.lua
@@ -126,7 +130,10 @@ gc-spec:
 SEED ?=
 RANDOM_LUAS ?= 5.1 5.4 jit
 torture-random: build/unpreload.so ## random operations under the sanitizers
-	@mkdir -p build; for lua in $(RANDOM_LUAS); do $(MAKE) --no-print-directory \
+	@mkdir -p build
+	@$(MAKE) --no-print-directory engine-objects $(ASAN) > build/random.log 2>&1 || \
+		{ cat build/random.log; exit 1; }
+	@for lua in $(RANDOM_LUAS); do $(MAKE) --no-print-directory \
 		torture-random-run LUA=$$lua $(ASAN) > build/random-$$lua.log 2>&1 & done; wait; \
 		cat $(RANDOM_LUAS:%=build/random-%.log) | $(call TOTALS,$(words $(RANDOM_LUAS)))
 

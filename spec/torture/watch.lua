@@ -225,7 +225,7 @@ on_require("spec.sandbox.sandbox", watch_sandbox)
 local popen = io.popen
 function io.popen(command, mode) -- luacheck: ignore 122
   local pipe, message, number = popen(command, mode)
-  if not pipe or mode == "w" or command:find "sandbox%.sh" or command:find "curl" then
+  if not pipe or mode == "w" or command:find "uqpay%-sandbox" or command:find "curl" then
     return pipe, message, number
   end
   local proxy = {}

@@ -41,7 +41,8 @@ static int decode(lua_State *L) {
       endpoint,   "?page_size=10&page_number=1",
       "USD",      NULL,
       t->amounts, {SECRET, NULL},
-      &scratch,   NULL};
+      0,          &scratch,
+      NULL};
   struct uq_response response;
   struct uq_failure f;
   memset(&response, 0, sizeof response);
