@@ -30,21 +30,26 @@ endif
 PREFIX ?= /usr/local
 LUA_CMOD ?= $(PREFIX)/lib/lua/$(LUA_ABI)
 LUA_LMOD ?= $(PREFIX)/share/lua/$(LUA_ABI)
+BINDIR ?= $(PREFIX)/bin
 
-# A variant (-asan) builds in a folder of its own; EXTRA are its additional objects.
+# A variant (-asan) builds in folders of its own; EXTRA are its additional objects. The
+# objects of the engine know no Lua: all Luas link the same ones.
 VARIANT ?=
 EXTRA ?=
 OUT = build/$(LUA)$(VARIANT)
+ENGINE_OUT = build/engine$(VARIANT)
 
 ENGINE = $(sort $(wildcard src/engine/*/*.c))
 BINDING = src/uqpay.c $(sort $(wildcard src/binding/*.c))
 SOURCES = $(BINDING) $(ENGINE)
-OBJECTS = $(SOURCES:src/%.c=$(OUT)/%.o)
+ENGINE_OBJECTS = $(ENGINE:src/engine/%.c=$(ENGINE_OUT)/%.o)
+OBJECTS = $(BINDING:src/%.c=$(OUT)/%.o) $(ENGINE_OBJECTS)
 MODULE = $(OUT)/uqpay.so
 
 STD = -std=c99 -fPIC
 WARN = -Wall -Wextra -Wpedantic
-COMPILE = $(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -Isrc -I$(LUA_INCDIR)
+COMPILE = $(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -Isrc
+COMPILE_LUA = $(COMPILE) -I$(LUA_INCDIR)
 LIBCURL ?= -lcurl
 LIBS ?= $(LIBCURL) -lpthread -lm
 
@@ -54,6 +59,10 @@ $(MODULE): $(OBJECTS) $(EXTRA)
 	$(CC) $(LIBFLAG) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) $(EXTRA) $(LIBS)
 
 $(OUT)/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(COMPILE_LUA) -MMD -MP -c -o $@ $<
+
+$(ENGINE_OUT)/%.o: src/engine/%.c
 	@mkdir -p $(@D)
 	$(COMPILE) -MMD -MP -c -o $@ $<
 
@@ -78,23 +87,34 @@ demo-openresty: ## the same inside nginx, by examples/nginx.conf; WAIT=1 keeps b
 	@sh spec/support/demo_openresty.sh build/jit
 
 sandbox: ## runs the sandbox server: see README.md
-	@sh spec/sandbox/sandbox.sh run
+	@sh src/bin/uqpay-sandbox
 
-check: ## all specs on all Luas that are installed, or LUAS="5.1 jit"
-	@MAKE='$(MAKE)' sh spec/support/check.sh $(AVAILABLE:%='spec LUA=%') $(EXCHANGED)
-
-install: all ## installs module, Lua files and annotations: PREFIX=/usr/local
+LAUNCHER = uqpay/testing/launcher
+install: all ## installs module, Lua files, annotations and command: PREFIX=/usr/local
 	$(INSTALL) -d $(DESTDIR)$(LUA_CMOD) $(DESTDIR)$(LUA_LMOD)/uqpay/types/uqpay
 	$(INSTALL) -m 755 $(MODULE) $(DESTDIR)$(LUA_CMOD)/uqpay.so
 	$(INSTALL) -m 644 src/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay
+	$(INSTALL) -d $(DESTDIR)$(LUA_LMOD)/uqpay/testing/server
+	$(INSTALL) -m 644 src/uqpay/testing/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay/testing
+	$(INSTALL) -m 644 src/uqpay/testing/server/*.lua \
+		$(DESTDIR)$(LUA_LMOD)/uqpay/testing/server
 	$(INSTALL) -d $(DESTDIR)$(LUA_LMOD)/resty/uqpay
 	$(INSTALL) -m 644 src/resty/uqpay.lua $(DESTDIR)$(LUA_LMOD)/resty
 	$(INSTALL) -m 644 src/resty/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/resty/uqpay
 	$(INSTALL) -m 644 src/types/uqpay.lua $(DESTDIR)$(LUA_LMOD)/uqpay/types
 	$(INSTALL) -m 644 src/types/uqpay/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay/types/uqpay
+	$(INSTALL) -d $(DESTDIR)$(LUA_LMOD)/uqpay/testing/server $(DESTDIR)$(LUA_LMOD)/$(LAUNCHER)
+	$(INSTALL) -m 644 src/uqpay/testing/*.lua $(DESTDIR)$(LUA_LMOD)/uqpay/testing
+	$(INSTALL) -m 644 src/uqpay/testing/server/*.lua \
+		$(DESTDIR)$(LUA_LMOD)/uqpay/testing/server
+	$(INSTALL) -m 644 src/$(LAUNCHER)/*.sh src/$(LAUNCHER)/nginx.conf \
+		$(DESTDIR)$(LUA_LMOD)/$(LAUNCHER)
+	sed 's|^installed=.*|installed="$(LUA_LMOD)"|' src/bin/uqpay-sandbox > $(OUT)/uqpay-sandbox
+	$(INSTALL) -d $(DESTDIR)$(BINDIR)
+	$(INSTALL) -m 755 $(OUT)/uqpay-sandbox $(DESTDIR)$(BINDIR)/uqpay-sandbox
 
 uninstall: ## removes what install installed
-	rm -f $(DESTDIR)$(LUA_CMOD)/uqpay.so
+	rm -f $(DESTDIR)$(LUA_CMOD)/uqpay.so $(DESTDIR)$(BINDIR)/uqpay-sandbox
 	rm -rf $(DESTDIR)$(LUA_LMOD)/uqpay $(DESTDIR)$(LUA_LMOD)/resty/uqpay.lua \
 		$(DESTDIR)$(LUA_LMOD)/resty/uqpay
 
@@ -107,7 +127,7 @@ INCLUDED = spec/spec.mk spec/lint.mk spec/torture/torture.mk spec/bench/bench.mk
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s%s\n", $$1, $$2 }' Makefile $(INCLUDED)
 
-.PHONY: all deps dev-deps bench-deps demo demo-openresty sandbox check install \
+.PHONY: all deps dev-deps bench-deps demo demo-openresty sandbox install \
 	uninstall clean help
 
 include $(INCLUDED)

@@ -3,7 +3,8 @@
 C_FILES = $(wildcard src/*.c src/binding/*.[ch] src/engine/*/*.[ch] spec/support/*.c \
 	spec/support/engine/*.[ch] spec/support/kqueue/*.c spec/support/kqueue/sys/*.h \
 	spec/bench/*.c spec/torture/*.[ch] spec/torture/fuzz/*.[ch])
-SHELL_FILES = $(wildcard spec/*/*.sh) .ci/run
+SHELL_FILES = $(wildcard spec/*/*.sh src/uqpay/testing/launcher/*.sh) \
+	src/bin/uqpay-sandbox .ci/run
 lint: lint-warnings lint-style lint-structure ## warnings, style, layers, complexity, exports
 
 # Warnings of gcc and clang with the headers of each Lua, and of all pollers.
@@ -45,7 +46,7 @@ lint-structure:
 		END { exit long }'
 	sh spec/support/layers.sh $(LUA_INCDIR)
 	$(MAKE) --no-print-directory all
-	sh spec/support/graph.sh $(OUT) $(OBJECTS)
+	sh spec/support/graph.sh $(OUT) $(ENGINE_OUT) $(OBJECTS)
 	sh spec/support/symbols.sh $(MODULE)
 
 .PHONY: lint lint-warnings lint-style lint-structure print-incdir

@@ -2,8 +2,8 @@
 -- money as another's, with every sign of success.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
+local sandbox = fixture.any_sandbox()
 
 local body = fixture.body
 local failed, succeeded = fixture.failed, fixture.succeeded
@@ -35,7 +35,7 @@ describe("on_behalf_of", function()
   setup(function() sandbox.start() end)
   before_each(function() sandbox.reset() end)
 
-  it("is not sent when not given: the master account is asked", function()
+  fixture.on_the_wire("is not sent when not given: it is master's", function()
     expect("master", "USD", client_of():balance "USD")
     expect("master", "SGD", client_of():balance { currency = "SGD" })
     expect("master", "XUSD", client_of():balance("XUSD", {}))
@@ -72,7 +72,7 @@ describe("on_behalf_of", function()
     assert.same({ sandbox.other_sub_account, sandbox.sub_account }, headers())
   end)
 
-  it("is sent once, byte by byte as given", function()
+  fixture.on_the_wire("is sent once, byte by byte as given", function()
     for _, id in ipairs {
       sandbox.sub_account:upper(), "C232AB00-9414-11EC-B3C8-9F6BDECED846",
       "00000000-0000-0000-0000-000000000000",
@@ -112,7 +112,7 @@ describe("on_behalf_of", function()
     assert.same({ sandbox.sub_account, sandbox.sub_account }, headers())
   end)
 
-  it("goes over HTTP/2 as well", function()
+  fixture.on_the_wire("goes over HTTP/2 as well", function()
     local client = client_of { http_version = "2", on_behalf_of = sandbox.sub_account }
     expect("sub_account", "USD", client:balance "USD")
     expect("other_sub_account", "USD", client:balance("USD",
@@ -374,7 +374,7 @@ describe("answers of several accounts", function()
     assert.equal(0, own:stats().hook_errors + other:stats().hook_errors)
   end)
 
-  it("are never mixed by an unsolicited answer", function()
+  fixture.on_the_wire("are never mixed by an unsolicited answer", function()
     -- The first answer fills a TLS record to the brim, so that another one, behind it on
     -- the kept connection, is not seen with it.
     local text, http = body(1), fixture.http

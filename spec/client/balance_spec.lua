@@ -717,7 +717,8 @@ describe("the module", function()
     for name, value in pairs(uqpay) do types[name] = type(value) end
     assert.same({ new = "function", from_env = "function", uuid = "function",
       info = "function", amount = "function", sum = "function", parse_time = "function",
-      file_store = "function", kinds = "table", _NAME = "string",
+      file_store = "function", is_currency = "function", is_account_id = "function",
+      kinds = "table", _NAME = "string",
       _VERSION = "string" }, types)
   end)
 

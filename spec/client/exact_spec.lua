@@ -4,8 +4,8 @@
 local engine = require "engine"
 local fixture = require "spec.support.fixture"
 local random = require "spec.support.random"
-local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
+local sandbox = fixture.any_sandbox()
 
 local amount, sum = uqpay.amount, uqpay.sum
 local floor = math.floor

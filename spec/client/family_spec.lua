@@ -4,8 +4,8 @@
 local cjson = require "cjson"
 local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
+local sandbox = fixture.any_sandbox()
 
 local failed, succeeded = fixture.failed, fixture.succeeded
 local number_type = rawget(math, "type") -- Lua 5.3 and later
@@ -255,7 +255,7 @@ describe("the family", function()
       }, "\r\n") .. (more or "") .. "\r\n\r\n"
     end
 
-    it("this head and no body, byte by byte, over HTTP/1.1", function()
+    fixture.on_the_wire("this head and no body, byte by byte, over HTTP/1.1", function()
       each(function(list)
         succeeded(client[list.name](client))
         local request = last_request()
@@ -267,7 +267,7 @@ describe("the family", function()
         "\r\nx-on-behalf-of: " .. sandbox.sub_account), last_request().raw_headers)
     end)
 
-    it("the same over HTTP/2", function()
+    fixture.on_the_wire("the same over HTTP/2", function()
       local one = fixture.client { http_version = "2" }
       each(function(list)
         succeeded(one[list.name](one, { page_size = 20 }))
@@ -285,7 +285,7 @@ describe("the family", function()
       end)
     end)
 
-    it("alternates between POST and GET on one connection", function()
+    fixture.on_the_wire("alternates between POST and GET on one connection", function()
       for _, version in ipairs { "1.1", "2" } do
         local one = fixture.client { http_version = version }
         for _ = 1, 2 do
@@ -814,7 +814,7 @@ describe("the family", function()
       end
     end)
 
-    it("under cqueues, beside other work", function()
+    fixture.on_the_wire("under cqueues, beside other work", function()
       if not driver.has_loop "cqueues" then
         return pending("no package of it for " .. _VERSION)
       end

@@ -2,8 +2,8 @@
 -- another call's, up to a day old. The sandbox stores answers as the API does.
 
 local fixture = require "spec.support.fixture"
-local sandbox = require "spec.sandbox.sandbox"
 local uqpay = require "uqpay"
+local sandbox = fixture.any_sandbox()
 
 local failed, succeeded = fixture.failed, fixture.succeeded
 
@@ -106,7 +106,7 @@ describe("the key of a call", function()
     end)
   end
 
-  it("stays when no connection was made", function()
+  fixture.on_the_wire("stays when no connection was made", function()
     local told = {}
     local client = fixture.client {
       base_url = "https://127.0.0.1:1/api", max_retries = 2,

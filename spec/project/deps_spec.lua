@@ -3,8 +3,6 @@
 
 local driver = require "spec.support.driver"
 
-if not driver.on_two_luas "dependencies" then return end
-
 local dir
 
 -- For a group of specs: a directory for each, with a folder of programs.
@@ -207,7 +205,61 @@ describe("the Luas of make check", function()
 
   it("on the command line are taken as they are", function()
     local output = driver.output "env -u MAKEFLAGS make -n LUAS='4.9 5.4' check 2>&1"
-    assert.matches("check.sh 'spec LUA=4.9' 'spec LUA=5.4'", output, 1, true)
+    local names = {}
+    for name in output:gmatch "'spec (LUA=%S+ PART=%S+)'" do names[name] = true end
+    for _, name in ipairs { "LUA=5.4 PART=1/6", "LUA=5.4 PART=6/6",
+      "LUA=4.9 PART=2/2" } do
+      assert.is_true(names[name], name .. ": " .. output)
+    end
+  end)
+end)
+
+describe("the parts of the specs", function()
+  -- What make puts in place of a text, without the variables of the run.
+  local function made(text, variables)
+    return driver.output("env -u MAKEFLAGS -u SPEC -u PART -u UQPAY_BINDING_ONLY "
+      .. "-u UQPAY_SECOND make -s --no-print-directory " .. variables
+      .. " --eval='made:;@echo " .. text .. "' made")
+  end
+
+  local function chosen(variables)
+    local seen = {}
+    for file in made("$(CHOSEN)", variables):gmatch "%S+" do
+      assert.is_nil(seen[file], file)
+      seen[file] = true
+    end
+    return seen
+  end
+
+  it("are together all files, each in one", function()
+    local seen = {}
+    for part = 1, 6 do
+      for file in pairs(chosen("PART=" .. part .. "/6")) do
+        assert.is_nil(seen[file], file)
+        seen[file] = true
+      end
+    end
+    for _, file in ipairs(driver.lines(driver.output "ls spec/*/*_spec.lua")) do
+      assert.is_true(seen[file], file)
+      seen[file] = nil
+    end
+    assert.is_nil(next(seen))
+  end)
+
+  it("are without what two Luas are enough for, if one of these is there", function()
+    local few = chosen "LUA=5.1 UQPAY_BINDING_ONLY='5.1 5.2'"
+    assert.is_true(few["spec/client/call_spec.lua"])
+    assert.is_nil(few["spec/engine/numbers_spec.lua"] or few.spec)
+    assert.same({ spec = true }, chosen "LUA=5.4 UQPAY_BINDING_ONLY='5.1 5.2'")
+    assert.same({ spec = true }, chosen "LUA=5.1")
+    local second = chosen "LUA=jit UQPAY_SECOND=jit"
+    assert.is_true(second["spec/engine/numbers_spec.lua"])
+    assert.is_true(second["spec/sandbox/same_answers_spec.lua"])
+    assert.is_nil(second["spec/sandbox/command_spec.lua"] or second.spec)
+    assert.same({ spec = true }, chosen "LUA=5.4 UQPAY_SECOND=jit")
+    assert.equal("5.1 5.3\n", made("$(BINDING_ONLY)", "LUAS='5.1 5.3 jit'"))
+    assert.equal("\n", made("$(BINDING_ONLY)", "LUAS='5.1 5.3'"))
+    assert.equal("\n", made("$(BINDING_ONLY)", "LUAS='5.4 jit'"))
   end)
 end)
 
@@ -230,6 +282,19 @@ describe("the totals of several runs", function()
     program("make", 'echo "' .. busted:format("$2", 0, 0, 0) .. '"')
     assert.matches("\n5 +5 passed, 0 failed\n5 passed, 0 failed\nstatus 0\n$", check "5")
     assert.matches("status 1\n$", check "")
+  end)
+
+  it("have one line for the parts of a run, each of which can fail", function()
+    program("make", "case $* in *PART=2*) failed=2 ;; *) failed=0 ;; esac\necho \""
+      .. busted:format(5, "$failed", 0, 1) .. "\"; test $failed = 0")
+    assert.matches("\n\nspec A +10 passed, 2 failed, 2 skipped\n"
+      .. "spec B +5 passed, 0 failed, 1 skipped\n"
+      .. "15 passed, 2 failed, 3 skipped\nstatus 1\n$",
+      check "'spec A PART=1/2' 'spec B PART=1/1' 'spec A PART=2/2'")
+    program("make", 'case $* in *PART=2*) kill -9 $$ ;; esac; echo "'
+      .. busted:format(5, 0, 0, 0) .. '"')
+    assert.matches("\n\nspec A +5 passed, 1 failed\n5 passed, 1 failed\nstatus 1\n$",
+      check "'spec A PART=1/2' 'spec A PART=2/2'")
   end)
 
   it("are of no more runs at a time than are asked for", function()

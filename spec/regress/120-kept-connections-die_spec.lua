@@ -3,13 +3,10 @@
 -- connection ends an attempt after its share of the time; the request is sent once more,
 -- on a new connection, and the idle connections that are as old are dropped.
 
-local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
 local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
-
-if not driver.on_two_luas "connections that die without a word" then return end
 
 local KEPT = 8
 

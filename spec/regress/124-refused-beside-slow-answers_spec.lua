@@ -3,13 +3,10 @@
 -- connections of the others were taken for dead, since a later request had its answer.
 -- Refusals come faster than what was asked for, and say nothing of the other requests.
 
-local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"
 
 local title = "a refusal beside slow answers"
-if not driver.on_two_luas(title) then return end
-
 local COUNT, SLOW = 8, 3
 local options = { timeout = 7.5 } -- a third of it is silence for too long
 

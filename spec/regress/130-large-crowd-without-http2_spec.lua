@@ -2,12 +2,9 @@
 -- answer showed the version: for ever without TLS, where no request offers HTTP/2, and
 -- over TLS until the first answer, which a few hanging calls delayed.
 
-local driver = require "spec.support.driver"
 local fixture = require "spec.support.fixture"
 local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
-
-if not driver.on_two_luas "many concurrent calls without HTTP/2" then return end
 
 local CROWD, HANGING = 150, 3
 

@@ -10,8 +10,6 @@ local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
 local uqpay = require "uqpay"
 
-if not driver.on_two_luas "idle connections that the server closes" then return end
-
 local unpack = table.unpack or unpack
 
 -- The number of our sockets, without Unix ones: libcurl from 8.21 on has a pair of those

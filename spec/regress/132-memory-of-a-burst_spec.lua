@@ -2,10 +2,7 @@
 -- once a process kept all the memory that they had needed.
 
 local child = require "spec.support.child"
-local driver = require "spec.support.driver"
 local sandbox = require "spec.sandbox.sandbox"
-
-if not driver.on_two_luas "a burst of calls" then return end
 
 -- Where a sanitizer or valgrind has the memory, its size says nothing.
 local wrapped = (os.getenv "UQPAY_WRAP" or "") ~= ""

@@ -2,13 +2,10 @@
 -- dead: it sent requests on those that the server, or this client, had shut down, one
 -- after another.
 
-local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local relays = require "spec.support.relay_driver"
 local sandbox = require "spec.sandbox.sandbox"
-
-if not driver.on_two_luas "idle connections that died" then return end
 
 local KEPT = 8
 

@@ -2,14 +2,11 @@
 -- window overflow, an answer to no request) stayed in use: every later call failed on it
 -- with `connect`.
 
-local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local frames = require "spec.support.frames"
 local libcurl = require "spec.support.libcurl"
 local sandbox = require "spec.sandbox.sandbox"
-
-if not driver.on_two_luas "connections on which the protocol was broken" then return end
 
 local body, failed, succeeded = fixture.body, fixture.failed, fixture.succeeded
 local hello, answer = frames.hello, frames.answer

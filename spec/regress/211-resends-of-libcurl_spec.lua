@@ -3,7 +3,6 @@
 -- to a server that answered each by GOAWAY ("calm down", too); with every libcurl, to a
 -- server that refused each stream. `attempts` said 3.
 
-local driver = require "spec.support.driver"
 local engine = require "engine"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
@@ -11,8 +10,6 @@ local frames = require "spec.support.frames"
 local libcurl = require "spec.support.libcurl"
 local sandbox = require "spec.sandbox.sandbox"
 local socket = require "socket"
-
-if not driver.on_two_luas "requests that libcurl sends again" then return end
 
 local body, http = fixture.body, fixture.http
 local failed, succeeded = fixture.failed, fixture.succeeded

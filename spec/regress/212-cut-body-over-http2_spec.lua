@@ -2,13 +2,10 @@
 -- the end of the stream: half an answer was `decode`, and not retried. An answer that may
 -- have been cut is an unknown outcome: `connect`, sent again with the same key.
 
-local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local frames = require "spec.support.frames"
 local sandbox = require "spec.sandbox.sandbox"
-
-if not driver.on_two_luas "a body that was cut over HTTP/2" then return end
 
 local body, failed, succeeded = fixture.body, fixture.failed, fixture.succeeded
 local hello, answer, data = frames.hello, frames.answer, frames.data

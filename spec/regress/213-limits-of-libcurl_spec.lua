@@ -1,14 +1,11 @@
 -- libcurl from 8.6 on has limits of its own on headers, which it reports as
 -- CURLE_TOO_LARGE (100): that was kind `protocol`, and its message did not name headers.
 
-local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local frames = require "spec.support.frames"
 local libcurl = require "spec.support.libcurl"
 local sandbox = require "spec.sandbox.sandbox"
-
-if not driver.on_two_luas "headers beyond libcurl's limits" then return end
 
 -- A limit on the number of lines came with 8.6.
 local counts = libcurl.at_least(8, 6)

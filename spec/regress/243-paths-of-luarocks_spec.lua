@@ -62,12 +62,12 @@ describe("LUA_PATH and LUA_CPATH of the user's", function()
       it("do not hinder the sandbox," .. suffix, function()
         local text = run(list, last, { "sh", "-c", 'sh "$1" start "$2" && '
           .. 'cat "$2/paths.conf"; sh "$1" stop "$2"', "sh",
-          driver.here .. "/../sandbox/sandbox.sh", dir .. "/sandbox" })
+          driver.here .. "/../../src/bin/uqpay-sandbox", dir .. "/sandbox" })
         if list[1] == "" then
           assert.matches(";;" .. dir .. "/lua/?.lua\";", text, 1, true)
           assert.matches(";;" .. dir .. "/c/?.so\";", text, 1, true)
         end
-        assert.matches("url=https://", text)
+        assert.matches("UQPAY_BASE_URL='https://", text)
       end)
     end
   end

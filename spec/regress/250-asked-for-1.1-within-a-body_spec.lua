@@ -2,13 +2,10 @@
 -- HTTP/1.1, also when a part of the answer has come already: that stayed in front of the
 -- next answer, and the call failed with `decode`, or with `protocol` if the status was
 
-local driver = require "spec.support.driver"
 local faulty = require "spec.support.faulty_driver"
 local fixture = require "spec.support.fixture"
 local frames = require "spec.support.frames"
 local sandbox = require "spec.sandbox.sandbox"
-
-if not driver.on_two_luas "an answer over HTTP/1.1 behind a part of one" then return end
 
 local body, http = fixture.body, fixture.http
 

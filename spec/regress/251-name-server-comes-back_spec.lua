@@ -4,8 +4,6 @@
 
 local driver = require "spec.support.driver"
 
-if not driver.on_two_luas "a name server that comes back" then return end
-
 -- In a network and a view of the files of its own, where the system permits that.
 describe("a name server that comes back", function()
   local script = [[

@@ -1,9 +1,10 @@
 #!/bin/sh
 # check.sh RUN...: runs `make RUN` for each RUN (a target, and variables), all at the same
 # time, since specs mostly wait. Prints the output of each, a line of totals for each, and at
-# the end the totals of all: N passed, N failed[, N skipped]. A run without totals counts as
-# a failure. UQPAY_CHECK_LIMIT: seconds after which a run is ended; UQPAY_CHECK_JOBS: the
-# number of runs at a time.
+# the end the totals of all: N passed, N failed[, N skipped]. Runs that differ in PART only,
+# the last variable, have one line. A run without totals counts as a failure.
+# UQPAY_CHECK_LIMIT: seconds after which a run is ended; UQPAY_CHECK_JOBS: the number of runs
+# at a time, which begin in the order of the arguments.
 set -u
 UQPAY_CHECK_LIMIT=${UQPAY_CHECK_LIMIT-}
 [ $# -gt 0 ] || { echo "check.sh: there is nothing to run" >&2; exit 1; }
@@ -12,13 +13,14 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM HUP
 limit=${UQPAY_CHECK_LIMIT:+timeout -k 20 $UQPAY_CHECK_LIMIT}
 
+# run NUMBER RUN
 run() {
     # shellcheck disable=SC2086
-    $limit ${MAKE:-make} --no-print-directory $1 > "$dir/$1" 2>&1 < /dev/null
+    $limit ${MAKE:-make} --no-print-directory $2 > "$dir/$1" 2>&1 < /dev/null
     status=$?
     echo "$status" > "$dir/$1.exit"
     case $limit,$status in
-    ?*,124 | ?*,137) echo "$1 was ended after $UQPAY_CHECK_LIMIT seconds" >> "$dir/$1" ;;
+    ?*,124 | ?*,137) echo "$2 was ended after $UQPAY_CHECK_LIMIT seconds" >> "$dir/$1" ;;
     esac
 }
 
@@ -41,21 +43,24 @@ totals() {
 : > "$dir/totals"
 jobs=${UQPAY_CHECK_JOBS:-$#}
 job=0
-while [ "$job" -lt "$jobs" ]; do # each job makes every jobs-th run, one after the other
-    i=0
+while [ "$job" -lt "$jobs" ]; do # each job makes the next run that no other one has taken
+    number=0
     for name in "$@"; do
-        [ $((i % jobs)) -ne "$job" ] || run "$name"
-        i=$((i + 1))
+        number=$((number + 1))
+        ! mkdir "$dir/$number.taken" 2> /dev/null || run "$number" "$name"
     done &
     job=$((job + 1))
 done
 wait
+number=0
 for name in "$@"; do
+    number=$((number + 1))
     echo "== $name"
-    cat "$dir/$name"
-    { printf '%s|' "$name"; totals "$name"; } >> "$dir/totals"
+    cat "$dir/$number"
+    { printf '%s|' "$name"; totals "$number"; } >> "$dir/totals"
 done
 
+# The parts of a run have one line.
 awk -F '[| ]+' '
     function line(passed, failed, skipped) {
         return (passed + 0) " passed, " (failed + 0) " failed" \
@@ -64,13 +69,18 @@ awk -F '[| ]+' '
     {
         failures = $(NF - 3) + $(NF - 2)
         if ($NF != 0 && failures == 0) failures = 1
-        passed += $(NF - 4); failed += failures; skipped += $(NF - 1)
         name = $0
-        sub(/[|].*/, "", name)
-        rows = rows sprintf("%-28s %s\n", name, line($(NF - 4), failures, $(NF - 1)))
+        sub(/( PART=[^|]*)?[|].*/, "", name)
+        if (!(name in passed)) names[++count] = name
+        passed[name] += $(NF - 4); failed[name] += failures; skipped[name] += $(NF - 1)
+        all_passed += $(NF - 4); all_failed += failures; all_skipped += $(NF - 1)
     }
     END {
-        printf "\n%s", rows
-        print line(passed, failed, skipped)
-        exit failed > 0
+        print ""
+        for (i = 1; i <= count; i++) {
+            name = names[i]
+            printf "%-28s %s\n", name, line(passed[name], failed[name], skipped[name])
+        }
+        print line(all_passed, all_failed, all_skipped)
+        exit all_failed > 0
     }' "$dir/totals"

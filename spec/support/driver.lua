@@ -83,17 +83,6 @@ function driver.exists(path)
   return file ~= nil
 end
 
--- True where specs of code that is the same on every Lua are run: the engine below the
--- binding, the sandbox. Two Luas are enough for them; on the others the file says so.
-function driver.on_two_luas(title)
-  if rawget(_G, "jit") or _VERSION == "Lua 5.4" then return true end
-  local busted = require "busted"
-  busted.describe(title, function()
-    busted.pending "the same code on every Lua: run on 5.4 and LuaJIT"
-  end)
-  return false
-end
-
 -- True if this Lua has the event loop's module: Debian has no packages of them for 5.5
 -- yet.
 function driver.has_loop(name)

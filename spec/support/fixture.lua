@@ -9,11 +9,27 @@ local uqpay = require "uqpay"
 
 local fixture = {}
 
+local in_process = (os.getenv "UQPAY_IN_PROCESS" or "") ~= ""
+
+-- The sandbox of a file whose specs need no server: where UQPAY_IN_PROCESS is set, the
+-- one in this process. A client of it takes no time to connect or to wait.
+function fixture.any_sandbox()
+  if in_process then sandbox = require "spec.sandbox.in_process" end
+  return sandbox
+end
+
+-- A spec in such a file that needs the server: it looks at bytes and connections.
+function fixture.on_the_wire(title, run)
+  if in_process then return busted.pending(title .. ": needs a server") end
+  busted.it(title, run)
+end
+
 -- Options of a client of the sandbox; changes replace some, and more changes some of
 -- those; `false` leaves one out. Retries wait for next to nothing: specs are many.
 function fixture.options(changes, more)
   local options = {
     base_url = sandbox.url, ca_file = sandbox.ca_file, token = sandbox.token,
+    transport = sandbox.transport, clock = sandbox.clock,
     retry_delay = 0.002, retry_delay_max = 0.004, timeout = 30,
   }
   for _, list in ipairs { changes or {}, more } do

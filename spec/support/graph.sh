@@ -1,10 +1,11 @@
 #!/bin/sh
-# graph.sh OUT OBJECT...: the graph of linker symbols between the object files below OUT. It
-# must have no circle, and arrows between folders only as designed.
+# graph.sh OUT ENGINE_OUT OBJECT...: the graph of linker symbols between the object files below
+# OUT, and those of the engine below ENGINE_OUT. It must have no circle, and arrows between
+# folders only as designed.
 set -u
-out=$1
-shift
-nm -P -A "$@" | awk -v out="$out/" '
+out=$1 engine=$2
+shift 2
+nm -P -A "$@" | awk -v out="$out/" -v engine="$engine/" '
     function folder(node) { return node ~ /\// ? substr(node, 1, match(node, /\/[^\/]*$/) - 1) : "binding" }
     function allowed(from, to) {
         return from == to || from == "binding" && to ~ /^engine\// ||
@@ -27,7 +28,8 @@ nm -P -A "$@" | awk -v out="$out/" '
     {
         node = $1
         sub(/:$/, "", node); sub(/\.o$/, "", node)
-        node = substr(node, length(out) + 1)
+        if (index(node, engine) == 1) node = "engine/" substr(node, length(engine) + 1)
+        else node = substr(node, length(out) + 1)
         if ($3 == "U") uses[node, $2] = 1
         else if ($3 ~ /^[TDBRC]$/) home[$2] = node
         nodes[node] = 1
