@@ -59,9 +59,36 @@ local uqpay = {}
 ---@field proxy? string                       # URL of a proxy, whatever NO_PROXY says; "" for none
 ---@field http_version? "auto"|"1.1"|"2"      # (default "auto": 1.1 until the first call object or batch, then 2)
 ---@field app_info? uqpay.app_info            # your program, for User-Agent
+---@field transport? uqpay.transport           # called in place of libcurl
+---@field clock? uqpay.clock                   # the time as the program says it; only with transport
 ---@field on_request? fun(info: uqpay.request_info)   # before each attempt
 ---@field on_response? fun(info: uqpay.response_info) # after each attempt
 ---@field on_retry? fun(info: uqpay.retry_info)       # before each wait for another attempt
+
+---A request to the program's transport. Its headers have the token or the api_key.
+---@class uqpay.transport_request
+---@field endpoint string         # the method's name: "balance"; "token" for a login
+---@field method string           # "POST", "GET"
+---@field url string
+---@field headers table<string, string> # names in lower case; any case finds them
+---@field body? string            # of a POST
+---@field timeout number          # seconds left for the attempt
+
+---@class uqpay.transport_response
+---@field status integer          # 200 to 999
+---@field headers? table<string, string|number>
+---@field body? string            # default ""
+
+---Called in place of libcurl. Returns a response, or nil, a kind ("connect", "dns", "tls",
+---"timeout", "protocol", "too_large", "decode", "config" or "memory") and a message. Blocks
+---the call, and counts against its timeout; under an event loop and in nginx it runs in a
+---coroutine of its own and may yield. An error in it is a failure of the kind "config".
+---@alias uqpay.transport fun(request: uqpay.transport_request): uqpay.transport_response?, uqpay.kind?, string?
+
+---The time as a program with a transport of its own says it. Neither function may yield.
+---@class uqpay.clock
+---@field now fun(): number              # Unix seconds
+---@field sleep fun(seconds: number)     # called for every wait; after it they have passed
 
 ---@class uqpay.app_info
 ---@field name string
