@@ -35,8 +35,6 @@
 /* Seconds for the engine to notice a deadline by itself. */
 #define GRACE 0.1
 
-#define MAX_REQUEST_HEADERS 65536 /* bytes, to the program's transport */
-
 /* The transport learns the response times of each endpoint. */
 typedef char uq_enough_latencies[UQ_ENDPOINT_COUNT <= UQ_LATENCIES ? 1 : -1];
 
@@ -120,7 +118,6 @@ static bool start_transfer(struct uq_call *call, const char *url) {
       .endpoint = (int)(call->endpoint - uq_endpoints),
       .max_response_bytes = (size_t)call->options.max_response_bytes,
       .concurrent = call->is_object};
-  note_request(call);
   uq_transfer_start(call->transfer, &request);
   return true;
 }
@@ -134,12 +131,11 @@ static double flight_end(const struct uq_call *call) {
 /* Sends the request by the program's transport. */
 static enum uq_verdict send_custom(lua_State *L, int idx, struct uq_call *call,
                                    const char *url) {
-  uq_buf_init(&call->response.sent, MAX_REQUEST_HEADERS);
+  uq_buf_init(&call->response.sent, UQ_REQUEST_HEADERS_MAX);
   if (fill_headers(call, &call->response.sent) != UQ_BUF_OK) {
     uq_buf_free(&call->response.sent);
     return uqL_call_fail_with(L, call, UQ_MEMORY, "not enough memory");
   }
-  note_request(call);
   return uqL_custom_transport_send(L, idx, call, url);
 }
 
@@ -151,6 +147,7 @@ static enum uq_verdict send_request(lua_State *L, int idx,
   uq_call_enter(call, UQ_CALL_IN_FLIGHT, flight_end(call)); /* it may be over
                                                                at once */
   uq_endpoint_url(call->endpoint, c->options.base_url, call->query, url);
+  note_request(call);
   if (c->custom.given)
     return send_custom(L, idx, call, url);
   if (!start_transfer(call, url))

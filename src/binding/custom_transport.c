@@ -262,9 +262,15 @@ static void set_error(lua_State *L, struct uq_response *r, int status,
 /* an exchange                                                               */
 /* ------------------------------------------------------------------------ */
 
-void uq_custom_transport_expire(struct uq_call *call) {
-  set_failure(&call->response, UQ_TIMEOUT, "no answer came within the timeout");
+/* The call's request has no answer: that is its response. */
+static void answer_with_failure(struct uq_call *call, enum uq_kind kind,
+                                const char *message) {
+  set_failure(&call->response, kind, message);
   uq_call_set_custom(call, UQ_CUSTOM_ANSWERED);
+}
+
+void uq_custom_transport_expire(struct uq_call *call) {
+  answer_with_failure(call, UQ_TIMEOUT, "no answer came within the timeout");
 }
 
 /* True if the call waits for the answer to the request of that number. */
@@ -301,14 +307,6 @@ static void finish(struct uq_call *call, struct uq_response *answer) {
       uq_client_clock(call->client) >= call->attempt.end)
     set_failure(&call->response, UQ_TIMEOUT,
                 "the answer came after the timeout");
-  uq_call_set_custom(call, UQ_CUSTOM_ANSWERED);
-  uq_call_done(call);
-}
-
-/* The same, without an answer. */
-static void finish_without(struct uq_call *call, enum uq_kind kind,
-                           const char *message) {
-  set_failure(&call->response, kind, message);
   uq_call_set_custom(call, UQ_CUSTOM_ANSWERED);
   uq_call_done(call);
 }
@@ -398,7 +396,8 @@ int uqL_custom_transport_answer(lua_State *L) {
   if (call == NULL)
     return 0;
   if (lua_isnone(L, 3)) {
-    finish_without(call, UQ_MEMORY, "not enough memory");
+    answer_with_failure(call, UQ_MEMORY, "not enough memory");
+    uq_call_done(call);
     uq_calls_publish(c, true);
     return 0;
   }

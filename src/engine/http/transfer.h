@@ -18,6 +18,7 @@
 #pragma GCC visibility push(hidden)
 
 #define UQ_MESSAGE_MAX 256
+#define UQ_REQUEST_HEADERS_MAX 65536 /* bytes, all lines together */
 
 struct uq_transport;
 struct uq_transfer;

@@ -23,12 +23,12 @@
 #include "engine/http/multi.h"
 #include "engine/http/process.h"
 #include "engine/http/response_headers.h"
+#include "engine/http/transfer.h"
 #include "engine/http/transfer_error.h"
 #include "engine/http/transport_state.h"
 
-#define MAX_REQUEST_HEADERS 65536 /* bytes, all lines together */
-#define MAX_FREE 128              /* transfers kept; over HTTP/2 90 KiB each */
-#define BURST 1024 /* transfers that leave enough memory to give back */
+#define MAX_FREE 128 /* transfers kept; over HTTP/2 90 KiB each */
+#define BURST 1024   /* transfers that leave enough memory to give back */
 
 /* Newer than the headers may be: by number. An older libcurl refuses them. */
 #define PREREQFUNCTION \
@@ -193,7 +193,7 @@ static struct uq_transfer *new_transfer(struct uq_transport *t) {
   x->pending.received = &x->received;
   if (++t->pool.count > t->pool.peak)
     t->pool.peak = t->pool.count;
-  uq_buf_init(&x->headers, MAX_REQUEST_HEADERS);
+  uq_buf_init(&x->headers, UQ_REQUEST_HEADERS_MAX);
   uq_buf_init(&x->body, 0);
   x->easy = x->pending.easy = curl_easy_init();
   x->url = curl_url();
