@@ -70,8 +70,9 @@ function Hub.new(client, loop)
   local values = internal.user_value(client)
   if loop and values.transport then
     values.serve = function(...) return serve(self, ...) end
-    self.has_clock = values["clock.now"] ~= nil
-    self.woken = setmetatable({}, { __mode = "k" }) -- waiters; true: it has not run yet
+    if values["clock.now"] then
+      self.woken = setmetatable({}, { __mode = "k" }) -- waiters; true: it has not run yet
+    end
   end
   return self
 end
@@ -152,7 +153,7 @@ local function wake(self, waiter, failure)
   self:unpark(waiter)
   if waiting or waiter.parking then waiter.failure = failure end
   if not waiting then return end
-  if self.has_clock and self.woken[waiter] ~= nil then self.woken[waiter] = true end
+  if self.woken and self.woken[waiter] ~= nil then self.woken[waiter] = true end
   self.loop.wake(waiter) -- it may run at once, and park again
 end
 
@@ -218,7 +219,7 @@ end
 
 local function step_client(self, limit)
   if self.closed then return false end
-  if self.has_clock and not has_woken(self) then internal.pass_time(self.client) end
+  if self.woken and not has_woken(self) then internal.pass_time(self.client) end
   self.client:step()
   return dispatch(self, limit)
 end
@@ -239,7 +240,7 @@ end
 -- Under the program's clock, makes the client's descriptor readable if the calls wait for
 -- time only: a step lets it pass, when the waiters that were woken have run.
 local function notify_of_time(self)
-  if self.has_clock and not self.closed then internal.notify_of_time(self.client) end
+  if self.woken and not self.closed then internal.notify_of_time(self.client) end
 end
 
 -- The driver's coroutine: runs while a waiter is parked with it.
@@ -309,9 +310,9 @@ function suspend(self, waiter, key, taken)
   if waiter.taken ~= taken or not waiter.driver then -- a new driver woke it
     self:unpark(waiter)
   else
-    if self.has_clock then self.woken[waiter] = false end
+    if self.woken then self.woken[waiter] = false end
     self.loop.park(waiter)
-    if self.has_clock then self.woken[waiter] = nil end
+    if self.woken then self.woken[waiter] = nil end
   end
   local failure = waiter.failure
   if failure then
