@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 
 local json = require "uqpay.testing.server.json"
+local misuse = require "uqpay.testing.server.misuse"
 
 local function one_of(words)
   local set, list = {}, {}
@@ -67,16 +68,12 @@ function fill.slow(order, value)
   return check_seconds("slow", value)
 end
 
-local function is_whole(value, least)
-  return type(value) == "number" and value >= least and value < 2 ^ 53 and value % 1 == 0
-end
-
 -- true: in the middle of the body; a number: after so many bytes.
 function fill.cut(order, value)
   order.kind = "truncate"
   if value == true then return nil end
   order.bytes = value
-  if not is_whole(value, 0) then
+  if not misuse.is_whole(value, 0) then
     return "cut must be true or a whole number of bytes"
   end
 end
@@ -142,7 +139,7 @@ local function name_of(fault)
 end
 
 local function check_count(name, value, least)
-  if value ~= nil and not is_whole(value, least) then
+  if value ~= nil and not misuse.is_whole(value, least) then
     return ("%s must be a whole number from %d"):format(name, least)
   end
 end

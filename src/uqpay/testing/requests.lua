@@ -161,7 +161,7 @@ end
 
 -- Raises unless exactly so many requests fit the filter.
 function requests.assert_count(world, count, filter)
-  if type(count) ~= "number" or count < 0 or count >= 2 ^ 53 or count % 1 ~= 0 then
+  if not misuse.is_whole(count, 0) then
     fail("a whole number of requests expected, got %s", type(count) == "number"
       and tostring(count) or "a " .. type(count))
   end

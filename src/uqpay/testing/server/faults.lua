@@ -14,6 +14,7 @@ local base64 = require "uqpay.testing.server.base64"
 local endpoints = require "uqpay.testing.server.endpoints"
 local journal = require "uqpay.testing.server.journal"
 local json = require "uqpay.testing.server.json"
+local misuse = require "uqpay.testing.server.misuse"
 local query = require "uqpay.testing.server.query"
 local record = require "uqpay.testing.server.record"
 local reply = require "uqpay.testing.server.reply"
@@ -206,7 +207,7 @@ local function check_options(fault)
 end
 
 local function is_count(value, least)
-  return value == nil or value >= least and value < 2 ^ 53 and value % 1 == 0
+  return value == nil or misuse.is_whole(value, least)
 end
 
 local function check_numbers(fault)

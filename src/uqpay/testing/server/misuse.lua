@@ -16,4 +16,9 @@ function misuse.caught(f, ...)
   return false, value.misuse
 end
 
+-- True for a whole number from `least` on that a double has exactly.
+function misuse.is_whole(value, least)
+  return type(value) == "number" and value >= least and value < 2 ^ 53 and value % 1 == 0
+end
+
 return misuse
