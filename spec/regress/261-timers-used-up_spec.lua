@@ -54,19 +54,7 @@ nginx.describe("nginx's timers", function(start)
     end
   end
 
-  local hogs = {
-    lua_max_running_timers = [[
-      for n = 1, 10 do
-        ngx.timer.at(0, function()
-          while ngx.shared.spec:get "end" ~= 1 do ngx.sleep(0.01) end
-        end)
-      end
-    ]],
-    lua_max_pending_timers = [[
-      for n = 1, 10 do ngx.timer.at(600, function() end) end
-    ]],
-  }
-  for directive, hog in pairs(hogs) do
+  for directive, hog in pairs(nginx.timer_hogs) do
     for _, workers in ipairs { 1, 2 } do
       it(("may be used up by others, %s, %d worker(s)"):format(directive, workers),
         function()
@@ -90,7 +78,7 @@ nginx.describe("nginx's timers", function(start)
     end
   end
 
-  for directive, hog in pairs(hogs) do
+  for directive, hog in pairs(nginx.timer_hogs) do
     it("may be used up while a stale balance is renewed, " .. directive, function()
       serve { http = directive .. " 4; init_worker_by_lua_block {" .. hog .. "}" }
       nginx.wait_until(function() return timers() >= 4 end, "they are used up")
@@ -107,7 +95,8 @@ nginx.describe("nginx's timers", function(start)
     it("may be used up while a request ends in the midst of its call, " .. path,
       function()
         serve { server = "lua_check_client_abort on;", http = "lua_max_pending_timers 4;"
-          .. "init_worker_by_lua_block {" .. hogs.lua_max_pending_timers .. "}" }
+          .. "init_worker_by_lua_block {"
+          .. nginx.timer_hogs.lua_max_pending_timers .. "}" }
         local quickest, n = math.huge, 0
         while quickest > 0.5 and n < 3 do -- others use the machine, too
           n = n + 1

@@ -17,21 +17,8 @@ local init = [[
   end
 ]]
 
-local hogs = {
-  lua_max_running_timers = [[
-    for n = 1, 10 do
-      ngx.timer.at(0, function()
-        while ngx.shared.spec:get "end" ~= 1 do ngx.sleep(0.01) end
-      end)
-    end
-  ]],
-  lua_max_pending_timers = [[
-    for n = 1, 10 do ngx.timer.at(600, function() end) end
-  ]],
-}
-
 nginx.describe("the program's transport without timers", function(start)
-  for directive, hog in pairs(hogs) do
+  for directive, hog in pairs(nginx.timer_hogs) do
     it("is called in time: " .. directive, function()
       local server = start {
         init = init, http = directive .. " 4; init_worker_by_lua_block {" .. hog .. "}",

@@ -26,6 +26,10 @@ describe("balances that a sandbox gets later", function()
       end
     end
     assert.equal(4, count)
+    -- the transaction of a move, and one without a move or an amount
+    assert.equal("EUR", seen[client:transactions { currency = "EUR" }.data[1].balance_id])
+    sandbox:add_transaction(nil, { currency = "GBP" })
+    assert.equal("GBP", seen[client:transactions { currency = "GBP" }.data[1].balance_id])
     sandbox:set_balance(nil, "GBP", nil)
     sandbox:deposit(nil, "GBP", "3.00")
     assert.equal("GBP", seen[client:balance "GBP".balance_id])

@@ -111,6 +111,18 @@ return function(sandbox, call)
     return list
   end
 
+  -- A list: the tokens of the requests for balances, as numbers of mints; 0 for others.
+  function sandbox.mint_numbers()
+    local numbers, list = {}, {}
+    for n, request in ipairs(sandbox.mints()) do
+      numbers["Bearer " .. request.minted] = n
+    end
+    for n, request in ipairs(sandbox.requests "balance") do
+      list[n] = numbers[request.headers["x-auth-token"]] or 0
+    end
+    return list
+  end
+
   -- How many there were, however long ago: { requests = 7, mints = 1, endpoints = { token
   -- = 1, balance = 6 }, statuses = { ["200"] = 6, ["429"] = 1 } }. Unknown paths are of
   -- the endpoint "none", requests without an answer have the status "none".
